@@ -1,0 +1,63 @@
+"""The virtual site of the fleet benchmarks, in a process of its own that is not counted."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mbongi.base.config import Twin
+from mbongi.fleet.values import Family
+from mbongi.twin.layout import Position, positions
+
+ROOT = Path(__file__).parents[1]
+START_S = 120.0
+
+
+def environment() -> dict[str, str]:
+    """What a child process needs to import the project."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT)))}
+
+
+@contextlib.contextmanager
+def virtual_site(config: Twin) -> Iterator[dict[Family, list[Position]]]:
+    """Run the machines while the block runs; gives their places by family."""
+    places = positions(config)
+    command = [sys.executable, "-m", "mbongi.cli", "twin"]
+    for name in ("machines", "network", "per_rack", "rpc_port", "http_port", "control_port"):
+        command += [f"--{name.replace('_', '-')}", str(getattr(config, name))]
+    child = subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)
+    try:
+        _wait(child, config, places[-1])
+        yield {family: [place for place in places if place.family is family] for family in Family}
+    finally:
+        child.terminate()
+        try:
+            child.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+
+
+def _wait(child: "subprocess.Popen[str]", config: Twin, last: Position) -> None:
+    """Until the last machine takes connections."""
+    port = config.rpc_port if last.family is not Family.BITAXE else config.http_port
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
+        if child.poll() is not None:
+            raise SystemExit(f"the virtual site did not start: {child.stderr.read() if child.stderr else ''}")
+        with contextlib.suppress(OSError), socket.create_connection((last.address, port), timeout=1):
+            return
+        time.sleep(0.2)
+    raise SystemExit(f"the virtual site did not start within {START_S:g} s")
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that is free at this moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,116 @@
+"""The pool's server in a process of its own, told what to do in lines on stdin, answering in lines of JSON.
+
+``block`` makes a new tip from a node's answer and publishes it; ``cpu`` states
+the process's CPU seconds, memory and counts; ``stop`` ends it.
+"""
+
+import asyncio
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from bench.harness import cpu_s
+from mbongi.pool.daemon.server import Difficulty, Limits, PoolServer
+from mbongi.pool.daemon.share_log import ShareLog
+from mbongi.pool.rules.job import Job, coinbase_of
+from mbongi.pool.rules.template import template_of
+from mbongi.run.pool import Identity
+from mbongi.wire import bitcoind
+from mbongi.wire.bitcoin.hashing import display, sha256d
+from mbongi.wire.bitcoin.transaction import TxOut
+from mbongi.wire.bitcoind import BlockTemplate
+
+ANY_HASH = 2.0**-32
+"""A difficulty that all but one of 65,536 hashes meet, so that the clients need not search."""
+TRANSACTION_BYTES = 800
+SCRIPT = bytes.fromhex("0014751e76e8199196d454941c45d1b3a323f1433bd6")
+
+
+def answer(transactions: int) -> bytes:
+    """A node's answer to ``getblocktemplate`` with so many transactions of 800 bytes."""
+    source = random.Random(1)
+    rows = []
+    for _ in range(transactions):
+        raw = source.randbytes(TRANSACTION_BYTES)
+        name = display(sha256d(raw))
+        rows.append({"data": raw.hex(), "txid": name, "hash": name, "fee": 1000, "sigops": 4, "weight": 1300})
+    now = int(time.time())
+    result = {
+        "version": 0x2000_0000,
+        "previousblockhash": "PREVIOUS",
+        "transactions": rows,
+        "coinbasevalue": 312_500_000 + 1000 * transactions,
+        "curtime": now,
+        "mintime": now - 600,
+        "bits": "1703a30c",
+        "height": 900_000,
+        "longpollid": "x",
+    }
+    return json.dumps({"result": result, "error": None, "id": 0}).encode()
+
+
+class Bench:
+    """The server and its commands."""
+
+    def __init__(self, folder: Path, task: dict[str, Any]) -> None:
+        self.server = PoolServer(
+            ShareLog(folder),
+            on_block=lambda *_: None,
+            difficulty=Difficulty(start=ANY_HASH, minimum=ANY_HASH, maximum=ANY_HASH),
+            limits=Limits(connections_max=100_000, per_address_max=100_000, bytes_per_s_max=10**9),
+        )
+        self.answer = answer(task["transactions"])
+        self.tips = 0
+
+    def block(self) -> dict[str, float]:
+        """From a node's bytes to jobs on their way; returns when it began, by the clock and in CPU seconds."""
+        self.tips += 1
+        body = self.answer.replace(b"PREVIOUS", f"{self.tips:064x}".encode())
+        began_s, began_cpu_s = time.monotonic(), cpu_s()
+        template = template_of(bitcoind.answer(body, BlockTemplate))
+        coinbase = coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/Mbongi/")
+        self.server.publish(Job(self.tips, template, coinbase, made_at_s=self.server.now_s()))
+        return {"began_s": began_s, "began_cpu_s": began_cpu_s}
+
+    def state(self) -> dict[str, float]:
+        """What was used and counted so far."""
+        statistics = self.server.statistics
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        rss_kb = int(status.partition("VmRSS:")[2].split()[0])
+        return {
+            "cpu_s": cpu_s(),
+            "rss_mb": rss_kb / 1024,
+            "accepted": statistics.accepted,
+            "rejected": sum(statistics.rejected.values()),
+        }
+
+
+async def serve() -> None:
+    """Answer commands until ``stop``."""
+    task = json.loads(sys.stdin.readline())
+    with tempfile.TemporaryDirectory(prefix="mbongi-bench-") as folder:
+        bench = Bench(Path(folder), task)
+        bench.block()
+        upkeep = asyncio.create_task(bench.server.run())
+        port = await bench.server.listen("127.0.0.1", 0)
+        v2_port = await bench.server.listen_v2("127.0.0.1", 0, Identity(Path(folder) / "secrets").responder)
+        print(json.dumps({"port": port, "v2_port": v2_port}), flush=True)
+        reader = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        while (word := (await reader.readline()).strip()) not in {b"stop", b""}:
+            print(json.dumps(bench.block() if word == b"block" else bench.state()), flush=True)
+        upkeep.cancel()
+        await asyncio.gather(upkeep, return_exceptions=True)
+        bench.server.log.close()
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    uvloop.run(serve())

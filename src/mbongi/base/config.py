@@ -1,0 +1,355 @@
+"""Configuration: frozen dataclasses read from ``mbongi.toml`` and ``MBONGI_<SECTION>_<KEY>`` variables.
+
+Only ``run/`` and ``settings.py`` load it; everything else receives the part that it needs as an argument.
+The environment wins over the file, the file over the defaults below.
+"""
+
+import dataclasses
+import ipaddress
+import os
+import tomllib
+import types
+import typing
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+from mbongi.base.errors import ConfigError
+from mbongi.base.keys import stored_key
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The site itself, and where its state lies."""
+
+    name: str = "Mbongi"
+    code: str = "pilot"
+    timezone: str = "Africa/Brazzaville"
+    language: Literal["fr", "en"] = "fr"
+    data_dir: Path = Path("var")
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """The control room's listener. Loopback unless told otherwise."""
+
+    host: str = "127.0.0.1"
+    port: int = 8420
+    public_url: str = ""
+    """The address that people open, when a proxy stands in front; empty: ``http://localhost:PORT``."""
+    workers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """Relational state. An empty ``url`` runs the embedded server on ``port``."""
+
+    url: str = ""
+    port: int = 8432
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    """NATS. An empty ``url`` runs the embedded server on ``port``."""
+
+    url: str = ""
+    port: int = 8422
+    fsync_always: bool = False
+    """True survives power loss at about a ninth of the publishing speed; False survives any process's death."""
+    bytes_max: int = 8_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """The telemetry store. An empty ``url`` runs the embedded engine behind its gateway on ``port``."""
+
+    url: str = ""
+    port: int = 8424
+    keep_raw_days: int = 30
+    keep_minute_days: int = 400
+    keep_hour_days: int = 3650
+    engine: str = "MergeTree"
+    """Table engine clause; ``ReplicatedMergeTree`` on a cluster."""
+    memory_bytes_max: int = 2_000_000_000
+    query_s_max: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Where the machines are and how often they are asked."""
+
+    ranges: tuple[str, ...] = ()
+    """CIDR ranges to scan, such as ``10.20.0.0/20``."""
+    rpc_port: int = 4028
+    http_port: int = 80
+    workers: int = 200
+    """Machines asked at the same time, at most."""
+    timeout_s: float = 5.0
+    """The longest that one device may hold a worker."""
+    fast_s: float = 10.0
+    slow_s: float = 60.0
+    static_s: float = 3600.0
+    rescan_s: float = 300.0
+    antminer_user: str = "root"
+    antminer_password: str = "root"  # noqa: S105 -- the makers' factory setting, which machines are found with
+    whatsminer_password: str = "admin"  # noqa: S105 -- the makers' factory setting; signs writes to Whatsminers
+    position: str = "octets"
+    """How an address becomes a position: ``octets`` reads 10.HALL.RACK.SLOT, ``none`` leaves it open."""
+    long_tail: bool = False
+    """Ask ``pyasic_rs``, where installed, about machines that no own adapter recognises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The mining pool."""
+
+    nodes: tuple[str, ...] = ()
+    """The site's Bitcoin nodes, best first: http://user:password@host:port. None: the practice chain's node."""
+    cookie: str = ""
+    """File with the nodes' user and password, as Bitcoin Core writes it; wins over those in ``nodes``."""
+    network: Literal["mainnet", "testnet", "regtest", "regtest-bcoin"] = "regtest-bcoin"
+    address: str = ""
+    """Where the pool's blocks pay to. Needed on every network but the practice chain."""
+    host: str = "127.0.0.1"
+    port: int = 3333
+    """Stratum V1."""
+    v2_port: int = 3336
+    """Stratum V2, encrypted; its authority key is in the log."""
+    tag: str = "/Mbongi/"
+    """Written into the pool's blocks; at most 40 bytes."""
+    difficulty_start: float = 16_384.0
+    difficulty_min: float = 1.0
+    shares_per_minute: float = 6.0
+    regtest_port: int = 8428
+    """RPC of the practice chain's node, on 127.0.0.1."""
+    block_difficulty_min: float = 0.0
+    """On a practice chain, where every other hash would be a block: what a hash must reach to be handed in as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """The virtual site."""
+
+    machines: int = 60
+    network: str = "127.20.0.0/16"
+    per_rack: int = 12
+    rpc_port: int = 4028
+    http_port: int = 8080
+    seed: int = 1
+    control_port: int = 8426
+    """Where faults are set while it runs; 127.0.0.1 only."""
+    time_scale: float = 1.0
+    """How much faster than the world's its time passes: 60 reboots a machine in a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What the processes write about themselves."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    style: Literal["console", "json"] = "console"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration, one part per section of the file."""
+
+    site: Site = field(default_factory=Site)
+    web: Web = field(default_factory=Web)
+    postgres: Postgres = field(default_factory=Postgres)
+    bus: Bus = field(default_factory=Bus)
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    fleet: Fleet = field(default_factory=Fleet)
+    pool: Pool = field(default_factory=Pool)
+    twin: Twin = field(default_factory=Twin)
+    log: Log = field(default_factory=Log)
+
+    @property
+    def postgres_url(self) -> str:
+        """The configured server, or the embedded one with the key that was made for it."""
+        if self.postgres.url:
+            return self.postgres.url
+        key = quote(stored_key(self.site.data_dir / "secrets" / "postgres.key"), safe="")
+        return f"postgresql://mbongi:{key}@127.0.0.1:{self.postgres.port}/mbongi"
+
+    @property
+    def bus_url(self) -> str:
+        """The configured NATS server, or the embedded one."""
+        return self.bus.url or f"nats://127.0.0.1:{self.bus.port}"
+
+    @property
+    def telemetry_url(self) -> str:
+        """The configured ClickHouse HTTP interface, or the embedded gateway's."""
+        return self.telemetry.url or f"http://127.0.0.1:{self.telemetry.port}"
+
+    @property
+    def public_url(self) -> str:
+        """The address that people open."""
+        return self.web.public_url or f"http://localhost:{self.web.port}"
+
+
+def load_config(environ: Mapping[str, str] = os.environ) -> Config:
+    """Read ``$MBONGI_CONFIG`` or ``./mbongi.toml`` (if it is there), then the environment.
+
+    Raises ConfigError naming the file or variable, the key, what was found and what is expected.
+    """
+    named = environ.get("MBONGI_CONFIG", "")
+    path = Path(named or "mbongi.toml")
+    if named and not path.is_file():
+        raise ConfigError(f"MBONGI_CONFIG: {named}: no such file; name an existing file or unset the variable")
+    document = _read_toml(path) if path.is_file() else {}
+    return _build(document, str(path), environ)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}; mend that line") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; mend its owner or mode") from error
+
+
+def _build(document: Mapping[str, Any], source: str, environ: Mapping[str, str]) -> Config:
+    sections = typing.get_type_hints(Config)
+    for name, table in document.items():
+        if name not in sections:
+            raise ConfigError(f"{source}: [{name}]: no such section; known: {', '.join(sections)}")
+        if not isinstance(table, dict):
+            raise ConfigError(f"{source}: {name}: found {table!r}; expected a section [{name}]")
+    known_variables: set[str] = {"MBONGI_CONFIG"}
+    parts: dict[str, Any] = {}
+    for name, part in sections.items():
+        parts[name] = _section(name, part, document.get(name, {}), source, environ, known_variables)
+    _refuse_unknown_variables(environ, sections, known_variables)
+    return Config(**parts)
+
+
+def _refuse_unknown_variables(environ: Mapping[str, str], sections: Mapping[str, type], known: set[str]) -> None:
+    """A misspelt variable would otherwise be a setting that silently does nothing."""
+    for variable in environ:
+        section = variable.removeprefix("MBONGI_").partition("_")[0].lower()
+        if variable.startswith("MBONGI_") and section in sections and variable not in known:
+            keys = ", ".join(sorted(name for name in known if name.startswith(f"MBONGI_{section.upper()}_")))
+            raise ConfigError(f"{variable}: no such variable; known: {keys}")
+
+
+_LIMITS: Mapping[str, tuple[float, float]] = {
+    "web.workers": (1, 64),
+    "bus.bytes_max": (64_000_000, 10**15),
+    "telemetry.keep_raw_days": (1, 36_500),
+    "telemetry.keep_minute_days": (1, 36_500),
+    "telemetry.keep_hour_days": (1, 36_500),
+    "telemetry.memory_bytes_max": (200_000_000, 10**15),
+    "telemetry.query_s_max": (1, 3600),
+    "fleet.workers": (1, 10_000),
+    "fleet.timeout_s": (0.05, 60),
+    "fleet.fast_s": (0.2, 3600),
+    "fleet.slow_s": (0.2, 86_400),
+    "fleet.static_s": (1, 604_800),
+    "fleet.rescan_s": (1, 604_800),
+    "pool.difficulty_start": (1e-9, 1e15),
+    "pool.difficulty_min": (1e-9, 1e15),
+    "pool.shares_per_minute": (0.1, 600),
+    "pool.block_difficulty_min": (0, 1e15),
+    "twin.machines": (0, 50_000),
+    "twin.per_rack": (1, 254),
+    "twin.time_scale": (0.01, 10_000),
+}
+"""Lowest and highest value that a site can run with; ports are 1..65535."""
+
+
+def _section(
+    name: str, part: type, table: Mapping[str, Any], source: str, environ: Mapping[str, str], known: set[str]
+) -> Any:
+    kinds = typing.get_type_hints(part)
+    for key in table:
+        if key not in kinds:
+            raise ConfigError(f"{source}: {name}.{key}: no such key; known: {', '.join(kinds)}")
+    values: dict[str, Any] = {}
+    for key, kind in kinds.items():
+        variable = f"MBONGI_{name}_{key}".upper()
+        known.add(variable)
+        if variable in environ:
+            values[key] = _from_text(environ[variable], kind, variable)
+            _require_sense(values[key], name, key, variable)
+        elif key in table:
+            where = f"{source}: {name}.{key}"
+            values[key] = _checked(table[key], kind, where)
+            _require_sense(values[key], name, key, where)
+    return part(**values)
+
+
+def _require_sense(value: Any, section: str, key: str, where: str) -> None:
+    """Raise ConfigError for a value of the right type that no site can run with."""
+    low, high = (1, 65_535) if key.endswith("port") else _LIMITS.get(f"{section}.{key}", (None, None))
+    if low is not None and high is not None and not low <= value <= high:
+        raise ConfigError(f"{where}: found {value}; expected {low}..{high}")
+    if (section, key) in {("fleet", "ranges"), ("twin", "network")}:
+        for text in value if isinstance(value, tuple) else (value,):
+            try:
+                ipaddress.ip_network(text)
+            except ValueError as error:
+                raise ConfigError(f"{where}: {text!r}: {error}; expected a range such as 10.20.0.0/20") from error
+    if (section, key) == ("site", "timezone") and value not in zoneinfo.available_timezones():
+        raise ConfigError(f"{where}: found {value!r}; expected a name such as Africa/Brazzaville")
+
+
+_TRUTHS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def _from_text(text: str, kind: Any, where: str) -> Any:
+    if typing.get_origin(kind) is tuple:
+        return tuple(piece.strip() for piece in text.split(",") if piece.strip())
+    if kind is bool:
+        if text.lower() not in _TRUTHS:
+            raise ConfigError(f"{where}: found {text!r}; expected true or false")
+        return _TRUTHS[text.lower()]
+    if kind in {int, float}:
+        try:
+            return kind(text)
+        except ValueError as error:
+            expected = "a whole number" if kind is int else "a number"
+            raise ConfigError(f"{where}: found {text!r}; expected {expected}") from error
+    return _checked(text, kind, where)
+
+
+def _checked(value: Any, kind: Any, where: str) -> Any:
+    origin = typing.get_origin(kind)
+    if origin is Literal:
+        choices = typing.get_args(kind)
+        if value not in choices:
+            raise ConfigError(f"{where}: found {value!r}; expected one of {', '.join(map(repr, choices))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ConfigError(f'{where}: found {value!r}; expected a list of texts such as ["10.20.0.0/20"]')
+        return tuple(value)
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(kind, types.GenericAlias) and type(value) is not kind:
+        raise ConfigError(f"{where}: found {value!r}; expected {_word(kind)}")
+    return value
+
+
+def _word(kind: Any) -> str:
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}.get(
+        kind, str(kind)
+    )
+
+
+def as_environment(config: Config) -> dict[str, str]:
+    """The variables that make a child process read the same configuration, whatever its own file says."""
+    variables: dict[str, str] = {}
+    for part_field in dataclasses.fields(config):
+        part = getattr(config, part_field.name)
+        for key_field in dataclasses.fields(part):
+            value = getattr(part, key_field.name)
+            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            variables[f"MBONGI_{part_field.name}_{key_field.name}".upper()] = text
+    return variables

@@ -1,0 +1,1 @@
+"""Commands that replace Django's own."""

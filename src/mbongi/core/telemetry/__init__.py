@@ -1,0 +1,1 @@
+"""Wide typed tables of measurements: the gateway that owns the embedded engine, the ingester, and the client."""

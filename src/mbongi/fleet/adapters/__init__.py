@@ -1,0 +1,1 @@
+"""One device family per module, and the sessions that they speak through."""

@@ -1,0 +1,168 @@
+"""Writes to stock Antminers. ``set_miner_conf`` takes the whole document, so it is read, changed where asked, sent
+back whole, and read again; a field that changed without being asked for is reported.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from mbongi.fleet.adapters.session import Session
+from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words
+from mbongi.fleet.device_errors import GarbledError, RejectedError, UnreachableError
+from mbongi.fleet.ports import Outcome, PoolSetting
+from mbongi.wire import antminer
+from mbongi.wire.antminer import PAGE, WORK_MODES
+from mbongi.wire.errors import WireError
+
+GET_CONF, SET_CONF = PAGE.format("get_miner_conf"), PAGE.format("set_miner_conf")
+REBOOT, STATS = PAGE.format("reboot"), PAGE.format("stats")
+POOLS_MAX = 3
+MODE = "bitmain-work-mode"
+_WRITTEN_NAMES = {"bitmain-work-mode": "miner-mode", "bitmain-freq-level": "freq-level"}
+"""The page that reads the document and the page that writes it name these fields differently; both are sent."""
+
+
+class Document:
+    """A whole configuration, pool passwords included; nothing of it may reach a log, so it has no useful ``repr``."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.fields = fields
+
+    def __repr__(self) -> str:
+        return f"Document({len(self.fields)} fields)"
+
+    @property
+    def mode(self) -> str:
+        """The work mode's number as text; empty where it is not stated."""
+        return str(self.fields.get(MODE, self.fields.get("miner-mode", "")))
+
+    @property
+    def work_mode(self) -> str:
+        """The work mode's word."""
+        return WORK_MODES.get(self.mode, self.mode)
+
+    @property
+    def pools(self) -> list[dict[str, Any]]:
+        """The configured pools with their passwords."""
+        found = self.fields.get("pools")
+        return [pool for pool in found if isinstance(pool, dict)] if isinstance(found, list) else []
+
+    def pool_words(self) -> list[dict[str, str]]:
+        """The configured pools without passwords."""
+        return [
+            pool_words(str(pool.get("url", "")), str(pool.get("user", ""))) for pool in self.pools if pool.get("url")
+        ]
+
+    def with_fields(self, **changes: Any) -> "Document":
+        """A copy with some fields changed and every other kept."""
+        return Document(self.fields | changes)
+
+    def differing(self, other: "Document") -> set[str]:
+        """The names of the fields that differ."""
+        names = self.fields.keys() | other.fields.keys()
+        return {name for name in names if self.fields.get(name) != other.fields.get(name)}
+
+    def to_send(self) -> bytes:
+        """The body of the write."""
+        body = dict(self.fields)
+        for read_name, written_name in _WRITTEN_NAMES.items():
+            if read_name in body:
+                body[written_name] = body[read_name]
+        return msgspec.json.encode(body)
+
+
+async def read_document(session: Session) -> Document:
+    """The machine's whole configuration."""
+    body = (await session.exchange("GET", GET_CONF)).body
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise GarbledError(f"{session.address}: get_miner_conf: not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise GarbledError(f"{session.address}: get_miner_conf: found {type(found).__name__}; expected an object")
+    return Document(found)
+
+
+async def set_work_mode(session: Session, mode: str, *, dry_run: bool) -> Outcome:
+    """Change the work mode and nothing else."""
+    before = await read_document(session)
+    if not before.mode:
+        raise GarbledError(f"{session.address}: get_miner_conf: states no {MODE}; nothing was written")
+    # A machine in a mode of its own (low power) is awake: waking it must not change that.
+    if mode == antminer.NORMAL_MODE and before.mode != antminer.SLEEP_MODE:
+        mode = before.mode
+    words = {"work_mode": before.work_mode}, {"work_mode": WORK_MODES.get(mode, mode)}
+    if mode == before.mode:
+        return Outcome(*words, verified=True, message="already so; nothing was written")
+    kind = type(before.fields.get(MODE, ""))
+    wanted = before.with_fields(**{MODE: kind(mode) if kind in {str, int} else mode})
+    return await _write(session, before, wanted, MODE, words, dry_run=dry_run)
+
+
+async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: bool) -> Outcome:
+    """Change the pools and nothing else."""
+    new = checked_pools(pools, count_max=POOLS_MAX, address=session.address)
+    before = await read_document(session)
+    rows = [{"url": pool.url, "user": pool.user, "pass": pool.password} for pool in new]
+    rows += [{"url": "", "user": "", "pass": ""}] * (max(len(before.pools), len(rows)) - len(rows))
+    wanted = before.with_fields(pools=rows)
+    words = {"pools": before.pool_words()}, {"pools": wanted.pool_words()}
+    return await _write(session, before, wanted, "pools", words, dry_run=dry_run)
+
+
+async def _write(
+    session: Session,
+    before: Document,
+    wanted: Document,
+    name: str,
+    words: tuple[dict[str, Any], dict[str, Any]],
+    *,
+    dry_run: bool,
+) -> Outcome:
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was written")
+    response = await session.exchange("POST", SET_CONF, wanted.to_send())
+    _check_answer(session, response.body)
+    found = before
+
+    async def taken() -> bool:
+        nonlocal found
+        found = await read_document(session)
+        return bool(found.fields.get(name) == wanted.fields[name])
+
+    seen = await comes_true(taken)
+    strays = sorted(found.differing(before) - {name})
+    if strays:
+        return Outcome(*words, verified=False, message=f"the machine also changed {', '.join(strays)}")
+    message = "the machine states the new setting" if seen else "the machine does not state the new setting"
+    return Outcome(*words, verified=seen, message=message)
+
+
+def _check_answer(session: Session, body: bytes) -> None:
+    try:
+        answer = antminer.decode_write(body)
+    except WireError:
+        return  # Some firmwares answer a page of text; reading the document again is the proof.
+    if answer.stats == "error" or (answer.code and not answer.code.endswith("000")):
+        raise RejectedError(f"{session.address}: set_miner_conf: the machine answered {answer.code} {answer.msg}")
+
+
+async def reboot(session: Session, *, dry_run: bool) -> Outcome:
+    """Restart the control board; proven by its silence or by a smaller uptime."""
+    before = await _uptime_s(session)
+    words: tuple[dict[str, Any], dict[str, Any]] = {"uptime_s": before}, {"uptime_s": 0.0}
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was sent")
+    with contextlib.suppress(UnreachableError, GarbledError):  # it may go down before its answer is out
+        await session.exchange("GET", REBOOT)
+    seen = await goes_down(lambda: _uptime_s(session), before)
+    return Outcome(*words, verified=seen, message="seen to restart" if seen else "not seen to restart")
+
+
+async def _uptime_s(session: Session) -> float:
+    page = await session.page(STATS, antminer.decode_stats)
+    return (page.rows[0].elapsed or 0.0) if page.rows else 0.0

@@ -1,0 +1,22 @@
+"""Which adapter speaks to which family."""
+
+import functools
+
+from mbongi.fleet.adapters.antminer import Antminer
+from mbongi.fleet.adapters.bitaxe import Bitaxe
+from mbongi.fleet.adapters.long_tail import LongTail
+from mbongi.fleet.adapters.whatsminer import Whatsminer
+from mbongi.fleet.ports import Adapter
+from mbongi.fleet.values import Family
+
+
+@functools.cache
+def adapter_of(family: Family) -> Adapter:
+    """The family's adapter. Adapters keep nothing, so one serves all machines."""
+    adapters: dict[Family, Adapter] = {
+        Family.ANTMINER: Antminer(),
+        Family.WHATSMINER: Whatsminer(),
+        Family.BITAXE: Bitaxe(),
+        Family.OTHER: LongTail(),
+    }
+    return adapters[family]

@@ -1,0 +1,240 @@
+"""What stays between polls of one machine: its kept connection, its digest challenge, its slow figures."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from mbongi.base.clock import monotonic_s
+from mbongi.base.config import Fleet
+from mbongi.fleet.adapters.links import HttpLink, StaleLinkError, rpc
+from mbongi.fleet.device_errors import (
+    DeniedError,
+    DeviceError,
+    GarbledError,
+    MissingPageError,
+    RefusedError,
+    UnreachableError,
+)
+from mbongi.fleet.reading import MachineDetail, MachineReading
+from mbongi.fleet.rules import host_and_port
+from mbongi.wire import cgminer
+from mbongi.wire.digest import DigestError
+from mbongi.wire.digest_signer import DigestSigner
+from mbongi.wire.errors import WireError
+from mbongi.wire.http1 import Response, request
+from mbongi.wire.tolerant import Reply, TolerantDecoder
+
+Found = TypeVar("Found")
+WEB_RETRY_S = 300.0
+"""After a machine's web refused us, or lacked a page, how long its other interface is used before asking again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Ports and passwords of a site's machines. ``repr`` shows no password."""
+
+    rpc_port: int
+    http_port: int
+    antminer_user: str
+    antminer_password: str = field(repr=False)
+    whatsminer_password: str = field(repr=False)
+
+    @classmethod
+    def of(cls, config: Fleet) -> "Access":
+        """The part of the configuration that sessions need."""
+        return cls(
+            rpc_port=config.rpc_port,
+            http_port=config.http_port,
+            antminer_user=config.antminer_user,
+            antminer_password=config.antminer_password,
+            whatsminer_password=config.whatsminer_password,
+        )
+
+
+class SlowFigures(msgspec.Struct, gc=False):
+    """The figures of the slow tier, carried into the rows of the fast tier until the next slow poll."""
+
+    at_s: float = math.nan
+    accepted: float = math.nan
+    rejected: float = math.nan
+    stale: float = math.nan
+    pool: str = ""
+    error_count: float = math.nan
+    psu_temp_c: float = math.nan
+
+    @classmethod
+    def of(cls, detail: MachineDetail, *, psu_temp_c: float | None = None) -> "SlowFigures":
+        """The figures of a machine whose pools and errors were just read."""
+        used = [pool for pool in detail.pools if pool.active]
+        return cls(
+            at_s=monotonic_s(),
+            accepted=_total([pool.accepted for pool in detail.pools]),
+            rejected=_total([pool.rejected for pool in detail.pools]),
+            stale=_total([pool.stale for pool in detail.pools]),
+            pool=host_and_port(used[0].url) if used else "",
+            error_count=float(len(detail.errors)),
+            psu_temp_c=math.nan if psu_temp_c is None else psu_temp_c,
+        )
+
+    def put_into(self, reading: MachineReading, now_s: float) -> None:
+        """Fill what the fast poll did not state, with its age."""
+        if math.isnan(reading.accepted):
+            reading.accepted = self.accepted
+        if math.isnan(reading.rejected):
+            reading.rejected = self.rejected
+        if math.isnan(reading.stale):
+            reading.stale = self.stale
+        if math.isnan(reading.error_count):
+            reading.error_count = self.error_count
+        if math.isnan(reading.psu_temp_c):
+            reading.psu_temp_c = self.psu_temp_c
+        reading.pool = reading.pool or self.pool
+        reading.detail_age_s = now_s - self.at_s
+
+
+def _total(counts: list[int | None]) -> float:
+    """The sum of what is stated; NaN where nothing is."""
+    stated = [count for count in counts if count is not None]
+    return float(sum(stated)) if stated else math.nan
+
+
+class Session:
+    """One machine, asked one thing at a time. Every question may raise a DeviceError; none has a time limit of its own.
+
+    ``keep_links`` False closes each connection after its answer, for sites with more machines than file descriptors.
+    """
+
+    __slots__ = (
+        "_closed_until_s",
+        "access",
+        "address",
+        "detail",
+        "foreign",
+        "keep_links",
+        "link",
+        "marks",
+        "signer",
+        "slow",
+    )
+
+    def __init__(self, address: str, access: Access, *, keep_links: bool = True) -> None:
+        self.address, self.access, self.keep_links = address, access, keep_links
+        self.signer = DigestSigner(access.antminer_user, access.antminer_password)
+        self.link: HttpLink | None = None
+        self.slow = SlowFigures()
+        self.detail = MachineDetail()
+        self.marks: set[str] = set()
+        """What an adapter has learnt of this machine's firmware, such as a page that it lacks."""
+        self.foreign: Any = None
+        """The long tail's own handle of this machine."""
+        self._closed_until_s = -math.inf
+
+    # The web.
+
+    @property
+    def web_usable(self) -> bool:
+        """False for a while after the web refused us, so that a wrong password is not tried with every poll."""
+        return monotonic_s() >= self._closed_until_s
+
+    def leave_web(self) -> None:
+        """Use the other interface for WEB_RETRY_S."""
+        self._closed_until_s = monotonic_s() + WEB_RETRY_S
+
+    async def page(self, target: str, decoder: TolerantDecoder[Reply]) -> Reply:
+        """Read a page into its struct."""
+        body = (await self.exchange("GET", target)).body
+        return self._read(decoder, body)
+
+    async def exchange(self, method: str, target: str, body: bytes | None = None, *, signed: bool = True) -> Response:
+        """Send a request and take a response with status 2xx.
+
+        Raises DeniedError, MissingPageError, GarbledError for other statuses, and what the connection raises.
+        """
+        response = await self.send(method, target, body)
+        if response.status == 401 and signed:
+            self._take_challenge(response)
+            response = await self.send(method, target, body)
+        if response.status in {401, 403}:
+            self.signer.forget()
+            raise DeniedError(f"{self.address}: {method} {target}: user and password are not accepted")
+        if response.status in {404, 405, 501}:
+            raise MissingPageError(f"{self.address}: {method} {target}: HTTP {response.status}: no such page")
+        if not 200 <= response.status < 300:
+            raise GarbledError(f"{self.address}: {method} {target}: HTTP {response.status}; expected 200")
+        return response
+
+    async def send(self, method: str, target: str, body: bytes | None = None) -> Response:
+        """Send a request and take whatever response comes, 401 too."""
+        data = request(method, target, host=self.address, authorization=self.signer.sign(method, target), body=body)
+        link = self.link
+        if link is not None and link.is_open:
+            try:
+                return await self._over(link, data)
+            except StaleLinkError as error:
+                # The device closed the kept connection as we wrote. A read may be asked again; a write may have
+                # reached it, so its fate is for read-modify-verify to find out.
+                if method != "GET" or not link.used:
+                    raise UnreachableError(f"{self.address}: {error}") from error
+        link = self.link = HttpLink()
+        try:
+            await link.connect(self.address, self.access.http_port)
+            return await self._over(link, data)
+        except StaleLinkError as error:
+            raise UnreachableError(f"{self.address}: {error}") from error
+        except DeviceError as error:
+            raise type(error)(f"{self.address}: {error}") from error
+
+    async def _over(self, link: HttpLink, data: bytes) -> Response:
+        response = await link.exchange(data)
+        if not self.keep_links:
+            link.close()
+        return response
+
+    def _take_challenge(self, response: Response) -> None:
+        try:
+            self.signer.challenged(response.header("www-authenticate"))
+        except DigestError as error:
+            raise DeniedError(f"{self.address}: asks for a sign-in that we cannot give: {error}") from error
+
+    # The RPC port.
+
+    async def ask(self, question: bytes, decoder: TolerantDecoder[Reply]) -> Reply:
+        """Ask an RPC command and read its answer into its struct."""
+        return self._read(lambda data: cgminer.decode(data, decoder), await self.ask_bytes(question))
+
+    async def ask_bytes(self, question: bytes) -> bytes:
+        """Ask an RPC command and take its answer as it came."""
+        try:
+            return await rpc(self.address, self.access.rpc_port, question)
+        except DeviceError as error:
+            raise type(error)(f"{self.address}: {error}") from error
+
+    def _read(self, read: Callable[[bytes], Found], data: bytes) -> Found:
+        try:
+            return read(data)
+        except WireError as error:
+            raise GarbledError(f"{self.address}: {error}") from error
+
+    def close(self) -> None:
+        """Break the kept connection; the challenge stays good."""
+        if self.link is not None:
+            self.link.close()
+            self.link = None
+
+
+WEB_CLOSED: tuple[type[DeviceError], ...] = (RefusedError, DeniedError, MissingPageError)
+"""What makes a machine with two interfaces worth asking on the other."""
+
+
+def plain(value: Any) -> Any:
+    """A document without what must not be shown: every field whose name speaks of a password is starred."""
+    if isinstance(value, dict):
+        return {key: "***" if _secret(key) and item else plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _secret(key: str) -> bool:
+    return key.lower() in {"pass", "pwd"} or "passw" in key.lower()

@@ -1,0 +1,201 @@
+"""Performing what people asked of machines: claimed from the database, written through adapters, ended in the ledger.
+
+An action that was under way when an earlier process died is looked into before anything is sent: a setting that the
+machine states already is not written again, and a reboot is never repeated blindly, as the first one may have worked.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from mbongi.base.clock import utc_now
+from mbongi.base.config import Fleet
+from mbongi.base.ids import MachineId
+from mbongi.base.log import get_log
+from mbongi.fleet import services
+from mbongi.fleet.actions import EXPIRES_AFTER, Ending, Work, interrupted_actions
+from mbongi.fleet.adapters.registry import adapter_of
+from mbongi.fleet.adapters.session import Access, Session
+from mbongi.fleet.daemon.persistence import AWAY, Database
+from mbongi.fleet.device_errors import DeviceError
+from mbongi.fleet.ports import Outcome, PoolSetting
+from mbongi.fleet.reading import MachineReading
+from mbongi.fleet.values import ActionKind
+
+log = get_log(__name__)
+
+AT_ONCE = 20
+"""Actions performed at the same time in the whole site: a thousand machines that wake change its load step by step."""
+LOOK_S = 1.0
+"""How often the database is asked for new actions when nothing else says that there are some."""
+ACTION_S_MAX = 180.0
+REBOOT_SEEN_S = 60.0
+"""A machine that was told to reboot is down by then; until then its uptime proves nothing."""
+RESUME_S_MIN = 30.0
+"""A machine that gives no answer after an interruption is asked for this long at least."""
+UPTIME_SLACK_S = 5.0
+_INTERRUPTED = "the fleet process was interrupted"
+
+
+class Actor:
+    """Claims and performs actions. ``poll_soon`` is told which machines to look at afterwards."""
+
+    def __init__(
+        self,
+        config: Fleet,
+        database: Database,
+        poll_soon: Callable[[Iterable[MachineId]], None],
+        *,
+        at_once: int = AT_ONCE,
+    ) -> None:
+        self._database, self._poll_soon = database, poll_soon
+        self._access, self._timeout_s = Access.of(config), config.timeout_s
+        self._free = at_once
+        self._wake = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        """Look for new actions at once."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """First take up what an earlier process left, then perform what comes, until cancelled."""
+        try:
+            for work in await self._database.insist(interrupted_actions):
+                await self._wait_for_room()
+                self._begin(work)
+            while True:
+                await self._wait_for_room()
+                for work in await self._claim():
+                    self._begin(work)
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(LOOK_S):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            # What is under way stays "running" in the record; the next process looks into it.
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _claim(self) -> list[Work]:
+        try:
+            return await self._database.call(services.claim_actions, self._free)
+        except AWAY:
+            return []
+
+    async def _wait_for_room(self) -> None:
+        while self._free == 0:
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+
+    def _begin(self, work: Work) -> None:
+        self._free -= 1
+        task = asyncio.get_running_loop().create_task(self._see_through(work))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._free += 1
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("action_not_recorded", error=repr(error))
+
+    async def _see_through(self, work: Work) -> None:
+        log.info("action_begins", action_id=work.action_id, kind=work.kind, machine_id=work.machine_id)
+        session = Session(work.address, self._access)
+        try:
+            async with asyncio.timeout(ACTION_S_MAX):
+                ending = await (self._resume(work, session) if work.interrupted else self._perform(work, session))
+        except TimeoutError:
+            ending = _failure(work, f"not over within {ACTION_S_MAX:g} s; look at the machine")
+        except DeviceError as error:
+            ending = _failure(work, str(error))
+        except Exception as error:
+            log.exception("action_broke", action_id=work.action_id)
+            ending = _failure(work, f"{type(error).__name__} while performing it; look at the machine")
+        finally:
+            session.close()
+        await self._database.insist(services.finish_action, ending)
+        log.info("action_over", action_id=work.action_id, done=ending.done)
+        self._poll_soon([work.machine_id])
+
+    async def _perform(self, work: Work, session: Session) -> Ending:
+        return _ending(work, await self._write(work, session, dry_run=work.dry_run))
+
+    async def _write(self, work: Work, session: Session, *, dry_run: bool) -> Outcome:
+        adapter = adapter_of(work.family)
+        match work.kind:
+            case ActionKind.SLEEP:
+                return await adapter.sleep(session, dry_run=dry_run)
+            case ActionKind.WAKE:
+                return await adapter.wake(session, dry_run=dry_run)
+            case ActionKind.REBOOT:
+                return await adapter.reboot(session, dry_run=dry_run)
+            case ActionKind.SET_POOLS:
+                pools = [PoolSetting(url=pool["url"], user=pool["user"]) for pool in work.arguments["pools"]]
+                return await adapter.write_pools(session, pools, dry_run=dry_run)
+
+    async def _resume(self, work: Work, session: Session) -> Ending:
+        """Find out what came of an action that an earlier process began, and do what is left."""
+        if work.dry_run:
+            return await self._perform(work, session)
+        if work.kind is ActionKind.REBOOT:
+            return await self._resume_reboot(work, session)
+        plan = await self._write(work, session, dry_run=True)
+        if plan.before == plan.after:
+            message = f"{_INTERRUPTED}; the machine states what was asked for, so nothing was sent again"
+            return Ending(
+                work.action_id, done=True, message=message, before=plan.before, after=plan.after, verified=True
+            )
+        outcome = await self._write(work, session, dry_run=False)
+        return _ending(work, outcome, f"{_INTERRUPTED} before the machine had it; sent again: ")
+
+    async def _resume_reboot(self, work: Work, session: Session) -> Ending:
+        since = work.claimed_at.timestamp()
+        give_up_at = max(since + ACTION_S_MAX, time.time() + RESUME_S_MIN)
+        while True:
+            uptime_s, why = await self._uptime_s(work, session)
+            if not math.isnan(uptime_s):
+                started_at = time.time() - uptime_s
+                if started_at > since - UPTIME_SLACK_S:
+                    at = datetime.fromtimestamp(started_at, UTC).isoformat(timespec="seconds")
+                    message = f"{_INTERRUPTED}; the machine has restarted at {at}, so it was not told again"
+                    after = {"uptime_s": round(uptime_s)}
+                    return Ending(work.action_id, done=True, message=message, after=after, verified=True)
+                if time.time() > since + REBOOT_SEEN_S:
+                    break
+            elif time.time() > give_up_at:
+                return _failure(
+                    work, f"{_INTERRUPTED}; {why}, so whether it restarted is unknown; it was not told again"
+                )
+            await asyncio.sleep(2.0)
+        if utc_now() - work.requested_at > EXPIRES_AFTER:
+            return _failure(work, f"{_INTERRUPTED}; its uptime shows no restart; too late to tell it now, ask again")
+        outcome = await self._write(work, session, dry_run=False)
+        return _ending(work, outcome, f"{_INTERRUPTED}; its uptime showed no restart, so it was told again: ")
+
+    async def _uptime_s(self, work: Work, session: Session) -> tuple[float, str]:
+        """The uptime that the machine states, or NaN and why it is not known."""
+        reading = MachineReading(ts=0, machine_id=work.machine_id, model=work.model)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await adapter_of(work.family).poll_fast(session, reading)
+        except TimeoutError:
+            return math.nan, f"the machine gave no answer within {self._timeout_s:g} s"
+        except DeviceError as error:
+            return math.nan, str(error)
+        return reading.uptime_s, "the machine states no uptime"
+
+
+def _ending(work: Work, outcome: Outcome, prefix: str = "") -> Ending:
+    done = outcome.verified is not False
+    return Ending(work.action_id, done, prefix + outcome.message, outcome.before, outcome.after, outcome.verified)
+
+
+def _failure(work: Work, message: str) -> Ending:
+    return Ending(work.action_id, done=False, message=message)

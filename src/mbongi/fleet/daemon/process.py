@@ -1,0 +1,311 @@
+"""Ties the parts of the fleet process together. Each goes on by itself while bus, database or machines are away."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from mbongi.base.config import Config
+from mbongi.base.ids import MachineId
+from mbongi.base.log import get_log
+from mbongi.core.bus.client import Bus
+from mbongi.core.bus.errors import BusError, BusUnavailable
+from mbongi.core.bus.streams import EVENTS
+from mbongi.core.threads import ThreadBridge
+from mbongi.fleet import selectors
+from mbongi.fleet.conditions import Watch
+from mbongi.fleet.daemon.acting import Actor
+from mbongi.fleet.daemon.outgoing import Outgoing
+from mbongi.fleet.daemon.persistence import AWAY, Database
+from mbongi.fleet.daemon.recording import Recording
+from mbongi.fleet.daemon.scanning import Scanner, ScanRun
+from mbongi.fleet.poller import Poller
+from mbongi.fleet.ranges import ScanRangeError
+from mbongi.fleet.reading import DetailReport, Found, MachineReading, StateChange
+from mbongi.fleet.values import STATUS_SUBJECT, ConditionChange
+
+log = get_log(__name__)
+
+SCAN_SUBJECT = "fleet.scan"
+PROGRESS_SUBJECT = "fleet.scan.progress"
+TARGETS_S = 30.0
+"""How often the list of machines is read again when nothing says that it changed."""
+TICK_S = 2.0
+BUS_RETRY_S = 1.0
+DRAIN_S = 3.0
+FOUND_PART_MAX = 500
+"""Found machines of one answer about a scan, so that it fits a message."""
+_WAKE_KINDS = {"event.fleet.action_requested.v1", "event.fleet.machine_changed.v1"}
+
+
+class FleetStatus(msgspec.Struct, kw_only=True):
+    """The process at this moment."""
+
+    machines: int
+    polls: int
+    failures: int
+    rounds_late: int
+    batches_waiting: int
+    batches_dropped: int
+    rows_waiting: int
+    database_away: bool
+
+
+class ScanRequest(msgspec.Struct, kw_only=True):
+    """Begin a scan."""
+
+    ranges: tuple[str, ...]
+    dry_run: bool = False
+
+
+class ProgressRequest(msgspec.Struct, kw_only=True):
+    """Ask about a scan: how far it is, and what it found from the ``seen``-th machine on."""
+
+    number: int
+    seen: int = 0
+
+
+class ScanReply(msgspec.Struct, kw_only=True):
+    """How far a scan is. ``error`` says why there is none, or why it failed."""
+
+    number: int = 0
+    total: int = 0
+    probed: int = 0
+    live: int = 0
+    hung: int = 0
+    found: list[Found] = []
+    is_over: bool = False
+    added: int = 0
+    seen: int = 0
+    moved: int = 0
+    displaced: int = 0
+    error: str = ""
+
+
+class FleetProcess:
+    """The whole process. ``run`` returns after ``stop`` is set and what waits has been handed over."""
+
+    def __init__(self, config: Config, bridge: ThreadBridge) -> None:
+        self._config = config
+        self._database = Database(bridge)
+        self._reload = asyncio.Event()
+        self.poller = Poller(config.fleet)
+        self.outgoing = Outgoing()
+        self.recording = Recording(self._database)
+        self.scanner = Scanner(config.fleet, self._database, self._reload.set)
+        self.actor = Actor(config.fleet, self._database, self.poller.poll_soon)
+        self._watch = Watch()
+        self._bus: Bus | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set."""
+        await self._begin(stop)
+        if stop.is_set():
+            return
+        work = [
+            self.poller.run(self._on_batch, self._on_states, self._on_details),
+            self.recording.run(),
+            self.scanner.run(),
+            self.actor.run(),
+            self._keep_targets(),
+            self._tick(),
+            self._serve_bus(),
+        ]
+        tasks = [asyncio.create_task(each) for each in work]
+        stopping = asyncio.create_task(stop.wait())
+        log.info("fleet_started", machines=len(self.poller.states()), ranges=self._config.fleet.ranges)
+        try:
+            await self._until_stopped(tasks, stopping)
+        finally:
+            for task in [*tasks, stopping]:
+                task.cancel()
+            await asyncio.gather(*tasks, stopping, return_exceptions=True)
+            await self._end()
+
+    async def _until_stopped(self, tasks: list[asyncio.Task[Any]], stopping: asyncio.Task[Any]) -> None:
+        waiting: set[asyncio.Task[Any]] = {*tasks, stopping}
+        while not stopping.done():
+            over, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in over - {stopping}:
+                # Parts meet the outages they know of themselves; anything else ends the process, which starts anew.
+                task.result()
+
+    async def _begin(self, stop: asyncio.Event) -> None:
+        """Read what is known; without the database there is nothing to poll, so this waits for it."""
+        while not stop.is_set():
+            try:
+                self._watch.load(await self._database.call(selectors.open_conditions))
+                await self.reload_targets()
+            except AWAY:
+                await asyncio.sleep(BUS_RETRY_S)
+            else:
+                return
+
+    async def _end(self) -> None:
+        """Hand over what waits, within DRAIN_S each."""
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self.recording.flush()
+        except TimeoutError:
+            log.warning("records_left_behind", rows=len(self.recording))
+        if self._bus is not None:
+            await self.outgoing.drain(self._bus, DRAIN_S)
+            await self._bus.close()
+
+    # What the poller says.
+
+    def _on_batch(self, rack: str, readings: Sequence[MachineReading]) -> None:  # noqa: ARG002 -- the rows name it
+        self.outgoing.put(readings)
+        self.recording.seen(readings)
+        self._note(self._watch.readings(readings))
+
+    def _on_states(self, changes: Sequence[StateChange]) -> None:
+        self.recording.states(changes)
+        self._note(self._watch.states(changes))
+
+    def _on_details(self, reports: Sequence[DetailReport]) -> None:
+        self.recording.details(reports)
+        self._note(self._watch.details(reports, _now_ms()))
+
+    def _note(self, changes: list[ConditionChange]) -> None:
+        if changes:
+            self.recording.conditions(changes)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._note(self._watch.tick(_now_ms()))
+
+    # The list of machines.
+
+    async def reload_targets(self) -> None:
+        """Read the list of machines and poll what it says. Raises while the database is away."""
+        targets = await self._database.call(selectors.targets)
+        known: set[MachineId] = {target.machine_id for target in targets}
+        self.poller.set_targets(targets)
+        self._watch.keep_only(known)
+        self.recording.keep_only(known)
+
+    async def _keep_targets(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(TARGETS_S):
+                    await self._reload.wait()
+            except TimeoutError:
+                pass
+            self._reload.clear()
+            try:
+                await self.reload_targets()
+            except AWAY:
+                continue
+
+    # The bus.
+
+    async def _serve_bus(self) -> None:
+        """Connect, however long that takes; publish, answer, and listen for what people asked for."""
+        self._bus = bus = await self._connected()
+        await bus.serve(STATUS_SUBJECT, self._answer_status)
+        await bus.serve(SCAN_SUBJECT, self._answer_scan)
+        await bus.serve(PROGRESS_SUBJECT, self._answer_progress)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.outgoing.run(bus))
+            group.create_task(self._listen(bus))
+
+    async def _connected(self) -> Bus:
+        is_told = False
+        while True:
+            try:
+                bus = await Bus.open(self._config, name="fleet", limit_s=5.0)
+                await self._ensure_streams(bus)
+            except BusUnavailable as error:
+                if not is_told:
+                    is_told = True
+                    log.warning("fleet_waits_for_bus", error=str(error))
+                await asyncio.sleep(BUS_RETRY_S)
+            else:
+                return bus
+
+    async def _ensure_streams(self, bus: Bus) -> None:
+        """Readings are refused until their stream is there, and nobody else may have made it yet."""
+        try:
+            await bus.ensure_streams(self._config)
+        except BusUnavailable:
+            await bus.close()
+            raise
+
+    async def _listen(self, bus: Bus) -> None:
+        """Look for work as soon as the bus tells of some; without the bus the timers find it."""
+        while True:
+            try:
+                async for delivery in bus.consume(EVENTS, "fleet", "event.fleet.>"):
+                    if delivery.subject in _WAKE_KINDS:
+                        self.actor.wake()
+                        self._reload.set()
+                    await delivery.ack()
+            except BusError as error:
+                log.debug("fleet_listens_again", error=str(error))
+                await asyncio.sleep(BUS_RETRY_S)
+                # The bus may have come back with empty hands, on a new disk for instance.
+                with contextlib.suppress(BusError):
+                    await bus.ensure_streams(self._config)
+
+    async def _answer_status(self, _data: bytes) -> bytes:
+        return msgspec.json.encode(self.status())
+
+    def status(self) -> FleetStatus:
+        """The process at this moment."""
+        statistics = self.poller.statistics
+        return FleetStatus(
+            machines=len(self.poller.states()),
+            polls=statistics.polls,
+            failures=statistics.failures,
+            rounds_late=statistics.rounds_late,
+            batches_waiting=len(self.outgoing),
+            batches_dropped=self.outgoing.dropped,
+            rows_waiting=len(self.recording),
+            database_away=self._database.is_away,
+        )
+
+    async def _answer_scan(self, data: bytes) -> bytes:
+        try:
+            request = msgspec.json.decode(data, type=ScanRequest)
+            run = self.scanner.start(request.ranges, dry_run=request.dry_run)
+        except (msgspec.DecodeError, ScanRangeError) as error:
+            return msgspec.json.encode(ScanReply(error=str(error), is_over=True))
+        return msgspec.json.encode(scan_reply(run, 0))
+
+    async def _answer_progress(self, data: bytes) -> bytes:
+        try:
+            request = msgspec.json.decode(data, type=ProgressRequest)
+        except msgspec.DecodeError as error:
+            return msgspec.json.encode(ScanReply(error=str(error), is_over=True))
+        run = self.scanner.find(request.number)
+        if run is None:
+            return msgspec.json.encode(ScanReply(error=f"scan {request.number}: not known any more", is_over=True))
+        return msgspec.json.encode(scan_reply(run, request.seen))
+
+
+def scan_reply(run: ScanRun, seen: int) -> ScanReply:
+    """What there is to tell of a scan to somebody who knows the first ``seen`` found ones."""
+    part, result = run.found[seen : seen + FOUND_PART_MAX], run.registration
+    return ScanReply(
+        number=run.number,
+        total=run.progress.total,
+        probed=run.progress.probed,
+        live=run.progress.live,
+        hung=run.progress.hung,
+        found=part,
+        is_over=run.is_over and seen + len(part) == len(run.found),
+        added=len(result.added),
+        seen=len(result.seen),
+        moved=len(result.moved),
+        displaced=len(result.displaced),
+        error=run.error,
+    )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

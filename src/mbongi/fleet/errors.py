@@ -1,0 +1,34 @@
+"""Errors of the fleet."""
+
+from mbongi.base.errors import MbongiError
+
+
+class FleetError(MbongiError):
+    """Something about machines could not be done."""
+
+
+class UnknownMachineError(FleetError, LookupError):
+    """No such machine, or none that the asker may see: the two are not told apart."""
+
+
+class UnknownActionError(FleetError, LookupError):
+    """No such action, or none that the asker may see."""
+
+
+class NotPermittedError(FleetError, PermissionError):
+    """The asker's role does not permit it."""
+
+
+class ActionRefusedError(FleetError, ValueError):
+    """An action was asked for with arguments that cannot be used, without a reason, or of a machine that is busy.
+
+    ``text`` is for the person who asked, in their language.
+    """
+
+    def __init__(self, message: str, text: str = "") -> None:
+        super().__init__(message)
+        self.text = text or message
+
+
+class MachineBusyError(ActionRefusedError):
+    """An action on the machine is under way; another one may be asked for after its end."""

@@ -1,0 +1,89 @@
+"""What the fleet tells the other domains, over the bus."""
+
+import msgspec
+
+from mbongi.core.bus.messages import message
+
+
+@message("fleet.machine_found.v1")
+class MachineFound(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine was seen for the first time. ``at_ms`` is milliseconds since 1970, UTC, here and below."""
+
+    machine_id: int
+    address: str
+    family: str
+    model: str
+    tenant_id: int | None
+    at_ms: int
+
+
+@message("fleet.machine_moved.v1")
+class MachineMoved(msgspec.Struct, frozen=True, kw_only=True):
+    """A known machine answers at another address. Empty ``after``: another machine took its address."""
+
+    machine_id: int
+    before: str
+    after: str
+    tenant_id: int | None
+    at_ms: int
+
+
+@message("fleet.machine_changed.v1")
+class MachineChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine was given to a tenant, retired, or came back; whoever keeps a list reads it anew."""
+
+    machine_id: int
+    tenant_id: int | None
+    retired: bool
+    at_ms: int
+
+
+@message("fleet.machine_state.v1")
+class MachineStateChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine's state became another; states by their words."""
+
+    machine_id: int
+    before: str
+    after: str
+    reason: str
+    tenant_id: int | None
+    at_ms: int
+
+
+@message("fleet.condition.v1")
+class ConditionChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A condition (alarm) of a machine opened or cleared."""
+
+    event_id: int
+    machine_id: int
+    kind: str
+    part: str
+    severity: str
+    opened: bool
+    tenant_id: int | None
+    at_ms: int
+
+
+@message("fleet.action_requested.v1")
+class ActionRequested(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody asked for an action; the fleet process looks for work when it hears this."""
+
+    action_id: int
+    machine_id: int
+    kind: str
+    tenant_id: int | None
+    at_ms: int
+
+
+@message("fleet.action_finished.v1")
+class ActionFinished(msgspec.Struct, frozen=True, kw_only=True):
+    """An action came to its end: ``status`` is done, failed or cancelled."""
+
+    action_id: int
+    machine_id: int
+    kind: str
+    status: str
+    dry_run: bool
+    message: str
+    tenant_id: int | None
+    at_ms: int

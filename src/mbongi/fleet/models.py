@@ -1,0 +1,124 @@
+"""Tables of the fleet. Private: other domains use services, selectors and values.
+
+Row-level security shows tenants the rows of their own machines only, so events and actions carry their machine's
+tenant too.
+"""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from mbongi.fleet.values import ActionKind, ActionStatus, EventKind, Family, MachineState, Severity
+
+
+def _choices(
+    kinds: type[Family] | type[ActionKind] | type[ActionStatus] | type[EventKind] | type[Severity],
+) -> list[tuple[str, str]]:
+    return [(kind.value, kind.value) for kind in kinds]
+
+
+class Machine(models.Model):
+    """One mining machine, wherever it stands and whatever it answers at present.
+
+    ``address`` is None for a machine whose place another one took; ``tenant`` None means the site's own.
+    """
+
+    address = models.GenericIPAddressField(unique=True, null=True)
+    family = models.CharField(max_length=20, choices=_choices(Family))
+    model = models.CharField(max_length=80, blank=True)
+    mac = models.CharField(max_length=17, blank=True, db_index=True)
+    serial = models.CharField(max_length=80, blank=True)
+    firmware = models.CharField(max_length=120, blank=True)
+    hostname = models.CharField(max_length=120, blank=True)
+    hall = models.PositiveSmallIntegerField(null=True)
+    rack = models.PositiveSmallIntegerField(null=True)
+    slot = models.PositiveSmallIntegerField(null=True)
+    tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
+    state = models.PositiveSmallIntegerField(
+        choices=[(state.value, state.word) for state in MachineState], default=MachineState.UNKNOWN
+    )
+    state_since = models.DateTimeField()
+    state_reason = models.CharField(max_length=200, blank=True)
+    last_seen_at = models.DateTimeField(null=True)
+    detail = models.JSONField(default=dict)
+    detail_at = models.DateTimeField(null=True)
+    added_at = models.DateTimeField()
+    retired_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["hall", "rack", "slot", "id"]
+        indexes: ClassVar = [
+            models.Index(fields=["hall", "rack", "slot", "id"], name="fleet_machine_position"),
+            models.Index(fields=["state"], name="fleet_machine_state", condition=Q(retired_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.address}"
+
+
+class Event(models.Model):
+    """Something that happened to a machine, or a condition that lasts until ``cleared_at``."""
+
+    machine = models.ForeignKey(Machine, on_delete=models.CASCADE, related_name="events")
+    tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=24, choices=_choices(EventKind))
+    part = models.CharField(max_length=60, blank=True)
+    severity = models.CharField(max_length=8, choices=_choices(Severity))
+    at = models.DateTimeField()
+    cleared_at = models.DateTimeField(null=True)
+    params = models.JSONField(default=dict)
+
+    class Meta:
+        ordering: ClassVar = ["-at", "-id"]
+        constraints: ClassVar = [
+            # Opened once: a restarted daemon that sees the condition again cannot add it a second time.
+            models.UniqueConstraint(
+                fields=["machine", "kind", "part"], condition=Q(cleared_at=None), name="fleet_event_open_once"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["-at", "-id"], name="fleet_event_newest"),
+            models.Index(fields=["machine", "-at"], name="fleet_event_machine"),
+            models.Index(fields=["-at", "-id"], name="fleet_event_open", condition=Q(cleared_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.kind} machine {self.machine_id}"
+
+
+class Action(models.Model):
+    """A write to a machine that somebody asked for, or its rehearsal. Never holds a password."""
+
+    machine = models.ForeignKey(Machine, on_delete=models.PROTECT, related_name="actions")
+    tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=12, choices=_choices(ActionKind))
+    arguments = models.JSONField(default=dict)
+    reason = models.CharField(max_length=500)
+    author = models.ForeignKey("identity.User", on_delete=models.PROTECT, related_name="+")
+    dry_run = models.BooleanField(default=False)
+    status = models.CharField(max_length=10, choices=_choices(ActionStatus), default=ActionStatus.REQUESTED)
+    requested_at = models.DateTimeField()
+    claimed_at = models.DateTimeField(null=True)
+    claims = models.PositiveSmallIntegerField(default=0)
+    finished_at = models.DateTimeField(null=True)
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    verified = models.BooleanField(null=True)
+    message = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-requested_at", "-id"]
+        constraints: ClassVar = [
+            # One write at a time on a machine: two read-modify-verify cycles at once would undo each other.
+            models.UniqueConstraint(
+                fields=["machine"], condition=Q(status__in=["requested", "running"]), name="fleet_action_one_open"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["id"], name="fleet_action_waiting", condition=Q(status__in=["requested", "running"])),
+            models.Index(fields=["machine", "-requested_at"], name="fleet_action_machine"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.kind} machine {self.machine_id}"

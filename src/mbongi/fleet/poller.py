@@ -1,0 +1,405 @@
+"""The poller: asks every machine in tiers, with bounded workers, and says what came of it, rack by rack.
+
+Fast, slow and static tiers are asked every ``fast_s``, ``slow_s`` and ``static_s``. Racks start staggered over the
+fast period, slow and static polls staggered over theirs, so the load is even. A machine that does not answer is asked
+ever less often, at most a slow period apart. A hung one costs one worker for ``timeout_s`` at most.
+"""
+
+import asyncio
+import contextlib
+import heapq
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from mbongi.base.clock import monotonic_s
+from mbongi.base.config import Fleet
+from mbongi.base.ids import MachineId
+from mbongi.base.log import get_log
+from mbongi.fleet.adapters.registry import adapter_of
+from mbongi.fleet.adapters.session import Access, Session
+from mbongi.fleet.device_errors import DeniedError, DeviceError, GarbledError, MissingPageError
+from mbongi.fleet.open_files import raise_open_files
+from mbongi.fleet.ports import OnBatch, OnDetails, OnStates
+from mbongi.fleet.reading import DetailReport, MachineReading, StateChange, Target, Verdict
+from mbongi.fleet.rules import complete
+from mbongi.fleet.values import MachineState
+
+log = get_log(__name__)
+
+STATES_EVERY_S = 0.2
+"""Changes of state and details are handed over together, this often at most."""
+_GOLDEN = 0.6180339887498949
+_SLOW_TIER_ERRORS = (GarbledError, MissingPageError, DeniedError)
+
+
+@dataclass(slots=True)
+class PollStatistics:
+    """Counts since the start."""
+
+    polls: int = 0
+    failures: int = 0
+    rounds: int = 0
+    rounds_late: int = 0
+    """Rounds of a rack left out because its last was not over: too few workers, or too short a period."""
+
+
+class _Machine:
+    """One target between its polls."""
+
+    __slots__ = (
+        "adapter",
+        "busy",
+        "failures",
+        "last_s",
+        "next_slow_s",
+        "next_static_s",
+        "next_try_s",
+        "phase",
+        "session",
+        "state",
+        "target",
+        "warned",
+    )
+
+    def __init__(self, target: Target, session: Session) -> None:
+        self.target, self.session, self.adapter = target, session, adapter_of(target.family)
+        self.phase = target.machine_id * _GOLDEN % 1.0
+        self.state: MachineState | None = None
+        self.last_s: int | None = None
+        self.failures = 0
+        self.next_try_s = self.next_slow_s = self.next_static_s = 0.0
+        self.busy = self.warned = False
+
+
+class _Rack:
+    """Machines that are asked together."""
+
+    __slots__ = ("again", "due_s", "machines", "name", "pending", "readings")
+
+    def __init__(self, name: str, due_s: float) -> None:
+        self.name, self.due_s = name, due_s
+        self.machines: list[_Machine] = []
+        self.readings: list[MachineReading] = []
+        self.pending = 0
+        self.again = False
+
+
+class Poller:
+    """Polls its targets while ``run`` runs. For one event loop; every call comes from that loop."""
+
+    def __init__(self, config: Fleet, targets: Iterable[Target] = ()) -> None:
+        self.config = config
+        self.statistics = PollStatistics()
+        self._access = Access.of(config)
+        self._machines: dict[MachineId, _Machine] = {}
+        self._racks: dict[str, _Rack] = {}
+        self._schedule: list[tuple[float, int, _Rack]] = []
+        self._serial = 0
+        self._queue: deque[tuple[_Rack, _Machine]] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._changes: list[StateChange] = []
+        self._details: list[DetailReport] = []
+        self._on_batch: OnBatch = lambda _rack, _readings: None
+        self._on_states: OnStates = lambda _changes: None
+        self._on_details: OnDetails | None = None
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._keep_links_max = raise_open_files() - config.workers
+        self.set_targets(targets)
+
+    # What to poll.
+
+    def set_targets(self, targets: Iterable[Target]) -> None:
+        """Replace the targets. Machines that stay keep their connections, challenges, states and schedule."""
+        wanted = {target.machine_id: target for target in targets}
+        for machine_id in self._machines.keys() - wanted.keys():
+            self._machines.pop(machine_id).session.close()
+        keep = len(wanted) <= self._keep_links_max
+        for machine_id, target in wanted.items():
+            machine = self._machines.get(machine_id)
+            if machine is None or (machine.target.address, machine.target.family) != (target.address, target.family):
+                if machine is not None:
+                    machine.session.close()
+                self._machines[machine_id] = _Machine(target, Session(target.address, self._access, keep_links=keep))
+            else:
+                machine.target, machine.session.keep_links = target, keep
+        self._set_racks()
+        self._wake.set()
+
+    def _set_racks(self) -> None:
+        """Sort the machines into racks; a new rack's first round falls into its place in the fast period."""
+        for rack in self._racks.values():
+            rack.machines = []
+        new: list[_Rack] = []
+        for machine in self._machines.values():
+            name = machine.target.rack
+            if name not in self._racks:
+                self._racks[name] = _Rack(name, 0.0)
+                new.append(self._racks[name])
+            rack = self._racks[name]
+            rack.machines.append(machine)
+        self._racks = {name: rack for name, rack in self._racks.items() if rack.machines}
+        now = monotonic_s()
+        for place, rack in enumerate(new):
+            self._plan(rack, now + self.config.fast_s * place / len(new))
+
+    def poll_soon(self, machine_ids: Iterable[MachineId]) -> None:
+        """Ask these machines' slow tier at once, after an action for instance. Unknown ids are passed over."""
+        now = monotonic_s()
+        for machine_id in machine_ids:
+            machine = self._machines.get(machine_id)
+            if machine is None:
+                continue
+            machine.next_slow_s = machine.next_try_s = 0.0
+            rack = self._racks[machine.target.rack]
+            if rack.pending:
+                rack.again = True
+            else:
+                self._plan(rack, now)
+        self._wake.set()
+
+    def _plan(self, rack: _Rack, due_s: float) -> None:
+        rack.due_s = due_s
+        self._serial += 1
+        heapq.heappush(self._schedule, (due_s, self._serial, rack))
+
+    # The run.
+
+    async def run(self, on_batch: OnBatch, on_states: OnStates, on_details: OnDetails | None = None) -> None:
+        """Poll until ``stop`` is called or the task is cancelled.
+
+        ``on_batch`` gets one reading of each machine of a rack after each round, also of those that did not answer;
+        ``on_states`` what changed, and each machine's first word; ``on_details`` the slower facts when they were read.
+        """
+        self._on_batch, self._on_states, self._on_details = on_batch, on_states, on_details
+        self._stopping = False
+        try:
+            while not self._stopping:
+                wait_s = self._start_due()
+                self._wake.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._wake.wait()
+        finally:
+            await self._end()
+
+    def stop(self) -> None:
+        """End ``run``; polls that are under way are given up."""
+        self._stopping = True
+        self._wake.set()
+
+    async def _end(self) -> None:
+        self._queue.clear()
+        workers = list(self._workers)
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        self._flush()
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        for rack in self._racks.values():
+            rack.pending, rack.readings = 0, []
+        for machine in self._machines.values():
+            machine.busy = False
+            machine.session.close()
+
+    def _start_due(self) -> float:
+        """Start every rack that is due; how long until the next is."""
+        now = monotonic_s()
+        while self._schedule and self._schedule[0][0] <= now:
+            due_s, _, rack = heapq.heappop(self._schedule)
+            if rack.due_s != due_s or self._racks.get(rack.name) is not rack:
+                continue  # planned anew, or gone, since this entry was made
+            if rack.pending:
+                self.statistics.rounds_late += 1
+            else:
+                self._start_round(rack, now)
+            # A late start does not shift the rhythm, and missed rounds are not made up for.
+            missed = int((now - due_s) / self.config.fast_s)
+            self._plan(rack, due_s + (missed + 1) * self.config.fast_s)
+        return max(self._schedule[0][0] - now, 0.0) if self._schedule else self.config.fast_s
+
+    def _start_round(self, rack: _Rack, now: float) -> None:
+        self.statistics.rounds += 1
+        rack.readings = []
+        asked: list[_Machine] = []
+        for machine in rack.machines:
+            if machine.next_try_s <= now and not machine.busy:
+                machine.busy = True
+                asked.append(machine)
+            else:
+                rack.readings.append(self._spanned(machine, self._unasked(machine)))
+        rack.pending = len(asked)
+        self._queue.extend((rack, machine) for machine in asked)
+        if not asked:
+            self._finish_round(rack)
+        for _ in range(min(len(asked), self.config.workers - len(self._workers))):
+            self._start_worker()
+
+    def _start_worker(self) -> None:
+        worker = asyncio.get_running_loop().create_task(self._work())
+        self._workers.add(worker)
+        worker.add_done_callback(self._workers.discard)
+
+    async def _work(self) -> None:
+        while self._queue:
+            rack, machine = self._queue.popleft()
+            try:
+                rack.readings.append(self._spanned(machine, await self._poll(machine)))
+            finally:
+                machine.busy = False
+            rack.pending -= 1
+            if rack.pending == 0:
+                self._finish_round(rack)
+
+    def _finish_round(self, rack: _Rack) -> None:
+        readings, rack.readings = rack.readings, []
+        if readings:
+            self._on_batch(rack.name, readings)
+        if rack.again:
+            rack.again = False
+            self._plan(rack, monotonic_s())
+            self._wake.set()
+
+    def _spanned(self, machine: _Machine, reading: MachineReading) -> MachineReading:
+        """Say how long the row stands for; in whole seconds of the clock, so that spans add up to what passed."""
+        at_s, fast_s = reading.ts // 1000, max(1, round(self.config.fast_s))
+        passed = fast_s if machine.last_s is None else at_s - machine.last_s
+        reading.span_s = float(min(max(passed, 0), 3 * fast_s))
+        machine.last_s = at_s
+        return reading
+
+    # One poll.
+
+    async def _poll(self, machine: _Machine) -> MachineReading:
+        """Ask one machine what is due; whatever happens, a reading with its state comes back."""
+        self.statistics.polls += 1
+        reading, started = _blank(machine), monotonic_s()
+        try:
+            async with asyncio.timeout(self.config.timeout_s):
+                found = await self._ask(machine, reading, started)
+        except TimeoutError:
+            machine.session.close()
+            found = Verdict(MachineState.UNKNOWN, f"no answer within {self.config.timeout_s:g} s")
+            reading = self._failed(machine, found)
+        except DeviceError as error:
+            found = Verdict(error.state, str(error))
+            reading = self._failed(machine, found)
+        except Exception as error:  # one machine's odd reply must not stop the poller
+            if not machine.warned:
+                machine.warned = True
+                log.exception("machine_poll_broke", machine_id=machine.target.machine_id)
+            machine.session.close()
+            found = Verdict(MachineState.UNKNOWN, f"{type(error).__name__} while reading the reply")
+            reading = self._failed(machine, found)
+        else:
+            machine.failures, machine.next_try_s = 0, 0.0
+            ended = monotonic_s()
+            reading.poll_ms = (ended - started) * 1000.0
+            machine.session.slow.put_into(reading, ended)
+            complete(reading)
+        reading.state = found.state.value
+        self._note_state(machine, found)
+        return reading
+
+    async def _ask(self, machine: _Machine, reading: MachineReading, now: float) -> Verdict:
+        session, config = machine.session, self.config
+        if now < machine.next_slow_s and now < machine.next_static_s:
+            found = await machine.adapter.poll_fast(session, reading)
+            reading.ts = _now_ms()
+            return found
+        static = now >= machine.next_static_s
+        detail = msgspec.structs.replace(session.detail)
+        ask = machine.adapter.poll_static if static else machine.adapter.poll_slow
+        first = machine.next_slow_s == 0.0
+        machine.next_slow_s = now + config.slow_s * (machine.phase or 1.0 if first else 1.0)
+        try:
+            found = await ask(session, reading, detail)
+        except _SLOW_TIER_ERRORS as error:
+            # One page that this firmware lacks must not cost the figures that it has.
+            machine.next_static_s = now + config.slow_s
+            found = await machine.adapter.poll_fast(session, reading)
+            if not machine.warned:
+                machine.warned = True
+                log.warning("machine_slow_poll_failed", machine_id=machine.target.machine_id, reason=str(error))
+        else:
+            if static:
+                share = machine.phase if machine.next_static_s == 0.0 else 1.0
+                machine.next_static_s = now + max(config.static_s * share, config.slow_s)
+            session.detail = detail
+            self._details.append(DetailReport(machine_id=machine.target.machine_id, detail=detail))
+            self._flush_soon()
+        reading.ts = _now_ms()
+        return found
+
+    def _failed(self, machine: _Machine, found: Verdict) -> MachineReading:
+        """Put off the next try: the next round first, then twice as long each time, a slow period at most."""
+        self.statistics.failures += 1
+        machine.failures += 1
+        now, fast_s = monotonic_s(), self.config.fast_s
+        if machine.failures > 1:
+            delay_s = min(fast_s * 2 ** min(machine.failures - 1, 16), max(self.config.slow_s - fast_s, 0.0))
+            # Rounds come a fast period apart: half a period less meets the round that is meant.
+            machine.next_try_s = now + max(delay_s - 0.5 * fast_s, 0.0)
+        machine.next_slow_s = 0.0
+        reading = _blank(machine)
+        reading.state = found.state.value
+        return reading
+
+    def _unasked(self, machine: _Machine) -> MachineReading:
+        reading = _blank(machine)
+        reading.state = (machine.state or MachineState.UNKNOWN).value
+        return reading
+
+    def _note_state(self, machine: _Machine, found: Verdict) -> None:
+        if found.state is machine.state:
+            return
+        self._changes.append(
+            StateChange(
+                machine_id=machine.target.machine_id,
+                state=found.state,
+                before=machine.state,
+                at_ms=_now_ms(),
+                reason=found.reason,
+            )
+        )
+        machine.state = found.state
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if self._flush_timer is None:
+            self._flush_timer = asyncio.get_running_loop().call_later(STATES_EVERY_S, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_timer = None
+        changes, self._changes = self._changes, []
+        details, self._details = self._details, []
+        if changes:
+            self._on_states(changes)
+        if details and self._on_details is not None:
+            self._on_details(details)
+
+    def states(self) -> dict[MachineId, MachineState | None]:
+        """The newest state of each target; None before its first poll."""
+        return {machine_id: machine.state for machine_id, machine in self._machines.items()}
+
+
+def _blank(machine: _Machine) -> MachineReading:
+    target = machine.target
+    return MachineReading(
+        ts=_now_ms(),
+        machine_id=target.machine_id,
+        tenant_id=target.tenant_id,
+        rack=target.rack,
+        model=machine.session.detail.model or target.model,
+    )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,97 @@
+"""What the poller, the scan and the actions need of a device family, and of whoever listens to the poller."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from mbongi.fleet.reading import DetailReport, Found, MachineDetail, MachineReading, StateChange, Verdict
+from mbongi.fleet.values import Family
+
+if TYPE_CHECKING:
+    from mbongi.fleet.adapters.session import Session
+
+OnBatch = Callable[[str, Sequence[MachineReading]], None]
+"""Called with a rack and one reading of each of its machines. Must not block and must not raise."""
+OnStates = Callable[[Sequence[StateChange]], None]
+OnDetails = Callable[[Sequence[DetailReport]], None]
+
+
+class PoolSetting(msgspec.Struct, frozen=True, kw_only=True):
+    """A pool to mine for. The password reaches the machine and nothing else: ``repr`` leaves it out."""
+
+    url: str
+    user: str
+    password: str = "x"  # noqa: S105 -- what pools that need no password are sent by custom.
+
+    def __repr__(self) -> str:
+        return f"PoolSetting(url={self.url!r}, user={self.user!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a write did, or would do: readable settings before and after, without secrets.
+
+    ``verified`` is True once the machine itself stated the new settings, False where it did not within the limit,
+    None where nothing was written (a plan) or nothing can be read back (a reboot is seen by its uptime).
+    """
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+    verified: bool | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """One line of a scorecard: ``done``, or ``exempt`` with the reason."""
+
+    feature: str
+    status: str
+    reason: str = ""
+
+
+class Adapter(Protocol):
+    """One device family.
+
+    The poll methods fill the reading in place and return the state; each raises a DeviceError (``errors.py``) where
+    the machine refused, was silent, or answered what cannot be read. Slow includes fast, static includes slow.
+    Write methods read first, change only what was asked for, write, and read again until the machine states it;
+    with ``dry_run`` they stop after the reading.
+    """
+
+    @property
+    def family(self) -> Family:
+        """Whose machines it speaks to."""
+
+    @property
+    def scorecard(self) -> tuple[Support, ...]:
+        """What it supports."""
+
+    async def identify(self, session: "Session") -> Found | None:
+        """What the machine is; None where it is not of this family."""
+
+    async def poll_fast(self, session: "Session", reading: MachineReading) -> Verdict:
+        """The figures that move."""
+
+    async def poll_slow(self, session: "Session", reading: MachineReading, detail: MachineDetail) -> Verdict:
+        """Those, and pools, errors, boards."""
+
+    async def poll_static(self, session: "Session", reading: MachineReading, detail: MachineDetail) -> Verdict:
+        """Those, and what hardly ever changes."""
+
+    async def sleep(self, session: "Session", *, dry_run: bool = False) -> Outcome:
+        """Stop mining."""
+
+    async def wake(self, session: "Session", *, dry_run: bool = False) -> Outcome:
+        """Mine again."""
+
+    async def reboot(self, session: "Session", *, dry_run: bool = False) -> Outcome:
+        """Restart the control board."""
+
+    async def read_pools(self, session: "Session") -> list[dict[str, str]]:
+        """The configured pools: ``url`` and ``user`` of each."""
+
+    async def write_pools(self, session: "Session", pools: Sequence[PoolSetting], *, dry_run: bool = False) -> Outcome:
+        """Replace the configured pools."""

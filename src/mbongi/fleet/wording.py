@@ -1,0 +1,100 @@
+"""Events, actions and states in the reader's language."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from mbongi.fleet.values import ActionKind, ActionStatus, EventKind, MachineState, Severity
+
+STATES: dict[MachineState, Promise] = {
+    MachineState.UNKNOWN: _("Unknown"),
+    MachineState.OFF: _("Off"),
+    MachineState.MINING: _("Mining"),
+    MachineState.SLEEPING: _("Sleeping"),
+    MachineState.STARTING: _("Starting"),
+    MachineState.FAULT: _("Fault"),
+}
+KINDS: dict[EventKind, Promise] = {
+    EventKind.OFF: _("Switched off"),
+    EventKind.UNKNOWN: _("No answer"),
+    EventKind.FAULT: _("Not mining"),
+    EventKind.BOARD_MISSING: _("Board missing"),
+    EventKind.FAN_FAILED: _("Fan failed"),
+    EventKind.OVER_TEMPERATURE: _("Too hot"),
+    EventKind.HASHRATE_LOW: _("Hashrate low"),
+    EventKind.REJECTS_HIGH: _("Many rejected shares"),
+    EventKind.ERROR_CODE: _("Error code"),
+    EventKind.POOL_DEAD: _("Pool dead"),
+    EventKind.FOUND: _("Found"),
+    EventKind.MOVED: _("Moved"),
+    EventKind.REPLACED: _("Replaced"),
+    EventKind.RETURNED: _("Returned"),
+    EventKind.RETIRED: _("Retired"),
+}
+SEVERITIES: dict[Severity, Promise] = {
+    Severity.INFO: _("Information"),
+    Severity.WARNING: _("Warning"),
+    Severity.CRITICAL: _("Critical"),
+}
+ACTIONS: dict[ActionKind, Promise] = {
+    ActionKind.SLEEP: _("Sleep"),
+    ActionKind.WAKE: _("Wake"),
+    ActionKind.REBOOT: _("Reboot"),
+    ActionKind.SET_POOLS: _("Set pools"),
+}
+STATUSES: dict[ActionStatus, Promise] = {
+    ActionStatus.REQUESTED: _("Requested"),
+    ActionStatus.RUNNING: _("Running"),
+    ActionStatus.DONE: _("Done"),
+    ActionStatus.FAILED: _("Failed"),
+    ActionStatus.CANCELLED: _("Cancelled"),
+}
+_SENTENCES: dict[EventKind, Promise] = {
+    EventKind.OFF: _("The address refuses the connection: the machine is off or its service is down."),
+    EventKind.UNKNOWN: _("No answer that can be read: %(reason)s."),
+    EventKind.FAULT: _("The machine answers and does not mine: %(reason)s."),
+    EventKind.BOARD_MISSING: _("%(boards).0f of %(expected).0f boards hash."),
+    EventKind.FAN_FAILED: _("%(part)s turns at %(rpm).0f rpm."),
+    EventKind.OVER_TEMPERATURE: _("Hottest chip at %(temp_c).0f °C; limit %(limit_c).0f °C."),
+    EventKind.HASHRATE_LOW: _("%(hashrate_ths).1f TH/s; nominal %(nominal_ths).1f TH/s."),
+    EventKind.REJECTS_HIGH: _("%(percent).1f %% of the shares since the last look were rejected."),
+    EventKind.ERROR_CODE: _("Code %(part)s: %(text)s"),
+    EventKind.POOL_DEAD: _("No pool takes the machine's shares."),
+    EventKind.FOUND: _("First seen at %(address)s."),
+    EventKind.MOVED: _("Moved from %(before)s to %(after)s."),
+    EventKind.REPLACED: _("Another machine answers at %(address)s."),
+    EventKind.RETURNED: _("Seen again at %(address)s."),
+    EventKind.RETIRED: _("Retired."),
+}
+
+_REASONS: tuple[tuple[re.Pattern[str], Promise], ...] = (
+    (re.compile("answers and does not hash"), _("answers and does not hash")),
+    (re.compile("states no hashrate"), _("states no hashrate")),
+    (re.compile("warming up"), _("warming up")),
+    (re.compile("miner program not yet running"), _("miner program not yet running")),
+    (re.compile(r"no answer within (?P<s>[0-9.]+) s"), _("no answer within %(s)s s")),
+    (re.compile(r"[^ ]+: port (?P<port>\d+): connection refused"), _("port %(port)s refuses the connection")),
+    (re.compile(r"[^ ]+: port (?P<port>\d+): no answer to the connection"), _("port %(port)s does not answer")),
+)
+
+
+def reason_text(reason: str) -> str:
+    """Why a machine is in its state; what quotes the machine or the network itself stays in their words."""
+    for pattern, text in _REASONS:
+        if found := pattern.fullmatch(reason):
+            return str(text) % found.groupdict()
+    return reason
+
+
+def event_text(kind: EventKind, part: str, params: Mapping[str, Any]) -> str:
+    """What happened, in one sentence with its figures; the kind's short name where a figure is missing."""
+    try:
+        figures = {"part": part, **params}
+        if "reason" in figures:
+            figures["reason"] = reason_text(str(figures["reason"]))
+        return str(_SENTENCES[kind]) % figures
+    except (KeyError, TypeError, ValueError):
+        return str(KINDS[kind])

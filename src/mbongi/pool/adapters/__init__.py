@@ -1,0 +1,1 @@
+"""The engines that the pool stands on: Bitcoin nodes."""

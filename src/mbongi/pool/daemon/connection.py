@@ -1,0 +1,113 @@
+"""What connections of both protocols have in common: the transport, its end, and the record of an accepted share."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from mbongi.base.log import get_log
+from mbongi.pool.daemon.share_log import BLOCK_FLAG, pack_share
+from mbongi.pool.rules.job import Job
+from mbongi.pool.rules.share import is_block
+from mbongi.pool.values import Protocol
+from mbongi.wire.bitcoin.target import DIFFICULTY_1_TARGET
+
+if TYPE_CHECKING:
+    from mbongi.pool.daemon.server import PoolServer
+
+log = get_log(__name__)
+
+
+class Connection(asyncio.Protocol, ABC):
+    """A miner's or a proxy's connection; the server, which made it, owns jobs, log and limits."""
+
+    __slots__ = ("agent", "opened_at_s", "out", "peer", "server", "transport")
+
+    protocol: ClassVar[Protocol]
+    unsent_bytes_max: ClassVar[int]
+    """A reader slower than this is dropped, never waited for."""
+
+    def __init__(self, server: "PoolServer") -> None:
+        self.server = server
+        self.transport: asyncio.Transport | None = None
+        self.peer = ""
+        self.agent = ""
+        self.opened_at_s = server.now_s()
+        self.out: list[Any] = []
+        """Answers of this turn of the loop; among them tuples: a share with what answers it once it is kept."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody connected."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=self.unsent_bytes_max)
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if peer else ""
+        if not self.server.opened(self):
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's
+        """It is gone."""
+        self.transport = None
+        self.server.closed(self)
+
+    def pause_writing(self) -> None:
+        """What we sent is not being read."""
+        log.info("slow_reader_dropped", peer=self.peer, agent=self.agent)
+        self.drop()
+
+    def drop(self) -> None:
+        """Break the connection at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    @property
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """Whether it takes work."""
+
+    @abstractmethod
+    def look(self, now_s: float) -> None:
+        """Time has passed: difficulties fall where no share comes."""
+
+    @abstractmethod
+    def new_job(self, *, clean: bool) -> None:
+        """Tell the newest job, at once."""
+
+    @abstractmethod
+    def flush(self, *, kept: bool) -> None:
+        """Send the answers of this turn of the loop; ``kept`` says whether its shares are in the log."""
+
+    def _accept(
+        self,
+        job: Job,
+        header: bytes,
+        hash_: bytes,
+        *,
+        extranonce: bytes,
+        worker: int,
+        name: str,
+        difficulty: float,
+        answer: Any,
+    ) -> None:
+        """Hand in a block where the share makes one, and put the share up for keeping and answering."""
+        server = self.server
+        found = is_block(job, hash_)
+        if found:
+            server.found_block(job, header, extranonce, name)
+        from_bytes = int.from_bytes
+        record = pack_share(
+            int(server.now_s() * 1000.0),
+            worker,
+            job.number,
+            difficulty,
+            DIFFICULTY_1_TARGET / from_bytes(hash_, "little"),
+            job.template.height,
+            from_bytes(header[68:72], "little"),
+            from_bytes(header[76:80], "little"),
+            from_bytes(header[:4], "little"),
+            extranonce,
+            self.protocol,
+            BLOCK_FLAG if found else 0,
+            server.shard,
+            hash_,
+        )
+        self.out.append((record, worker, job, hash_, answer))

@@ -1,0 +1,202 @@
+"""The log of shares: what a miner was told is accepted stands here first.
+
+Files of batches, each with its length and checksum. A batch is handed to the kernel before its shares are answered, so
+that ``kill -9`` loses none; ``sync`` brings it to the disk, called at least once a second. A torn last batch was never
+answered, and is cut off when the log is opened again. Workers' names are written once per file, so each is read alone.
+"""
+
+import contextlib
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from mbongi.base.log import get_log
+from mbongi.pool.errors import ShareLogError
+
+log = get_log(__name__)
+
+FILE_BYTES_MAX: Final = 64 * 1024 * 1024
+NAME_BYTES_MAX: Final = 255
+_MAGIC: Final = b"MSL1"
+_HEAD: Final = struct.Struct("<4sIII")
+"""Magic, kind, length of what follows, CRC-32 of what follows."""
+_SHARES, _NAMES = 1, 2
+_SHARE: Final = struct.Struct("<QIIddIIII12sBBH32s")
+_SUFFIX: Final = ".shares"
+BLOCK_FLAG: Final = 1
+
+
+class LoggedShare(msgspec.Struct, gc=False, frozen=True):
+    """One accepted share, in the order of its bytes.
+
+    ``difficulty`` is what it was set and counts as, ``reached`` what its hash reached; ``extranonce`` is the pool's
+    part and the miner's together; with the job's template they rebuild the header that hashes to ``hash``.
+    """
+
+    time_ms: int
+    worker: int
+    job: int
+    difficulty: float
+    reached: float
+    height: int
+    header_time_s: int
+    nonce: int
+    version: int
+    extranonce: bytes
+    protocol: int
+    flags: int
+    shard: int
+    hash: bytes
+
+
+pack_share = _SHARE.pack
+"""The fields of a LoggedShare, in its order, to bytes; for the hot path."""
+
+
+class ShareLog:
+    """Appends to the newest file of a folder. For one process at a time; raises ShareLogError where it cannot write."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._descriptor = -1
+        self._size = 0
+        self._names: dict[str, int] = {}
+        self._written: set[int] = set()
+        self._unnamed: list[int] = []
+        self.dirty = False
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for path in files_of(folder)[-1:]:
+                _cut_torn_end(path)
+            self._begin_file()
+        except OSError as error:
+            raise ShareLogError(f"share log {folder}: {error.strerror}; mend its owner, mode or disk") from error
+
+    def worker(self, name: str) -> int:
+        """The number that stands for a worker's name in this process's files."""
+        number = self._names.get(name)
+        if number is None:
+            number = self._names[name] = len(self._names)
+        return number
+
+    def append(self, shares: list[bytes], workers: set[int]) -> None:
+        """Hand a batch to the kernel. ``workers`` are the numbers that occur in it.
+
+        Raises ShareLogError; then the log is as it was before, and the shares count as never seen.
+        """
+        if self._size >= FILE_BYTES_MAX:
+            self._rotate()
+        parts = []
+        unnamed = workers - self._written
+        if unnamed:
+            names = list(self._names)
+            parts.append(_batch(_NAMES, b"".join(_name(number, names[number]) for number in sorted(unnamed))))
+        parts.append(_batch(_SHARES, b"".join(shares)))
+        self._write(b"".join(parts))
+        self._written |= unnamed
+
+    def sync(self) -> None:
+        """Bring to the disk what was appended. May block; call it from a thread."""
+        if self.dirty:
+            self.dirty = False
+            try:
+                os.fdatasync(self._descriptor)
+            except OSError as error:
+                self.dirty = True
+                raise ShareLogError(f"share log {self._folder}: cannot sync: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Sync and close."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(ShareLogError):
+                self.sync()
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _write(self, data: bytes) -> None:
+        try:
+            written = os.write(self._descriptor, data)
+            while written < len(data):
+                written += os.write(self._descriptor, data[written:])
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
+                os.lseek(self._descriptor, self._size, os.SEEK_SET)
+            raise ShareLogError(f"share log {self._folder}: cannot write: {error.strerror}") from error
+        self._size += len(data)
+        self.dirty = True
+
+    def _rotate(self) -> None:
+        self.sync()
+        os.close(self._descriptor)
+        try:
+            self._begin_file()
+        except OSError as error:
+            raise ShareLogError(f"share log {self._folder}: no new file: {error.strerror}") from error
+
+    def _begin_file(self) -> None:
+        last = files_of(self._folder)[-1:]
+        number = int(last[0].stem) + 1 if last else 1
+        path = self._folder / f"{number:012d}{_SUFFIX}"
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._size, self._written = 0, set()
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files of a log, oldest first."""
+    return sorted(path for path in folder.glob(f"*{_SUFFIX}") if path.stem.isdigit())
+
+
+def read_shares(path: Path) -> Iterator[tuple[LoggedShare, str]]:
+    """The shares of a file, each with its worker's name; ends at the first batch that is not whole."""
+    names: dict[int, str] = {}
+    for kind, body, _end in _batches(path.read_bytes()):
+        if kind == _NAMES:
+            names |= _read_names(body)
+        elif kind == _SHARES:
+            for fields in _SHARE.iter_unpack(body):
+                share = LoggedShare(*fields)
+                yield share, names.get(share.worker, "")
+
+
+def _batch(kind: int, body: bytes) -> bytes:
+    return _HEAD.pack(_MAGIC, kind, len(body), zlib.crc32(body)) + body
+
+
+def _batches(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    at = 0
+    while at + _HEAD.size <= len(data):
+        magic, kind, size, checksum = _HEAD.unpack_from(data, at)
+        body = data[at + _HEAD.size : at + _HEAD.size + size]
+        if magic != _MAGIC or len(body) != size or zlib.crc32(body) != checksum:
+            return
+        at += _HEAD.size + size
+        yield kind, body, at
+
+
+def _cut_torn_end(path: Path) -> None:
+    data, whole = path.read_bytes(), 0
+    for _kind, _body, whole in _batches(data):  # noqa: B007 -- the last end is what counts
+        pass
+    if whole < len(data):
+        log.warning("share_log_cut", file=path.name, bytes=len(data) - whole)
+        os.truncate(path, whole)
+
+
+def _name(number: int, name: str) -> bytes:
+    encoded = name.encode("utf-8", "replace")[:NAME_BYTES_MAX]
+    return struct.pack("<IB", number, len(encoded)) + encoded
+
+
+def _read_names(body: bytes) -> dict[int, str]:
+    names, at = {}, 0
+    while at < len(body):
+        number, size = struct.unpack_from("<IB", body, at)
+        names[number] = body[at + 5 : at + 5 + size].decode("utf-8", "replace")
+        at += 5 + size
+    return names

@@ -1,0 +1,63 @@
+"""Errors of the pool domain."""
+
+from mbongi.base.errors import MbongiError
+
+
+class PoolError(MbongiError):
+    """Something of the pool could not be done."""
+
+
+class TemplateError(PoolError, ValueError):
+    """A template that contradicts itself, or a coinbase that does not fit one; no miner may work on it."""
+
+
+class ShareLogError(PoolError, OSError):
+    """Shares cannot be kept: the disk is full, gone, or not ours. None is accepted until they can."""
+
+
+class NodeError(PoolError):
+    """A node was asked something and gave no answer that can be used."""
+
+
+class NodeUnreachable(NodeError, ConnectionError):
+    """Nobody answers there, or the connection broke."""
+
+
+class NodeSilent(NodeError, TimeoutError):
+    """No answer within the limit."""
+
+
+class NodeDenied(NodeError, PermissionError):
+    """The node does not accept our user and password."""
+
+
+class NodeWarmingUp(NodeError):
+    """The node has started and does not answer yet."""
+
+
+class NodeRefused(NodeError, ValueError):
+    """The node understood and said no; ``code`` is its own."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class NodeGarbled(NodeError, ValueError):
+    """An answer that cannot be read."""
+
+
+class DifficultyError(PoolError, ValueError):
+    """A difficulty, a bound of it or a goal of shares that cannot be used."""
+
+
+class PayoutError(PoolError, ValueError):
+    """Amounts, fees or work that no payout can be computed from."""
+
+
+class BalanceError(PoolError, ValueError):
+    """An entry that the balances cannot take: its key stands for another entry, or the balance does not cover it."""
+
+
+class ProofError(PoolError, ValueError):
+    """A share proof that does not hold, or work that cannot be put into a tree; the message says what is false."""

@@ -1,0 +1,1 @@
+"""The pool's rules: templates, jobs, shares. Pure."""

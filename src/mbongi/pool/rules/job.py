@@ -1,0 +1,88 @@
+"""Jobs: a template with our coinbase, in the two halves between which each miner's extranonce stands. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mbongi.pool.errors import TemplateError
+from mbongi.pool.rules.template import WITNESS_RESERVED, Template
+from mbongi.wire.bitcoin.hashing import sha256d
+from mbongi.wire.bitcoin.script import height_push
+from mbongi.wire.bitcoin.transaction import TxOut, compact_size
+
+EXTRANONCE1_BYTES = 4
+"""Ours: tells connections apart."""
+EXTRANONCE2_BYTES = 8
+"""The miner's to roll; eight, as ckpool gives, so that a whole farm behind a proxy has room."""
+EXTRANONCE_BYTES = EXTRANONCE1_BYTES + EXTRANONCE2_BYTES
+SCRIPT_BYTES_MAX = 100
+"""Of the coinbase's input. Source: Bitcoin Core, CheckTransaction (bad-cb-length)."""
+_VERSION = (2).to_bytes(4, "little")
+_INPUT = b"\x01" + bytes(32) + b"\xff\xff\xff\xff"
+_SEQUENCE = b"\xff\xff\xff\xff"
+_LOCK_TIME = bytes(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Coinbase:
+    """The coinbase without its witness, before and after the extranonce, ready to be hashed."""
+
+    before: bytes
+    after: bytes
+
+    def hash(self, extranonce: bytes) -> bytes:
+        """Its id with this extranonce."""
+        return sha256d(self.before + extranonce + self.after)
+
+    def encoded(self, extranonce: bytes, *, witness: bool) -> bytes:
+        """The whole transaction as it stands in a block; with its witness where the block commits to one (BIP 141)."""
+        whole = self.before + extranonce + self.after
+        if not witness:
+            return whole
+        return whole[:4] + b"\x00\x01" + whole[4:-4] + b"\x01\x20" + WITNESS_RESERVED + whole[-4:]
+
+
+def coinbase_of(template: Template, outputs: Sequence[TxOut], tag: bytes) -> Coinbase:
+    """The coinbase that pays ``outputs`` and carries height (BIP 34), tag and room for the extranonce.
+
+    Raises TemplateError where the outputs do not add up to the template's value to the satoshi, or the script is too
+    long.
+    """
+    total = sum(output.value_sat for output in outputs)
+    if total != template.value_sat or any(output.value_sat < 0 for output in outputs):
+        raise TemplateError(f"coinbase at {template.height}: outputs of {total} sat; expected {template.value_sat} sat")
+    start = height_push(template.height) + _tag_push(tag)
+    length = len(start) + EXTRANONCE_BYTES
+    if not 2 <= length <= SCRIPT_BYTES_MAX:
+        raise TemplateError(f"coinbase at {template.height}: a script of {length} bytes; at most {SCRIPT_BYTES_MAX}")
+    encoded = [output.encode() for output in outputs]
+    if template.commitment_script is not None:
+        encoded.append(TxOut(0, template.commitment_script).encode())
+    before = _VERSION + _INPUT + compact_size(length) + start
+    after = _SEQUENCE + compact_size(len(encoded)) + b"".join(encoded) + _LOCK_TIME
+    return Coinbase(before, after)
+
+
+def _tag_push(tag: bytes) -> bytes:
+    return bytes([len(tag)]) + tag if tag else b""
+
+
+@dataclass(slots=True)
+class Job:
+    """Work for miners. ``number`` counts the jobs of a process and is never used twice.
+
+    ``seen`` holds what was submitted for it: the first eight bytes of each block hash. ``is_current`` turns False once
+    the chain's tip is another.
+    """
+
+    number: int
+    template: Template
+    coinbase: Coinbase
+    made_at_s: float
+    is_current: bool = True
+    seen: set[bytes] = field(default_factory=set)
+
+    def block_hex(self, header: bytes, extranonce: bytes) -> list[bytes]:
+        """The whole block in hex, in parts to be written one after the other."""
+        template = self.template
+        coinbase = self.coinbase.encoded(extranonce, witness=template.commitment_script is not None)
+        return [(header + template.count_prefix + coinbase).hex().encode("ascii"), template.tail_hex]

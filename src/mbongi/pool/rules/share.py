@@ -1,0 +1,68 @@
+"""Whether a share counts: the header that the miner hashed, rebuilt, and its hash against the target. Pure."""
+
+from hashlib import sha256
+
+from mbongi.pool.rules.job import EXTRANONCE_BYTES, Job
+from mbongi.pool.values import BLOCK_FUTURE_S_MAX, TIME_MARGIN_S, VERSION_ROLLING_MASK, Reject
+from mbongi.wire.bitcoin.header import pack_header
+
+SEEN_BYTES = 8
+"""Of each hash, kept to know it again: two of a million different ones agree with a chance of 3 in 10**8."""
+
+
+def rolled_version(version: int, bits: int | None, mask: int = VERSION_ROLLING_MASK) -> int | None:
+    """The header's version with the miner's bits in place of ours; None where it changed bits outside the mask.
+
+    Source: BIP 310: version = (ours & ~mask) | (the miner's & mask).
+    """
+    if bits is None:
+        return version
+    if bits & ~mask & 0xFFFF_FFFF:
+        return None
+    return (version & ~mask) | bits
+
+
+def merkle_root_of(job: Job, extranonce: bytes) -> bytes:
+    """The header's root with this extranonce in the coinbase."""
+    coinbase = job.coinbase
+    # Written out, for this is most of what a share costs: one hash of the coinbase, one for each level of the tree.
+    node = sha256(sha256(coinbase.before + extranonce + coinbase.after).digest()).digest()
+    for each in job.template.branch:
+        node = sha256(sha256(node + each).digest()).digest()
+    return node
+
+
+def header_of(job: Job, *, extranonce: bytes, version: int, time_s: int, nonce: int) -> bytes:
+    """The eighty bytes that the miner hashed."""
+    template = job.template
+    return pack_header(version, template.previous_hash, merkle_root_of(job, extranonce), time_s, template.bits, nonce)
+
+
+def judge(
+    job: Job, *, extranonce: bytes, version: int, time_s: int, nonce: int, target: int, now_s: float
+) -> tuple[Reject | None, bytes, bytes]:
+    """Judge a share: the reason against it or None, its header and its hash.
+
+    ``extranonce`` is ours and the miner's together; ``target`` is the share's. An accepted share is remembered in the
+    job, so that it counts once.
+    """
+    if not job.is_current:
+        return Reject.STALE, b"", b""
+    if len(extranonce) != EXTRANONCE_BYTES:
+        return Reject.MALFORMED, b"", b""
+    if not job.template.time_min_s <= time_s <= now_s + BLOCK_FUTURE_S_MAX - TIME_MARGIN_S:
+        return Reject.TIME_OUT_OF_RANGE, b"", b""
+    header = header_of(job, extranonce=extranonce, version=version, time_s=time_s, nonce=nonce)
+    found = sha256(sha256(header).digest()).digest()
+    if int.from_bytes(found, "little") > target:
+        return Reject.LOW_DIFFICULTY, header, found
+    mark = found[:SEEN_BYTES]
+    if mark in job.seen:
+        return Reject.DUPLICATE, header, found
+    job.seen.add(mark)
+    return None, header, found
+
+
+def is_block(job: Job, hash_: bytes) -> bool:
+    """Whether a share's hash makes a block of its job's template."""
+    return int.from_bytes(hash_, "little") <= job.template.target

@@ -1,0 +1,194 @@
+"""What the next block may hold: a node's template, checked by us before any miner works on it. Pure.
+
+Hashes are bytes in internal order, as everywhere in the pool; targets are whole numbers.
+"""
+
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from mbongi.pool.errors import TemplateError
+from mbongi.wire.bitcoin.hashing import coinbase_branch, from_display, merkle_root, sha256d
+from mbongi.wire.bitcoin.script import witness_commitment_script
+from mbongi.wire.bitcoin.target import TARGET_MAX, target_of_bits
+from mbongi.wire.bitcoin.transaction import compact_size
+from mbongi.wire.bitcoind import BlockTemplate, TemplateTransaction
+
+WITNESS_RESERVED = bytes(32)
+"""The coinbase's witness: BIP 141 leaves its meaning to later rules, every node gives zeros."""
+COINBASE_WEIGHT_RESERVED = 4_000
+"""Weight that a template must leave for header and coinbase; nodes reserve as much by default."""
+_NULL_HASH = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The next block but for its coinbase and nonce.
+
+    ``target`` is what a hash must meet to be handed in as a block: the chain's, or a harder one on a practice chain,
+    where every other hash would be one.
+    ``tail_hex`` are the transactions after the coinbase as they stand in a block, in ASCII hex, joined beforehand, so
+    that a found block goes out without a pause. ``branch`` leads from the coinbase's id to the merkle root.
+    """
+
+    height: int
+    previous_hash: bytes
+    version: int
+    bits: int
+    target: int
+    time_s: int
+    time_min_s: int
+    value_sat: int
+    fees_sat: int
+    branch: tuple[bytes, ...]
+    commitment_script: bytes | None
+    """None where the block holds no witness and the node asked for no commitment."""
+    transaction_count: int
+    tail_hex: bytes
+    weight: int
+    sigops: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds nothing but the coinbase, as the first work on a new tip does."""
+        return self.transaction_count == 0
+
+    @property
+    def count_prefix(self) -> bytes:
+        """How many transactions the block holds, coinbase included, as a block states it."""
+        return compact_size(self.transaction_count + 1)
+
+
+def template_of(reply: BlockTemplate, *, target_max: int = TARGET_MAX) -> Template:
+    """Check a node's template and make ours of it; its target is lowered to ``target_max`` where it is easier.
+
+    Raises TemplateError for one that contradicts itself: a hash that is not its transaction's, an order in which a
+    transaction comes before what it spends, a wrong commitment, more than the limits, a value below the fees.
+    """
+    transactions = reply.transactions
+    bits, target = _target(reply)
+    witness_ids = _checked_transactions(transactions)
+    commitment = _commitment(reply, witness_ids)
+    weight = sum(each.weight or 4 * len(each.data) // 2 for each in transactions)
+    sigops = sum(max(each.sigops, 0) for each in transactions)
+    _require_limits(reply, weight, sigops)
+    fees_sat = sum(each.fee for each in transactions)
+    if not 0 <= fees_sat <= reply.coinbasevalue:
+        raise TemplateError(f"template {reply.height}: fees {fees_sat} sat of a value of {reply.coinbasevalue} sat")
+    if reply.mintime > reply.curtime:
+        raise TemplateError(f"template {reply.height}: least time {reply.mintime} after its time {reply.curtime}")
+    return Template(
+        height=reply.height,
+        previous_hash=from_display(reply.previousblockhash),
+        version=reply.version,
+        bits=bits,
+        target=min(target, target_max),
+        time_s=reply.curtime,
+        time_min_s=reply.mintime,
+        value_sat=reply.coinbasevalue,
+        fees_sat=fees_sat,
+        branch=tuple(coinbase_branch([from_display(each.txid) for each in transactions])),
+        commitment_script=commitment,
+        transaction_count=len(transactions),
+        tail_hex="".join([each.data for each in transactions]).encode("ascii"),
+        weight=weight,
+        sigops=sigops,
+    )
+
+
+def empty_template(
+    *,
+    height: int,
+    previous_hash: bytes,
+    version: int,
+    bits: int,
+    time_s: int,
+    time_min_s: int,
+    subsidy_sat: int,
+    target_max: int = TARGET_MAX,
+) -> Template:
+    """The first work on a new tip, before the node has told what the next block may hold: nothing but the coinbase."""
+    return Template(
+        height=height,
+        previous_hash=previous_hash,
+        version=version,
+        bits=bits,
+        target=min(target_of_bits(bits), target_max),
+        time_s=max(time_s, time_min_s),
+        time_min_s=time_min_s,
+        value_sat=subsidy_sat,
+        fees_sat=0,
+        branch=(),
+        commitment_script=None,
+        transaction_count=0,
+        tail_hex=b"",
+        weight=0,
+        sigops=0,
+    )
+
+
+def subsidy_sat(height: int, *, halving_blocks: int) -> int:
+    """What a block at this height may create [sat]; halving every 210,000 blocks (regtest: 150).
+
+    Source: Bitcoin Core, GetBlockSubsidy.
+    """
+    halvings = height // halving_blocks
+    return 0 if halvings >= 64 else (50 * 100_000_000) >> halvings
+
+
+def _target(reply: BlockTemplate) -> tuple[int, int]:
+    bits = int(reply.bits, 16)
+    target = target_of_bits(bits)
+    if reply.target and int(reply.target, 16) != target:
+        raise TemplateError(f"template {reply.height}: target {reply.target} is not that of bits {reply.bits}")
+    return bits, target
+
+
+def _checked_transactions(transactions: Sequence[TemplateTransaction]) -> list[bytes]:
+    """The witness ids, each computed from its transaction's bytes."""
+    witness_ids = []
+    for place, each in enumerate(transactions):
+        try:
+            computed = sha256d(binascii.unhexlify(each.data))
+            stated = from_display(each.hash or each.txid)
+        except ValueError as error:
+            raise TemplateError(f"template: transaction {place + 1}: {error}; expected hex") from error
+        if computed != stated:
+            raise TemplateError(f"template: transaction {place + 1}: its bytes hash to another id than {each.hash}")
+        if any(not 0 < parent <= place for parent in each.depends):
+            raise TemplateError(f"template: transaction {place + 1} comes before one that it spends ({each.depends})")
+        witness_ids.append(computed)
+    return witness_ids
+
+
+def _commitment(reply: BlockTemplate, witness_ids: list[bytes]) -> bytes | None:
+    """The witness commitment's script (BIP 141), computed by us; what the node states must be the same."""
+    has_witness = any(each.hash and each.hash != each.txid for each in reply.transactions)
+    if not has_witness and not reply.default_witness_commitment:
+        return None
+    root = merkle_root([_NULL_HASH, *witness_ids])
+    script = witness_commitment_script(root, WITNESS_RESERVED)
+    stated = reply.default_witness_commitment
+    if stated and bytes.fromhex(stated) != script:
+        raise TemplateError(
+            f"template {reply.height}: witness commitment {stated}; its transactions give {script.hex()}"
+        )
+    return script
+
+
+def _require_limits(reply: BlockTemplate, weight: int, sigops: int) -> None:
+    limit = (reply.weightlimit or 4_000_000) - COINBASE_WEIGHT_RESERVED
+    if weight > limit:
+        raise TemplateError(f"template {reply.height}: weight {weight}; at most {limit} beside the coinbase")
+    limit = reply.sigoplimit or 80_000
+    if sigops > limit:
+        raise TemplateError(f"template {reply.height}: {sigops} signature operations; at most {limit}")
+
+
+def fingerprint(template: Template) -> bytes:
+    """Names the template's content, so that the same one is not sent to miners twice."""
+    digest = sha256(template.previous_hash)
+    digest.update(template.tail_hex)
+    digest.update(b"%d %d %d" % (template.version, template.bits, template.value_sat))
+    return digest.digest()

@@ -1,0 +1,91 @@
+"""Finds, polls and controls the machines; `fleet scan RANGE` looks once and shows what is there."""
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+from collections.abc import Iterator
+
+import uvloop
+
+from mbongi.base.config import Config
+from mbongi.base.errors import MbongiError
+from mbongi.base.log import get_log
+from mbongi.core.bus.client import Bus
+from mbongi.core.bus.errors import BusError
+from mbongi.fleet.values import STATUS_SUBJECT
+from mbongi.run.database import use_database
+
+log = get_log(__name__)
+
+
+class FleetRunsError(MbongiError, RuntimeError):
+    """Another fleet process works on this data folder: two would perform each action twice."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """``fleet`` alone runs the process; ``fleet scan RANGE`` scans once."""
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    scan = commands.add_parser("scan", help="scan ranges of addresses once, and enter the machines found")
+    scan.add_argument("ranges", nargs="+", metavar="RANGE", help="such as 10.20.0.0/20; several may be given")
+    scan.add_argument("--dry-run", action="store_true", help="only show what is there")
+
+
+def main(config: Config, arguments: argparse.Namespace | None = None) -> int:
+    """Run until told to stop, or scan once."""
+    use_database()
+    if arguments is not None and arguments.command == "scan":
+        from mbongi.run.fleet_scan import scan_once  # noqa: PLC0415 -- Django must be set up first
+
+        return uvloop.run(scan_once(config, tuple(arguments.ranges), dry_run=arguments.dry_run))
+    with _only_one(config):
+        return uvloop.run(_run(config))
+
+
+async def ready(config: Config) -> bool:
+    """Whether the process answers over the bus within a second."""
+    try:
+        bus = await Bus.open(config, name="probe", limit_s=0.5)
+    except BusError:
+        return False
+    try:
+        return bool(await bus.request(STATUS_SUBJECT, b"", limit_s=0.4))
+    except BusError:
+        return False
+    finally:
+        await bus.close()
+
+
+async def _run(config: Config) -> int:
+    from mbongi.core.threads import ThreadBridge  # noqa: PLC0415 -- Django must be set up first
+    from mbongi.fleet.daemon.process import FleetProcess  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with ThreadBridge() as bridge:
+        await FleetProcess(config, bridge).run(stop)
+    log.info("fleet_stopped")
+    return 0
+
+
+@contextlib.contextmanager
+def _only_one(config: Config) -> Iterator[None]:
+    """Hold the fleet of this data folder; the kernel lets go of it however the process ends."""
+    path = config.site.data_dir / "fleet.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            other = file.read().strip() or "unknown"
+            raise FleetRunsError(
+                f"fleet: process {other} works on {config.site.data_dir} already; stop that one first"
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield

@@ -1,0 +1,199 @@
+"""The mining pool: follows the nodes, gives work to miners, keeps their shares, hands in their blocks."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+
+import uvloop
+
+from mbongi.base.clock import utc_now
+from mbongi.base.config import Config
+from mbongi.base.errors import ConfigError
+from mbongi.base.keys import stored_key
+from mbongi.base.log import get_log
+from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
+from mbongi.pool.daemon.blocks import Blocks
+from mbongi.pool.daemon.server import Difficulty, PoolServer
+from mbongi.pool.daemon.share_log import ShareLog
+from mbongi.pool.daemon.work import Work
+from mbongi.pool.rules.job import Job
+from mbongi.run import regtest
+from mbongi.wire.bitcoin.address import networks, script_of_address
+from mbongi.wire.bitcoin.target import TARGET_MAX, target_of_difficulty
+from mbongi.wire.errors import WireError
+from mbongi.wire.noise.certificate import PoolAddress, sign_certificate
+from mbongi.wire.noise.handshake import Responder
+from mbongi.wire.noise.secp import EllSwiftKey, new_secret, x_only_of_secret
+
+log = get_log(__name__)
+
+TAG_BYTES_MAX = 40
+PRACTICE = "regtest-bcoin"
+LISTEN_LOOK_S = 0.1
+CERTIFICATE_S = 86_400
+CLOCK_TOLERANCE_S = 3_600
+"""How far a miner's clock may be behind ours."""
+
+
+def main(config: Config, arguments: argparse.Namespace | None = None) -> int:  # noqa: ARG001
+    """Run until told to stop."""
+    return uvloop.run(_run(config))
+
+
+async def ready(config: Config) -> bool:
+    """Whether miners can connect: there is work."""
+    try:
+        async with asyncio.timeout(0.8):
+            _reader, writer = await asyncio.open_connection(config.pool.host, config.pool.port)
+            writer.transport.abort()
+    except OSError:
+        return False
+    return True
+
+
+class Pool:
+    """The parts of one pool process, wired together."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        folder = config.site.data_dir / "pool"
+        self.nodes = nodes_of(config)
+        self.blocks = Blocks(folder / "blocks", self.nodes)
+        self.server = PoolServer(ShareLog(folder / "shares"), on_block=self._on_block, difficulty=difficulty_of(config))
+        self.work = Work(
+            self.nodes,
+            script=payout_script(config),
+            tag=tag_of(config),
+            halving_blocks=networks()[config.pool.network].halving_blocks,
+            now_s=self.server.now_s,
+            on_job=self.server.publish,
+            on_trouble=self._on_trouble,
+            target_max=_target_max(config),
+        )
+        self.identity = Identity(config.site.data_dir / "secrets")
+        self._is_away = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set."""
+        tasks = [
+            asyncio.create_task(each)
+            for each in (self.work.run(), self.blocks.run(), self.server.run(), self._keep_listening())
+        ]
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()
+        finally:
+            for task in (*tasks, stopping):
+                task.cancel()
+            await asyncio.gather(*tasks, stopping, return_exceptions=True)
+            self.server.send_away("the pool stops")
+            self.server.log.close()
+            for node in self.nodes:
+                await node.close()
+
+    def _on_block(self, job: Job, header: bytes, extranonce: bytes, worker: str) -> None:
+        self.blocks.found(job, header, extranonce, worker)
+
+    def _on_trouble(self, reason: str) -> None:
+        self._is_away = bool(reason)
+        if reason and self.server.is_listening:
+            self.server.send_away(reason)
+
+    async def _keep_listening(self) -> None:
+        """Take connections while there is work."""
+        pool = self._config.pool
+        while True:
+            if self.work.template is not None and not self._is_away and not self.server.is_listening:
+                port = await self.server.listen(pool.host, pool.port)
+                v2_port = await self.server.listen_v2(pool.host, pool.v2_port, self.identity.responder)
+                url = PoolAddress(pool.host, v2_port, self.identity.authority_key).url()
+                log.info("pool_listens", host=pool.host, port=port, v2=url)
+            await asyncio.sleep(LISTEN_LOOK_S)
+
+
+class Identity:
+    """What the pool proves itself with in Stratum V2: an authority's key, and a server key that it vouches for.
+
+    Both are made on first use and kept; certificates are short, and made anew long before they end.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._authority = bytes.fromhex(stored_key(folder / "pool-authority.key", new_secret().hex().encode()))
+        self._key = EllSwiftKey.of_secret(
+            bytes.fromhex(stored_key(folder / "pool-server.key", new_secret().hex().encode()))
+        )
+        self.authority_key = x_only_of_secret(self._authority)
+        self._renew_at_s = 0
+        self._responder: Responder | None = None
+
+    def responder(self) -> Responder:
+        """The server's side of handshakes, with a certificate that is valid now."""
+        now_s = int(utc_now().timestamp())
+        if self._responder is None or not self._renew_at_s - CERTIFICATE_S < now_s < self._renew_at_s:
+            certificate = sign_certificate(
+                self._authority,
+                server_key=self._key.x_only(),
+                valid_from_s=now_s - CLOCK_TOLERANCE_S,
+                not_valid_after_s=now_s + CERTIFICATE_S,
+            )
+            self._renew_at_s = now_s + CERTIFICATE_S // 2
+            self._responder = Responder(self._key, certificate)
+        return self._responder
+
+
+def nodes_of(config: Config) -> list[NodeRpc]:
+    """The configured nodes, or the practice chain's. Raises ConfigError."""
+    if not config.pool.nodes:
+        if config.pool.network != PRACTICE:
+            raise ConfigError(f"pool.nodes: empty; expected the site's nodes of {config.pool.network}")
+        return [NodeRpc(regtest.address(config))]
+    cookie = Path(config.pool.cookie) if config.pool.cookie else None
+    try:
+        return [NodeRpc(NodeAddress.of_url(url, cookie)) for url in config.pool.nodes]
+    except ValueError as error:
+        raise ConfigError(f"pool.nodes: {error}") from error
+
+
+def payout_script(config: Config) -> bytes:
+    """What the pool's blocks pay to. Raises ConfigError."""
+    network = networks()[config.pool.network]
+    if not config.pool.address and config.pool.network != PRACTICE:
+        raise ConfigError(f"pool.address: empty; expected an address of {network.name}")
+    try:
+        return script_of_address(config.pool.address or regtest.BURNED_ADDRESS, network)
+    except WireError as error:
+        raise ConfigError(f"pool.address: {error}") from error
+
+
+def tag_of(config: Config) -> bytes:
+    """The pool's mark in its blocks. Raises ConfigError."""
+    tag = config.pool.tag.encode()
+    if len(tag) > TAG_BYTES_MAX:
+        raise ConfigError(f"pool.tag: {len(tag)} bytes; at most {TAG_BYTES_MAX}")
+    return tag
+
+
+def difficulty_of(config: Config) -> Difficulty:
+    """How hard shares are."""
+    pool = config.pool
+    return Difficulty(
+        start=pool.difficulty_start, minimum=pool.difficulty_min, shares_per_minute=pool.shares_per_minute
+    )
+
+
+def _target_max(config: Config) -> int:
+    least = config.pool.block_difficulty_min
+    return target_of_difficulty(least) if least > 0 else TARGET_MAX
+
+
+async def _run(config: Config) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with contextlib.suppress(asyncio.CancelledError):
+        await Pool(config).run(stop)
+    return 0

@@ -1,0 +1,125 @@
+"""The process ``mbongi twin``: the virtual site, and how to make its machines fail.
+
+Started while one already runs, ``--fault ADDRESS=WORD`` is sent to that one; otherwise the site starts with it.
+"""
+
+import argparse
+import asyncio
+import dataclasses
+import http.client
+import json
+import signal
+import sys
+
+import uvloop
+
+from mbongi.base.config import Config, Twin
+from mbongi.base.log import configure_log, get_log
+from mbongi.twin.control import HOST, fault_named
+from mbongi.twin.errors import TwinError
+from mbongi.twin.site import VirtualSite
+from mbongi.twin.values import Fault
+
+log = get_log(__name__)
+
+PROBE_S = 0.8
+ASK_S = 5.0
+OPTIONS = ("machines", "network", "per_rack", "rpc_port", "http_port", "control_port", "seed", "time_scale")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line; what is left out comes from the configuration."""
+    parser.add_argument("--machines", type=int, help="how many virtual machines (default 60)")
+    parser.add_argument("--network", help="loopback network of their addresses, 127.HALL.RACK.SLOT")
+    parser.add_argument("--per-rack", type=int, help="machines in a rack (default 12)")
+    parser.add_argument("--rpc-port", type=int, help="TCP port of the cgminer and btminer APIs (default 4028)")
+    parser.add_argument("--http-port", type=int, help="TCP port of the web interfaces (default 8080)")
+    parser.add_argument("--control-port", type=int, help="port on 127.0.0.1 where faults are set (default 8426)")
+    parser.add_argument("--seed", type=int, help="the same seed gives the same machines (default 1)")
+    parser.add_argument("--time-scale", type=float, help="how much faster than the world's its time passes (default 1)")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="ADDRESS=WORD",
+        help=f"make a machine fail, or mend it; words: {', '.join(Fault)}; may be repeated",
+    )
+
+
+def main(config: Config, arguments: argparse.Namespace | None = None) -> int:
+    """Run the virtual site until SIGTERM or SIGINT; or set faults in the one that runs already."""
+    try:
+        twin = _settings(config.twin, arguments)
+        faults = [_fault(text) for text in getattr(arguments, "fault", None) or []]
+        if faults and _ask(twin, "GET", "/health") is not None:
+            return _send(twin, faults)
+        configure_log(process="twin", level=config.log.level, style=config.log.style)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(twin, faults))
+    except TwinError as error:
+        sys.stderr.write(f"mbongi twin: {error}\n")
+        return 1
+
+
+async def ready(config: Config) -> bool:
+    """Whether the site listens: its control interface answers within a second."""
+    try:
+        async with asyncio.timeout(PROBE_S):
+            reader, writer = await asyncio.open_connection(HOST, config.twin.control_port)
+            try:
+                writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                return b'"machines"' in await reader.read(1024)
+            finally:
+                writer.close()
+    except OSError:
+        return False
+
+
+async def _serve(twin: Twin, faults: list[tuple[str, Fault]]) -> int:
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    site = VirtualSite(twin)
+    for address, _ in faults:
+        site.machine(address)
+    await site.start(control=True)
+    for address, fault in faults:
+        site.set_fault(address, fault)
+    log.info("virtual_site_listens", machines=len(site.places), network=twin.network, control_port=twin.control_port)
+    await stopped.wait()
+    await site.close()
+    log.info("virtual_site_stopped")
+    return 0
+
+
+def _settings(twin: Twin, arguments: argparse.Namespace | None) -> Twin:
+    given = {name: getattr(arguments, name, None) for name in OPTIONS}
+    return dataclasses.replace(twin, **{name: value for name, value in given.items() if value is not None})
+
+
+def _fault(text: str) -> tuple[str, Fault]:
+    address, sign, word = text.partition("=")
+    if not sign:
+        raise TwinError(f"--fault: found {text!r}; expected ADDRESS=WORD such as 127.20.1.1=hung")
+    return address, fault_named(word)
+
+
+def _send(twin: Twin, faults: list[tuple[str, Fault]]) -> int:
+    for address, fault in faults:
+        found = _ask(twin, "POST", f"/machines/{address}/fault", {"fault": fault})
+        if not isinstance(found, dict) or "error" in found:
+            raise TwinError(found["error"] if isinstance(found, dict) else "the virtual site stopped answering")
+        sys.stdout.write(f"{address}: fault {found['fault']}, {found['phase']}\n")
+    return 0
+
+
+def _ask(twin: Twin, method: str, path: str, body: object = None) -> object:
+    connection = http.client.HTTPConnection(HOST, twin.control_port, timeout=ASK_S)
+    try:
+        connection.request(method, path, None if body is None else json.dumps(body))
+        found: object = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return found

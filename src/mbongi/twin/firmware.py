@@ -1,0 +1,76 @@
+"""What the listeners need of a family's firmware, and what passes between them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from mbongi.twin.machine import VirtualMachine
+
+encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What to send, and what to do once it is sent (a reboot breaks the connection only after its answer)."""
+
+    body: bytes
+    then: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One parsed request; header names are lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """One answer; the listener adds length and connection headers."""
+
+    status: int
+    body: bytes
+    kind: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    then: Callable[[], None] | None = None
+
+
+class Firmware(Protocol):
+    """A family's firmware on one machine; both calls are quick and never block."""
+
+    machine: VirtualMachine
+    has_rpc: bool
+    has_http: bool
+
+    def answer_rpc(self, request: bytes) -> Reply:
+        """Answer one complete request on the RPC port."""
+
+    def answer_http(self, request: HttpRequest) -> HttpReply:
+        """Answer one HTTP request."""
+
+
+def unix_s() -> int:
+    """The ``When`` of a reply."""
+    return int(time.time())
+
+
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """A request's JSON object; None where it is none."""
+    try:
+        found = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def host_and_port(url: str) -> tuple[str, str]:
+    """``stratum+tcp://host:port`` taken apart; missing parts are empty."""
+    rest = url.split("://", 1)[-1]
+    host, _, port = rest.partition(":")
+    return host, port.split("/", 1)[0]

@@ -1,0 +1,261 @@
+"""The sockets of virtual machines: raw asyncio protocols for the RPC port and for HTTP, with faults built in.
+
+A connection holds at most REQUEST_BYTES_MAX of request and IDLE_S of silence; beyond either it is closed.
+"""
+
+import asyncio
+import errno
+import functools
+import socket
+from typing import Protocol, cast
+
+import httptools
+
+from mbongi.twin.errors import TwinError
+from mbongi.twin.firmware import HttpReply, HttpRequest, Reply, json_object
+from mbongi.twin.values import Fault
+
+REQUEST_BYTES_MAX = 256 * 1024
+IDLE_S = 60.0
+INCOMPLETE_S = 2.0
+"""How long an RPC client may take over one request; then it is answered as broken JSON."""
+THEN_S = 0.05
+"""Between an answer and the reboot that it announces, so that the answer is on its way."""
+REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+}
+
+
+class Host(Protocol):
+    """What a connection needs of whoever answers: a machine's place in the site, or the control interface."""
+
+    slow_s: float
+    connections: "set[Connection]"
+
+    @property
+    def fault(self) -> Fault:
+        """What is wrong with the machine."""
+
+    def answer_rpc(self, request: bytes) -> Reply:
+        """Answer one complete request on the RPC port."""
+
+    def answer_http(self, request: HttpRequest) -> HttpReply:
+        """Answer one HTTP request."""
+
+    def noise(self, length: int) -> bytes:
+        """Bytes that mean nothing."""
+
+    def after_reply(self) -> None:
+        """Called once an answer has changed the machine's network state."""
+
+
+class Connection(asyncio.Protocol):
+    """What both protocols share: the machine's list of open connections, its faults, closing."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.transport: asyncio.Transport | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.loop = asyncio.get_running_loop()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a new connection."""
+        # uvloop's transports are no subclass of asyncio's, so only the type checker can be told.
+        self.transport = cast(asyncio.Transport, transport)
+        self.host.connections.add(self)
+        self.expect_within(IDLE_S)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
+        """Forget a connection."""
+        self.host.connections.discard(self)
+        self.transport = None
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def abort(self) -> None:
+        """Break the connection at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def expect_within(self, seconds: float) -> None:
+        """Close when nothing more has come within so many seconds; a hung machine keeps silent instead."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.loop.call_later(seconds, self.expired)
+
+    def expired(self) -> None:
+        """The wait is over."""
+        if self.transport is not None and self.host.fault is not Fault.HUNG:
+            self.transport.close()
+
+    def send(self, data: bytes, *, close: bool) -> None:
+        """Send an answer as the machine's fault lets it."""
+        fault = self.host.fault
+        if fault is Fault.SLOW:
+            self.loop.call_later(self.host.slow_s, functools.partial(self._write, data, close=close))
+        elif fault is Fault.HALF_REPLY:
+            self._write(data[: len(data) // 2], close=True)
+        elif fault is Fault.GARBAGE:
+            self._write(self.host.noise(max(len(data) // 4, 64)), close=True)
+        else:
+            self._write(data, close=close)
+
+    def _write(self, data: bytes, *, close: bool) -> None:
+        if self.transport is None:
+            return
+        self.transport.write(data)
+        if close:
+            self.transport.close()
+
+    def do_then(self, then: object) -> None:
+        """Carry out what an answer announced."""
+        if callable(then):
+            self.loop.call_later(THEN_S, self._do_then, then)
+        else:
+            self.host.after_reply()
+
+    def _do_then(self, then: object) -> None:
+        if callable(then):
+            then()
+        self.host.after_reply()
+
+
+class RpcConnection(Connection):
+    """One request, one answer, then the machine closes."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.received = b""
+        self.answered = False
+
+    def data_received(self, data: bytes) -> None:
+        """Collect until the JSON is whole; requests carry no length and no end mark."""
+        if self.answered or self.host.fault is Fault.HUNG:
+            return
+        self.received += data
+        if len(self.received) > REQUEST_BYTES_MAX:
+            self.abort()
+        elif self._is_whole():
+            self._answer()
+        else:
+            self.expect_within(INCOMPLETE_S)
+
+    def _is_whole(self) -> bool:
+        ended = self.received.endswith((b"\n", b"\0"))
+        return ended or not self.received.lstrip().startswith(b"{") or json_object(self.received) is not None
+
+    def eof_received(self) -> bool:
+        """The client will send no more: answer what is there; False closes."""
+        if self.received and not self.answered and self.host.fault is not Fault.HUNG:
+            self._answer()
+        return bool(self.received)
+
+    def expired(self) -> None:
+        """Nothing more came: answer what is there, or close."""
+        if self.received and not self.answered and self.host.fault is not Fault.HUNG:
+            self._answer()
+        else:
+            super().expired()
+
+    def _answer(self) -> None:
+        self.answered = True
+        reply = self.host.answer_rpc(self.received)
+        self.send(reply.body, close=True)
+        self.do_then(reply.then)
+
+
+class HttpConnection(Connection):
+    """HTTP/1.1 with keep-alive; requests are answered in order."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        self.on_message_begin()
+
+    def on_message_begin(self) -> None:
+        """Parser: a request starts."""
+        self.path, self.headers, self.body, self.size = "", dict[str, str](), b"", 0
+
+    def on_url(self, url: bytes) -> None:
+        """Parser: (a part of) the request target."""
+        self.path += url.decode("latin-1")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Parser: one header."""
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_body(self, body: bytes) -> None:
+        """Parser: (a part of) the body."""
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        """Parser: a request is whole."""
+        if self.host.fault is Fault.HUNG:
+            return
+        method = self.parser.get_method().decode("latin-1")
+        keep = self.parser.should_keep_alive()
+        reply = self.host.answer_http(HttpRequest(method, self.path, self.headers, self.body))
+        self.send(_rendered(reply, keep=keep, head=method == "HEAD"), close=not keep)
+        self.size = 0
+        self.do_then(reply.then)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser."""
+        if self.host.fault is Fault.HUNG:
+            return
+        self.expect_within(IDLE_S)
+        self.size += len(data)
+        if self.size > REQUEST_BYTES_MAX:
+            self.abort()
+            return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.abort()
+        except httptools.HttpParserError:
+            self.send(_rendered(HttpReply(400, b"Bad Request", "text/plain"), keep=False, head=False), close=True)
+
+
+def _rendered(reply: HttpReply, *, keep: bool, head: bool) -> bytes:
+    lines = [
+        f"HTTP/1.1 {reply.status} {REASONS.get(reply.status, 'Unknown')}",
+        f"Content-Type: {reply.kind}",
+        f"Content-Length: {len(reply.body)}",
+        *(f"{name}: {value}" for name, value in reply.headers.items()),
+        f"Connection: {'keep-alive' if keep else 'close'}",
+    ]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (b"" if head else reply.body)
+
+
+def open_socket(address: str, port: int, what: str) -> socket.socket:
+    """A listening socket on one address. Raises TwinError in one line that names the address, the port and the cure."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.settimeout(0)
+        listener.bind((address, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise TwinError(f"virtual machine {address}: {what} port {port}: {_cure(error, what)}") from error
+    return listener
+
+
+def _cure(error: OSError, what: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"already in use; stop the program that holds it or choose another twin.{what}_port"
+    if error.errno == errno.EACCES:
+        return f"not permitted without root; choose a twin.{what}_port of 1024 or above"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "no such address on this machine; choose twin.network inside 127.0.0.0/8"
+    if error.errno == errno.EMFILE:
+        return "no more open files; raise the limit (ulimit -n) or run fewer machines"
+    return f"{error.strerror}"

@@ -1,0 +1,225 @@
+"""The virtual site: every machine with its listeners, in one event loop."""
+
+import asyncio
+import resource
+import time
+from collections.abc import Mapping
+
+from mbongi.base.config import Twin
+from mbongi.base.log import get_log
+from mbongi.fleet.values import Family
+from mbongi.twin.antminer import Antminer
+from mbongi.twin.bitaxe import Bitaxe
+from mbongi.twin.control import Control
+from mbongi.twin.errors import TwinError, UnknownAddressError
+from mbongi.twin.firmware import Firmware, HttpReply, HttpRequest, Reply
+from mbongi.twin.layout import Position, positions
+from mbongi.twin.listeners import Connection, HttpConnection, RpcConnection, open_socket
+from mbongi.twin.machine import SimClock, VirtualMachine
+from mbongi.twin.models import model_of
+from mbongi.twin.values import Fault, Phase
+from mbongi.twin.whatsminer import Whatsminer
+
+log = get_log(__name__)
+
+FILES_SPARE = 512
+"""File descriptors kept for open connections and everything else, beyond one for each listener."""
+FIRMWARES: Mapping[Family, type[Antminer | Whatsminer | Bitaxe]] = {
+    Family.ANTMINER: Antminer,
+    Family.WHATSMINER: Whatsminer,
+    Family.BITAXE: Bitaxe,
+}
+
+
+class Place:
+    """One machine in the site: its firmware, its listening sockets while it is up, its open connections."""
+
+    def __init__(self, firmware: Firmware, *, rpc_port: int, http_port: int, slow_s: float, time_scale: float) -> None:
+        self.firmware, self.machine = firmware, firmware.machine
+        self.slow_s, self.time_scale = slow_s, time_scale
+        self.ports: list[tuple[str, int, type[RpcConnection | HttpConnection]]] = []
+        if firmware.has_rpc:
+            self.ports.append(("rpc", rpc_port, RpcConnection))
+        if firmware.has_http:
+            self.ports.append(("http", http_port, HttpConnection))
+        self.connections: set[Connection] = set()
+        self.servers: list[asyncio.AbstractServer] = []
+        self.is_up = False
+        self.timer: asyncio.TimerHandle | None = None
+
+    @property
+    def fault(self) -> Fault:
+        """What is wrong with the machine."""
+        return self.machine.fault
+
+    def answer_rpc(self, request: bytes) -> Reply:
+        """Answer one complete request on the RPC port."""
+        return self.firmware.answer_rpc(request)
+
+    def answer_http(self, request: HttpRequest) -> HttpReply:
+        """Answer one HTTP request."""
+        return self.firmware.answer_http(request)
+
+    def noise(self, length: int) -> bytes:
+        """Bytes that mean nothing."""
+        return self.machine.random.randbytes(length)
+
+    async def open(self) -> None:
+        """Listen on every port of the machine. Raises TwinError where a port is taken."""
+        self.is_up = True
+        loop = asyncio.get_running_loop()
+        for what, port, kind in self.ports:
+            listener = open_socket(self.machine.address, port, what)
+            server = await loop.create_server(lambda kind=kind: kind(self), sock=listener)  # type: ignore[misc]
+            if self.is_up:
+                self.servers.append(server)
+            else:
+                server.close()
+
+    def shut(self) -> None:
+        """Stop listening and break every connection, as a machine without power does."""
+        self.is_up = False
+        servers, self.servers = self.servers, []
+        for server in servers:
+            server.close()
+        for connection in tuple(self.connections):
+            connection.abort()
+
+    def after_reply(self) -> None:
+        """Bring the listeners into line with the machine's phase, now and when its phase next ends."""
+        self.machine.advance()
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        loop = asyncio.get_running_loop()
+        if self.machine.answers and not self.is_up:
+            self.opening = loop.create_task(self._reopen())
+        elif not self.machine.answers and self.is_up:
+            self.shut()
+        if self.machine.phase is Phase.BOOTING:
+            wait_s = (self.machine.phase_until - self.machine.clock()) / self.time_scale
+            self.timer = loop.call_later(max(wait_s, 0.0) + 0.001, self.after_reply)
+
+    async def _reopen(self) -> None:
+        try:
+            await self.open()
+        except TwinError as error:
+            self.shut()
+            log.warning("virtual_machine_cannot_listen", address=self.machine.address, reason=str(error))
+
+
+class VirtualSite:
+    """Mixed virtual machines on loopback addresses.
+
+    ``time_scale`` makes their seconds pass faster (60: a reboot of one minute takes one second). ``clock`` replaces
+    the clock altogether. The same seed gives the same machines. Start it inside a running event loop.
+    """
+
+    def __init__(
+        self, config: Twin, *, time_scale: float | None = None, slow_s: float = 3.0, clock: SimClock | None = None
+    ) -> None:
+        scale = config.time_scale if time_scale is None else time_scale
+        if scale <= 0:
+            raise TwinError(f"twin.time_scale: found {scale}; expected above 0")
+        self.config, self.time_scale, self.slow_s = config, scale, slow_s
+        started_s, started_monotonic_s = time.time(), time.monotonic()
+        self.clock: SimClock = clock or (lambda: started_s + (time.monotonic() - started_monotonic_s) * scale)
+        self.places = {position.address: self._place(position) for position in positions(config)}
+        self.control: Control | None = None
+
+    def _place(self, position: Position) -> Place:
+        machine = VirtualMachine(
+            address=position.address,
+            model=model_of(position.family),
+            rack=position.rack,
+            slot=position.slot,
+            seed=self.config.seed,
+            clock=self.clock,
+        )
+        return Place(
+            FIRMWARES[position.family](machine),
+            rpc_port=self.config.rpc_port,
+            http_port=self.config.http_port,
+            slow_s=self.slow_s,
+            time_scale=self.time_scale,
+        )
+
+    @property
+    def addresses(self) -> list[str]:
+        """Every machine's address, rack by rack."""
+        return list(self.places)
+
+    def machine(self, address: str) -> VirtualMachine:
+        """One machine. Raises UnknownAddressError."""
+        return self._at(address).machine
+
+    def addresses_of(self, family: Family) -> list[str]:
+        """The addresses of one family."""
+        return [address for address, place in self.places.items() if place.machine.model.family is family]
+
+    async def start(self, *, control: bool = False) -> None:
+        """Open every listener, and the control interface where asked. Raises TwinError; then nothing is left open."""
+        _allow_files(sum(len(place.ports) for place in self.places.values()))
+        try:
+            for place in self.places.values():
+                if place.machine.answers:
+                    await place.open()
+            if control:
+                self.control = Control(self, port=self.config.control_port)
+                await self.control.open()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close everything; may be called twice."""
+        if self.control is not None:
+            self.control.shut()
+        for place in self.places.values():
+            if place.timer is not None:
+                place.timer.cancel()
+            place.shut()
+        # The loop closes aborted connections in its next turns.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    def set_fault(self, address: str, fault: Fault) -> None:
+        """Make something go wrong with one machine, or mend it with ``Fault.NONE``; in force when this returns.
+
+        Raises UnknownAddressError.
+        """
+        place = self._at(address)
+        place.machine.set_fault(fault)
+        if fault in {Fault.HUNG, Fault.OFF}:
+            return place.after_reply()
+        # A hung machine's clients have waited long enough: mending it breaks their connections, as a reset would.
+        for connection in tuple(place.connections):
+            connection.abort()
+        return place.after_reply()
+
+    def set_api_write(self, address: str, allowed: bool) -> None:
+        """Turn a Whatsminer's API switch on or off, as the maker's tool does. Raises TwinError for other families."""
+        firmware = self._at(address).firmware
+        if not isinstance(firmware, Whatsminer):
+            raise TwinError(f"{address}: set API switch: {firmware.machine.model.name} has none; expected a Whatsminer")
+        firmware.writes.api_write = allowed
+
+    def _at(self, address: str) -> Place:
+        if address not in self.places:
+            raise UnknownAddressError(f"{address}: no virtual machine has this address; see GET /machines for those")
+        return self.places[address]
+
+
+def _allow_files(listeners: int) -> None:
+    """Raise this process's limit of open files as far as the listeners need and the system lets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = listeners * 2 + FILES_SPARE
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        goal = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (goal, hard))
+        soft = goal
+    if soft != resource.RLIM_INFINITY and soft < listeners + FILES_SPARE:
+        raise TwinError(
+            f"virtual site: {listeners} listeners need {listeners + FILES_SPARE} open files, the system allows {soft}; "
+            "raise the hard limit (ulimit -Hn) or run fewer machines"
+        )

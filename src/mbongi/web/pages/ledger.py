@@ -1,0 +1,153 @@
+"""The ledger: who did what, on what and why, and whether the record still holds."""
+
+import base64
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+
+from mbongi.core.identity import selectors as identity
+from mbongi.core.identity.values import Permission
+from mbongi.core.ledger import selectors
+from mbongi.core.ledger.checkpoints import Keeper, checkpoint_file, signer_of
+from mbongi.core.ledger.errors import LedgerError
+from mbongi.core.ledger.values import Entry
+from mbongi.web.exports import ROWS_MAX, download
+from mbongi.web.filters import PAGE_SIZE, QueryError, before
+from mbongi.web.guard import needs
+
+EXPORT = ("index", "at", "actor", "action", "subject", "reason", "tenant_id", "before", "after")
+SUBJECT_MAX = 80
+
+_WORDS: dict[str, Promise] = {
+    "fleet.machine.sleep.request": _("Sleep requested"),
+    "fleet.machine.sleep.done": _("Put to sleep"),
+    "fleet.machine.sleep.fail": _("Sleep failed"),
+    "fleet.machine.sleep.rehearse": _("Sleep rehearsed"),
+    "fleet.machine.sleep.cancel": _("Sleep cancelled"),
+    "fleet.machine.wake.request": _("Wake requested"),
+    "fleet.machine.wake.done": _("Woken"),
+    "fleet.machine.wake.fail": _("Wake failed"),
+    "fleet.machine.wake.rehearse": _("Wake rehearsed"),
+    "fleet.machine.wake.cancel": _("Wake cancelled"),
+    "fleet.machine.reboot.request": _("Reboot requested"),
+    "fleet.machine.reboot.done": _("Rebooted"),
+    "fleet.machine.reboot.fail": _("Reboot failed"),
+    "fleet.machine.reboot.rehearse": _("Reboot rehearsed"),
+    "fleet.machine.reboot.cancel": _("Reboot cancelled"),
+    "fleet.machine.set_pools.request": _("Pools requested"),
+    "fleet.machine.set_pools.done": _("Pools set"),
+    "fleet.machine.set_pools.fail": _("Setting pools failed"),
+    "fleet.machine.set_pools.rehearse": _("Pools rehearsed"),
+    "fleet.machine.set_pools.cancel": _("Pools cancelled"),
+    "fleet.machine.assign": _("Machine assigned"),
+    "fleet.machine.retire": _("Machine retired"),
+    "fleet.machine.register": _("Machine registered"),
+    "fleet.machine.displace": _("Address taken by another machine"),
+    "fleet.machine.return": _("Machine returned"),
+    "fleet.machine.move": _("Machine moved"),
+    "identity.sign_in": _("Signed in"),
+    "identity.sign_in.fail": _("Sign-in failed"),
+    "identity.sign_out": _("Signed out"),
+    "identity.password.change": _("Password changed"),
+    "identity.password.set": _("Password set"),
+    "identity.password.reset": _("Password reset"),
+    "identity.email.add": _("E-mail added"),
+    "identity.email.change": _("E-mail changed"),
+    "identity.email.remove": _("E-mail removed"),
+    "identity.factor.add": _("Second factor added"),
+    "identity.factor.remove": _("Second factor removed"),
+    "identity.factor.renew": _("Second factor renewed"),
+    "identity.first_link.create": _("First link made"),
+    "identity.invitation.create": _("Invitation made"),
+    "identity.invitation.withdraw": _("Invitation withdrawn"),
+    "identity.user.create": _("Account created"),
+    "identity.user.change": _("Account changed"),
+    "identity.user.remove": _("Temporary account removed"),
+    "identity.token.issue": _("API token issued"),
+    "identity.token.revoke": _("API token revoked"),
+    "identity.tenant.create": _("Tenant added"),
+}
+
+
+def sentence(action: str) -> str:
+    """An action's code in words; the code itself where no words are known."""
+    return str(_WORDS.get(action, action))
+
+
+@require_safe
+@needs(Permission.LEDGER_VIEW)
+def ledger(request: HttpRequest) -> HttpResponse:
+    """One page of entries, newest first, with the newest checkpoint."""
+    subject = request.GET.get("subject", "").strip()[:SUBJECT_MAX]
+    try:
+        start = before(request.GET)
+    except QueryError as error:
+        return render(request, "pages/refused.html", {"here": "ledger", "error": error}, status=400)
+    found = selectors.entries(subject or None, start, PAGE_SIZE + 1)
+    shown, names = found[:PAGE_SIZE], actor_names(found)
+    query = request.GET.copy()
+    query.pop("before", None)
+    size, root = selectors.head()
+    content = {
+        "here": "ledger",
+        "rows": [(entry, sentence(entry.action), names.get(entry.actor, entry.actor)) for entry in shown],
+        "subject": subject,
+        "query": request.GET,
+        "export": query.urlencode(),
+        "next_url": f"?{query.urlencode()}&before={shown[-1].index}" if len(found) > PAGE_SIZE else "",
+        "continued": start is not None,
+        "size": size,
+        "root": base64.b64encode(root).decode(),
+        "checkpoint": checkpoint(),
+    }
+    return render(
+        request, "parts/ledger_rows.html" if request.headers.get("HX-Request") else "pages/ledger.html", content
+    )
+
+
+def actor_names(entries: list[Entry]) -> dict[str, str]:
+    """The names of the people among the actors."""
+    ids = {int(entry.actor.removeprefix("user:")) for entry in entries if entry.actor.startswith("user:")}
+    return {user.actor: user.name for user in identity.users().filter(pk__in=ids)} if ids else {}
+
+
+def checkpoint() -> dict[str, Any]:
+    """The newest signed checkpoint, held against the tree as it is now; ``holds`` is None where there is none."""
+    signer = signer_of(settings.CONFIG)
+    try:
+        former = Keeper(signer, checkpoint_file(settings.CONFIG)).former()
+        if former is None:
+            return {"holds": None, "verifier": str(signer)}
+        size, _root = selectors.head()
+        holds = former.size <= size and selectors.root_at(former.size) == former.root
+    except LedgerError as error:
+        return {"holds": False, "verifier": str(signer), "problem": str(error)}
+    root = base64.b64encode(former.root).decode()
+    return {"holds": holds, "verifier": str(signer), "size": former.size, "root": root, "note": former.note}
+
+
+@require_safe
+@needs(Permission.LEDGER_VIEW)
+def export(request: HttpRequest, kind: str) -> HttpResponse:
+    """The entries with the same filter as CSV or JSON."""
+    subject = request.GET.get("subject", "").strip()[:SUBJECT_MAX]
+    rows: list[list[Any]] = []
+    start: int | None = None
+    while len(rows) < ROWS_MAX:
+        page = selectors.entries(subject or None, start, 1000)
+        rows += [export_row(entry) for entry in page]
+        if len(page) < 1000:
+            break
+        start = page[-1].index
+    return download("ledger", kind, EXPORT, rows, len(rows))
+
+
+def export_row(entry: Entry) -> list[Any]:
+    """An entry as a row of the download."""
+    facts: list[Any] = [entry.index, entry.at, entry.actor, entry.action, entry.subject, entry.reason, entry.tenant_id]
+    return [*facts, entry.before_json, entry.after_json]

@@ -1,0 +1,70 @@
+"""Every address of the control room."""
+
+from collections.abc import Callable
+
+from allauth.account import views as account_views
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, include, path
+from django.views.i18n import set_language
+
+from mbongi.web import metrics
+from mbongi.web.api import dispatch, document
+from mbongi.web.live.view import live
+from mbongi.web.pages import actions, events, floor, ledger, machine, machines, overview, people, start, tokens
+
+
+def healthz(_request: HttpRequest) -> HttpResponse:
+    """Whether this process answers; says nothing of anything else."""
+    return HttpResponse("ok\n", content_type="text/plain; charset=utf-8")
+
+
+def _downloads(name: str, view: Callable[..., HttpResponseBase]) -> list[URLPattern]:
+    return [path(f"{name}/export.{kind}", view, {"kind": kind}) for kind in ("csv", "json")]
+
+
+urlpatterns = [
+    path("", overview.overview, name="overview"),
+    path("alarms/", overview.alarms),
+    path("floor/", floor.floor, name="floor"),
+    path("floor/layout.json", floor.layout),
+    path("machines/", machines.machines, name="machines"),
+    *_downloads("machines", machines.export),
+    path("machines/<int:machine_id>/", machine.machine, name="machine"),
+    path("machines/<int:machine_id>/record/", machine.machine_record),
+    path("machines/<int:machine_id>/actions/<str:kind>/", actions.ask),
+    path("actions/<int:action_id>/", actions.action_state),
+    path("events/", events.events, name="events"),
+    *_downloads("events", events.export),
+    path("ledger/", ledger.ledger, name="ledger"),
+    *_downloads("ledger", ledger.export),
+    path("tokens/", tokens.tokens, name="tokens"),
+    path("tokens/<int:token_id>/revoke/", tokens.revoke),
+    path("people/", people.people, name="people"),
+    path("people/invite/", people.invite),
+    path("people/<int:user_id>/", people.person),
+    path("people/invitations/<int:invitation_id>/withdraw/", people.withdraw),
+    path("start/<str:token>", start.start, name="start"),
+    path("more/", start.more, name="more"),
+    path("theme/", start.theme, name="theme"),
+    path("language/", set_language, name="set_language"),
+    path("account/", start.account, name="account"),
+    path("account/login/", account_views.login, name="account_login"),
+    path("account/logout/", account_views.logout, name="account_logout"),
+    path("account/inactive/", account_views.account_inactive, name="account_inactive"),
+    path("account/signup/", account_views.signup, name="account_signup"),
+    path("account/password/change/", account_views.password_change, name="account_change_password"),
+    path("account/reauthenticate/", account_views.reauthenticate, name="account_reauthenticate"),
+    path("account/2fa/", include("allauth.mfa.urls")),
+    path("api/v1/openapi.json", document.openapi),
+    path("api/v1/docs/", document.guide, name="docs"),
+    path("api/v1/", include(dispatch.patterns())),
+    path("metrics", metrics.metrics),
+    path("live", live),
+    path("healthz", healthz),
+]
+
+handler400 = "mbongi.web.pages.errors.bad_request"
+handler403 = "mbongi.web.pages.errors.forbidden"
+handler404 = "mbongi.web.pages.errors.not_found"
+handler500 = "mbongi.web.pages.errors.failed"

@@ -1,0 +1,148 @@
+"""The adapters read the captured replies of real machines. Expected figures are read off the captures by eye."""
+
+import math
+
+import pytest
+
+from mbongi.fleet.adapters import antminer_decode, bitaxe, whatsminer_decode
+from mbongi.fleet.reading import MachineDetail, MachineReading
+from mbongi.fleet.rules import complete
+from mbongi.wire import antminer, axeos, btminer, cgminer
+from tests.captures import capture
+
+
+def blank(model: str = "") -> MachineReading:
+    return MachineReading(ts=0, machine_id=1, model=model)
+
+
+def test_a_captured_antminer_over_rpc() -> None:
+    page = cgminer.decode(capture("antminer", "stats") + b"\0", antminer.decode_rpc_stats)
+    assert page.rows is not None
+    reading = blank("Antminer S19 Pro")
+    antminer_decode.read_stats(antminer_decode.stats_of_rpc(page.rows[-1]), reading)
+    complete(reading)
+
+    assert reading.hashrate_ths == pytest.approx(110.56689)
+    assert reading.hashrate_av_ths == pytest.approx(111.83463)
+    assert reading.hashrate_nominal_ths == pytest.approx(110.0)
+    assert (reading.board_count, reading.board_expected) == (3.0, 3.0)
+    assert (reading.chips, reading.chips_expected) == (342.0, 342.0)
+    assert reading.board1_ths == pytest.approx(37.6033)
+    assert (reading.board1_temp_c, reading.board2_temp_c, reading.board3_temp_c) == (78.0, 71.0, 69.0)
+    assert (reading.chip_temp_max_c, reading.board_temp_max_c) == (78.0, 73.0)
+    assert (reading.fan1_rpm, reading.fan4_rpm) == (6000.0, 5040.0)
+    assert (reading.frequency_mhz, reading.hw_errors, reading.uptime_s) == (525.0, 562.0, 50474.0)
+    assert reading.power_estimated == 1
+    assert reading.power_w == pytest.approx(3250 / 110 * 110.56689)
+
+
+def test_captured_antminer_pools_and_system() -> None:
+    page = cgminer.decode(capture("antminer", "pools"), antminer.decode_rpc_pools)
+    pools = antminer_decode.rpc_pools(page.rows or [])
+    assert [(pool.active, pool.accepted, pool.rejected, pool.stale) for pool in pools] == [
+        (True, 4057, 11, 1),
+        (False, 0, 0, 0),
+        (False, 0, 0, 0),
+    ]
+    assert pools[0].url == "stratum+tcp://btc.global.luxor.tech:700"
+
+    detail = MachineDetail()
+    antminer_decode.put_detail(detail, antminer.decode_system_info(capture("antminer", "system_info")))
+    assert (detail.mac, detail.serial, detail.model) == ("02:55:97:22:3M:72", "THQING0BDJAB024NF", "Antminer S21")
+    assert detail.firmware == "FR-1.12(251009-S21)"
+
+
+def test_a_captured_whatsminer_of_the_second_generation() -> None:
+    reading = blank()
+    whatsminer_decode.read_joined(_joined("whatsminer"), reading)
+    complete(reading)
+    assert reading.hashrate_ths == pytest.approx(124.5)
+    assert reading.hashrate_av_ths == pytest.approx(125.0)
+    assert reading.hashrate_nominal_ths == pytest.approx(126.0)
+    assert (reading.power_w, reading.power_limit_w, reading.power_estimated) == (3200.0, 3300.0, 0)
+    assert reading.efficiency_jth == pytest.approx(3200 / 124.5)
+    assert (reading.inlet_temp_c, reading.chip_temp_max_c, reading.chip_temp_avg_c) == (28.5, 81.0, 72.5)
+    assert (reading.fan1_rpm, reading.fan2_rpm) == (5400.0, 5280.0)
+    assert (reading.board_count, reading.chips, reading.frequency_mhz) == (3.0, 405.0, 600.0)
+    assert (reading.board1_ths, reading.board3_temp_c, reading.board_temp_max_c) == (41.5, 81.0, 67.0)
+    assert (reading.accepted, reading.uptime_s) == (5412.0, 25000.0)
+    assert math.isnan(reading.rejected)
+
+
+def test_a_captured_whatsminer_of_the_first_generation_states_its_errors_in_the_summary() -> None:
+    joined = _joined("whatsminer_v1", summary="summary_with_errors")
+    reading = blank()
+    whatsminer_decode.read_joined(joined, reading)
+    assert reading.hashrate_ths == pytest.approx(67.39480097)
+    assert (reading.power_w, reading.voltage_v, reading.hw_errors) == (3427.0, 11.8, 69.0)
+    assert (reading.board_temp_max_c, reading.error_count) == (71.5, 2.0)
+    errors = whatsminer_decode.errors(None, whatsminer_decode.row_of(joined))
+    assert [(error.code, error.text) for error in errors] == [
+        ("110", "intake fan speed is wrong"),
+        ("600", "surroundings are too hot"),
+    ]
+    state = btminer.decode_state(capture("whatsminer_v1", "status")).Msg
+    assert state is not None
+    assert not whatsminer_decode.rests(state)
+
+
+def test_captured_whatsminer_error_codes_carry_words_and_times() -> None:
+    found = btminer.decode_errors(capture("whatsminer", "get_error_code_with_errors")).Msg
+    errors = whatsminer_decode.errors(found, btminer.SummaryRow())
+    assert [(error.code, error.since) for error in errors] == [
+        ("218", "2024-06-15 10:30:00"),
+        ("110", "2024-06-15 09:15:00"),
+    ]
+    assert all(error.text for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("stated", "name"),
+    [
+        ("M50S_VH30", "Whatsminer M50S VH30"),
+        ("M30S+_VE40", "Whatsminer M30S+ VE40"),
+        ("M30S++VG30", "Whatsminer M30S++ VG30"),
+        ("M50", "Whatsminer M50"),
+        ("D1", "Whatsminer D1"),
+    ],
+)
+def test_a_whatsminers_model_is_named_as_its_maker_does(stated: str, name: str) -> None:
+    assert whatsminer_decode.model_name(stated) == name
+
+
+def test_a_captured_bitaxe() -> None:
+    info = axeos.decode_info(capture("bitaxe", "system_info"))
+    reading, detail = blank(), MachineDetail()
+    bitaxe._read_info(info, reading)
+    bitaxe._put_detail(detail, info)
+    complete(reading)
+    assert reading.model == detail.model == "Bitaxe Supra"
+    assert reading.hashrate_ths == pytest.approx(1.0)
+    # 490 MHz times 1276 small cores.
+    assert reading.hashrate_nominal_ths == pytest.approx(0.62524)
+    assert reading.power_w == pytest.approx(2.65)
+    assert (reading.chip_temp_max_c, reading.psu_temp_c, reading.fan1_rpm, reading.fan_duty_pct) == (
+        59.875,
+        78.0,
+        3517.0,
+        35.0,
+    )
+    assert (reading.voltage_v, reading.frequency_mhz, reading.uptime_s) == (1.172, 490.0, 4.0)
+    assert reading.pool == "btc.example.pool:3333"
+    assert (detail.mac, detail.firmware, detail.control_board) == (
+        "AA:BB:CC:DD:EE:FF",
+        "v2.4.5-3-gb5d1e36-dirty",
+        "401",
+    )
+    assert [pool.url for pool in detail.pools] == [
+        "stratum+tcp://btc.example.pool:3333",
+        "stratum+tcp://btc2.example.pool:3333",
+    ]
+
+
+def _joined(family: str, *, summary: str = "summary") -> btminer.Joined:
+    return btminer.Joined(
+        summary=[cgminer.decode(capture(family, summary), btminer.decode_summary)],
+        devs=[cgminer.decode(capture(family, "devs"), btminer.decode_devs)],
+        pools=[cgminer.decode(capture(family, "pools"), btminer.decode_pools)],
+    )

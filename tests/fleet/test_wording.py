@@ -1,0 +1,43 @@
+"""What people read of a machine's state, in their language."""
+
+import pytest
+from django.utils import translation
+
+from mbongi.fleet.rules import verdict
+from mbongi.fleet.values import EventKind
+from mbongi.fleet.wording import event_text, reason_text
+
+
+@pytest.mark.parametrize(
+    ("reason", "french"),
+    [
+        ("no answer within 5 s", "aucune réponse en 5 s"),
+        ("127.20.1.3: port 4028: connection refused", "le port 4028 refuse la connexion"),
+        ("127.20.1.3: port 80: no answer to the connection", "le port 80 ne répond pas"),
+        ("127.20.1.3: http response: it begins b'x'", "127.20.1.3: http response: it begins b'x'"),
+        ("", ""),
+    ],
+)
+def test_our_own_reasons_are_translated_and_quoted_ones_stay(reason: str, french: str) -> None:
+    with translation.override("fr"):
+        assert reason_text(reason) == french
+
+
+def test_every_reason_of_the_rules_is_translated() -> None:
+    verdicts = [
+        verdict(hashrate_ths=rate, nominal_ths=100.0, uptime_s=uptime, warm_up_s=60.0, resting=False)
+        for rate, uptime in ((float("nan"), 0.0), (0.0, 10.0), (0.0, 1_000.0))
+    ]
+
+    with translation.override("fr"):
+        assert [reason_text(found.reason) for found in verdicts] == [
+            "n’indique aucun hachage",
+            "en mise en route",
+            "répond et ne calcule pas",
+        ]
+
+
+def test_an_event_states_its_reason_in_the_readers_language() -> None:
+    with translation.override("fr"):
+        text = event_text(EventKind.UNKNOWN, "", {"reason": "no answer within 5 s"})
+    assert text == "Pas de réponse lisible\u00a0: aucune réponse en 5 s."

@@ -1,0 +1,301 @@
+"""The server and its Stratum V1 connections, in one process with their clients; work is made by hand."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mbongi.pool.daemon.server import Difficulty, Limits, PoolServer
+from mbongi.pool.daemon.share_log import ShareLog, files_of, read_shares
+from mbongi.pool.rules.job import Job, coinbase_of
+from mbongi.pool.rules.template import empty_template
+from mbongi.pool.values import Reject
+from mbongi.wire.bitcoin.transaction import TxOut
+from tests.pool.practice import Miner
+
+EASY = 2.0**-24
+NUMBERS = itertools.count(1)
+
+
+def job(server: PoolServer, *, tip: int = 1, height: int = 500) -> Job:
+    """Work on a made-up tip. Its target is out of reach, so that no share is a block."""
+    template = empty_template(
+        height=height,
+        previous_hash=bytes([tip]) * 32,
+        version=0x2000_0000,
+        bits=0x1D00FFFF,
+        time_s=int(server.now_s()),
+        time_min_s=int(server.now_s()) - 600,
+        subsidy_sat=625_000_000,
+    )
+    outputs = [TxOut(625_000_000, bytes.fromhex("0014751e76e8199196d454941c45d1b3a323f1433bd6"))]
+    return Job(next(NUMBERS), template, coinbase_of(template, outputs, b"/test/"), made_at_s=server.now_s())
+
+
+class Bed:
+    """A server that listens, and its folder."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.folder = folder
+        self.server = PoolServer(
+            ShareLog(folder),
+            on_block=lambda *_: None,
+            difficulty=options.pop("difficulty", Difficulty(start=EASY, minimum=EASY, shares_per_minute=60.0)),
+            **options,
+        )
+        self.port = 0
+        self._upkeep: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Bed":
+        self.server.publish(job(self.server))
+        self.port = await self.server.listen("127.0.0.1", 0)
+        self._upkeep = asyncio.create_task(self.server.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._upkeep is not None
+        self._upkeep.cancel()
+        await asyncio.gather(self._upkeep, return_exceptions=True)
+        self.server.send_away("the test ends")
+        await asyncio.sleep(0.05)
+        self.server.log.close()
+
+    def kept(self) -> list[tuple[str, float]]:
+        """Worker and difficulty of every share in the log."""
+        return [(name, share.difficulty) for path in files_of(self.folder) for share, name in read_shares(path)]
+
+
+@pytest.fixture
+async def bed(tmp_path: Path) -> AsyncIterator[Bed]:
+    async with Bed(tmp_path) as made:
+        yield made
+
+
+async def error_of(miner: Miner, fields: list[str], worker: str = "acct.one") -> list[Any]:
+    return (await miner.submit(fields, worker))["error"]
+
+
+async def test_a_valid_share_is_accepted_and_kept(bed: Bed) -> None:
+    miner = await Miner.connect(bed.port)
+
+    answer = await miner.submit(miner.solve())
+
+    assert answer["result"] is True
+    assert answer["error"] is None
+    assert bed.kept() == [("acct.one", EASY)]
+    miner.close()
+
+
+async def test_the_same_share_twice_is_a_duplicate_and_counts_once(bed: Bed) -> None:
+    miner = await Miner.connect(bed.port)
+    fields = miner.solve()
+    await miner.submit(fields)
+
+    assert (await error_of(miner, fields))[0] == 22
+    assert len(bed.kept()) == 1
+    miner.close()
+
+
+async def test_the_same_nonce_on_another_connection_is_other_work(bed: Bed) -> None:
+    miners = [await Miner.connect(bed.port) for _ in range(2)]
+    assert miners[0].extranonce1 != miners[1].extranonce1
+
+    answers = [await miner.submit(miner.solve()) for miner in miners]
+
+    assert [answer["result"] for answer in answers] == [True, True]
+    for miner in miners:
+        miner.close()
+
+
+async def test_each_kind_of_bad_share_has_its_code(bed: Bed) -> None:
+    miner = await Miner.connect(bed.port)
+    assert miner.work is not None
+    number, extranonce2, time_text, nonce = miner.solve()
+    late = f"{int(bed.server.now_s()) + 7200:08x}"
+    early = f"{int(bed.server.now_s()) - 700:08x}"
+    worthless = [await error_of(miner, [number, "00" * 7 + "07", time_text, f"{each:08x}"]) for each in range(8)]
+
+    codes = [
+        (await error_of(miner, [number, extranonce2, time_text, nonce], worker="acct.other"))[0],
+        (await error_of(miner, ["7fffffff00", extranonce2, time_text, nonce]))[0],
+        (await error_of(miner, ["zz", extranonce2, time_text, nonce]))[0],
+        (await error_of(miner, [number, extranonce2[2:], time_text, nonce]))[0],
+        (await error_of(miner, [number, extranonce2, late, nonce]))[0],
+        (await error_of(miner, [number, extranonce2, early, nonce]))[0],
+        (await error_of(miner, [number, extranonce2, time_text, nonce, "00000001"]))[0],
+        (await error_of(miner, [number]))[0],
+    ]
+
+    assert [23, "Low difficulty share", None] in worthless  # each of the eight has a chance of 1 in 256 to be good
+    assert codes == [24, 21, 21, 20, 20, 20, 20, 20]
+    assert bed.server.statistics.rejected[Reject.TIME_OUT_OF_RANGE] == 2
+    assert bed.server.statistics.rejected[Reject.VERSION_OUT_OF_RANGE] == 1
+    assert len(bed.kept()) == bed.server.statistics.accepted
+    miner.close()
+
+
+async def test_a_share_before_subscribing_is_told_so(bed: Bed) -> None:
+    miner = Miner(*await asyncio.open_connection("127.0.0.1", bed.port))
+    assert (await error_of(miner, ["1", "00" * 8, "00000000", "00000000"]))[0] == 25
+    miner.close()
+
+
+async def test_a_new_tip_makes_old_work_stale_and_a_refresh_does_not(bed: Bed) -> None:
+    miner = await Miner.connect(bed.port)
+    first, second = miner.solve(), miner.solve(extranonce2=1)
+
+    bed.server.publish(job(bed.server))
+    refreshed = await miner.submit(first)
+    bed.server.publish(job(bed.server, tip=2))
+    stale = await error_of(miner, second)
+    await miner.drain()
+
+    assert refreshed["result"] is True
+    assert stale[0] == 21
+    assert [each["params"][8] for each in miner.notices if each["method"] == "mining.notify"][-2:] == [False, True]
+    miner.close()
+
+
+async def test_a_new_difficulty_counts_for_the_work_told_with_it_and_not_before(bed: Bed) -> None:
+    miner = await Miner.connect(bed.port)
+    before = miner.solve()
+
+    await miner.ask("mining.suggest_difficulty", [EASY * 16])
+    await miner.drain()
+    old = await miner.submit(before)
+    new = await miner.submit(miner.solve(extranonce2=1))  # the same work: its first nonce may be the same share
+
+    assert (old["result"], new["result"]) == (True, True)
+    assert miner.difficulty == EASY * 16
+    assert [difficulty for _worker, difficulty in bed.kept()] == [EASY, EASY * 16]
+    miner.close()
+
+
+async def test_a_minimum_difficulty_is_taken_on(bed: Bed) -> None:
+    miner = await Miner.connect(bed.port)
+    answer = await miner.ask("mining.configure", [["minimum-difficulty", "x"], {"minimum-difficulty.value": EASY * 4}])
+    await miner.drain()
+
+    assert answer["result"] == {"minimum-difficulty": True, "x": False}
+    assert miner.difficulty == EASY * 4
+    miner.close()
+
+
+async def test_a_lost_connection_goes_on_where_it_was(bed: Bed) -> None:
+    miner = await Miner.connect(bed.port)
+    fields = miner.solve()
+    miner.close()
+    await asyncio.sleep(0.1)
+
+    again = await Miner.connect(bed.port, session=miner.session)
+    stranger = await Miner.connect(bed.port, session="0123456789abcdef")
+
+    assert (again.session, again.extranonce1) == (miner.session, miner.extranonce1)
+    assert stranger.extranonce1 != miner.extranonce1
+    assert (await again.submit(fields))["result"] is True
+    for each in (again, stranger):
+        each.close()
+
+
+async def test_while_the_log_cannot_be_written_no_share_is_accepted_and_none_is_lost(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    miner = await Miner.connect(bed.port)
+    fields = miner.solve()
+    write = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        write(descriptor, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mbongi.pool.daemon.share_log.os.write", full)
+    refused = await error_of(miner, fields)
+    monkeypatch.undo()
+    answer = await miner.submit(fields)
+
+    assert refused[:2] == [20, "Pool cannot keep shares at present"]
+    assert answer["result"] is True
+    assert bed.kept() == [("acct.one", EASY)]
+    miner.close()
+
+
+@pytest.mark.parametrize(
+    "junk", [b"\xff\xfe\n" * 40, b"[]\n" * 40, b'{"id":1,"method":"no.such"}\n' * 40, b"x" * 20_000]
+)
+async def test_nonsense_ends_its_connection_and_leaves_others_alone(bed: Bed, junk: bytes) -> None:
+    honest = await Miner.connect(bed.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", bed.port)
+    writer.write(junk)
+
+    async with asyncio.timeout(10):
+        with contextlib.suppress(ConnectionResetError):
+            while await reader.read(65_536):
+                pass
+    writer.close()
+
+    assert (await honest.submit(honest.solve()))["result"] is True
+    honest.close()
+
+
+async def test_a_reader_that_does_not_read_is_dropped_and_nobody_waits_for_it(bed: Bed) -> None:
+    honest, slow = [await Miner.connect(bed.port) for _ in range(2)]
+    lazy = next(session for session in bed.server.sessions if session.extranonce1 == slow.extranonce1)
+    assert lazy.transport is not None
+    slow._reader._transport.pause_reading()  # type: ignore[attr-defined]
+
+    async with asyncio.timeout(20):
+        while lazy.transport is not None:
+            for _ in range(200):
+                bed.server.publish(job(bed.server))
+            await honest.drain(0.05)
+
+    assert len(bed.server.sessions) == 1
+    assert (await honest.submit(honest.solve()))["result"] is True
+    for each in (honest, slow):
+        each.close()
+
+
+async def test_an_address_has_its_share_of_connections(tmp_path: Path) -> None:
+    async with Bed(tmp_path, limits=Limits(per_address_max=2)) as bed:
+        miners = [await Miner.connect(bed.port) for _ in range(2)]
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            await Miner.connect(bed.port)
+        assert bed.server.statistics.refused == 1
+        for each in miners:
+            each.close()
+
+
+async def test_who_misbehaves_often_is_shut_out_for_a_while(tmp_path: Path) -> None:
+    async with Bed(tmp_path, limits=Limits(strikes_max=2, ban_s=0.6)) as bed:
+        for _ in range(2):
+            _reader, writer = await asyncio.open_connection("127.0.0.1", bed.port)
+            writer.write(b"x" * 20_000)
+            with contextlib.suppress(ConnectionResetError):
+                await _reader.read()
+            writer.close()
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            await Miner.connect(bed.port)
+        await asyncio.sleep(0.7)
+        (await Miner.connect(bed.port)).close()
+
+
+async def test_odd_requests_get_answers(bed: Bed) -> None:
+    miner = await Miner.connect(bed.port)
+    answers = [
+        await miner.ask("mining.ping", []),
+        await miner.ask("mining.extranonce.subscribe", []),
+        await miner.ask("mining.get_transactions", []),
+        await miner.ask("mining.suggest_difficulty", ["x"]),
+        await miner.ask("mining.suggest_difficulty", [1e300]),
+        await miner.ask("mining.authorize", []),
+    ]
+    assert [answer["result"] for answer in answers[:3]] == ["pong", True, []]
+    assert [answer["error"][0] for answer in answers[3:]] == [20, 20, 20]
+    assert json.dumps(answers)
+    miner.close()

@@ -1,0 +1,83 @@
+"""The log of shares: whole batches come back, torn ones do not, names go with them."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mbongi.pool.daemon import share_log
+from mbongi.pool.daemon.share_log import ShareLog, files_of, pack_share, read_shares
+from mbongi.pool.errors import ShareLogError
+
+
+def record(worker: int, nonce: int) -> bytes:
+    return pack_share(1, worker, 2, 1024.0, 5000.0, 900_000, 3, nonce, 4, bytes(12), 1, 0, 0, bytes(32))
+
+
+def read(folder: Path) -> list[tuple[str, int]]:
+    return [(name, share.nonce) for path in files_of(folder) for share, name in read_shares(path)]
+
+
+def test_shares_come_back_with_their_workers_names(tmp_path: Path) -> None:
+    log = ShareLog(tmp_path)
+    one, two = log.worker("acct.one"), log.worker("acct.été")
+    log.append([record(one, 1), record(two, 2)], {one, two})
+    log.append([record(one, 3)], {one})
+    log.close()
+
+    assert read(tmp_path) == [("acct.one", 1), ("acct.été", 2), ("acct.one", 3)]
+
+
+@given(cut=st.integers(1, 250))
+def test_a_torn_last_batch_is_cut_off_and_the_others_stay(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    folder = tmp_path_factory.mktemp("log")
+    log = ShareLog(folder)
+    worker = log.worker("a")
+    for number in range(3):
+        log.append([record(worker, number)], {worker})
+    log.close()
+    [path] = files_of(folder)
+    data = path.read_bytes()
+    path.write_bytes(data[:-cut])
+
+    again = ShareLog(folder)
+    again.append([record(again.worker("a"), 9)], {0})
+    again.close()
+
+    lost = -(-cut // 112)  # a batch of one share: 16 bytes of head, 96 of share
+    assert read(folder) == [("a", number) for number in range(3 - lost)] + [("a", 9)]
+
+
+def test_a_changed_byte_ends_the_reading_there(tmp_path: Path) -> None:
+    log = ShareLog(tmp_path)
+    worker = log.worker("a")
+    for number in range(3):
+        log.append([record(worker, number)], {worker})
+    log.close()
+    [path] = files_of(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[-150] ^= 1
+    path.write_bytes(data)
+
+    assert read(tmp_path) == [("a", 0)]
+
+
+def test_a_full_file_is_followed_by_the_next_and_names_are_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share_log, "FILE_BYTES_MAX", 300)
+    log = ShareLog(tmp_path)
+    worker = log.worker("acct.one")
+    for number in range(8):
+        log.append([record(worker, number)], {worker})
+    log.close()
+
+    assert len(files_of(tmp_path)) > 2
+    assert read(tmp_path) == [("acct.one", number) for number in range(8)]
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ShareLogError, match="mend its owner, mode or disk"):
+        ShareLog(tmp_path / "file")

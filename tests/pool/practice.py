@@ -1,0 +1,187 @@
+"""A real full node on a practice chain, and a miner that hashes on the processor: what the pool's tests stand on."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
+from mbongi.run import regtest
+from mbongi.wire.bitcoin.target import target_of_difficulty
+
+KEY = "practice"
+
+
+@contextlib.contextmanager
+def node(directory: Path, port: int) -> Iterator[NodeAddress]:
+    """bcoin, its chain at block 450 so that segwit is active; stopped at the end by its process id."""
+    words = regtest.command(port=port, key=KEY, prefix=directory)
+    with (directory / "node.log").open("ab") as log:
+        process = subprocess.Popen(words, env=regtest.environment(), stdout=log, stderr=log)
+    address = NodeAddress("127.0.0.1", port, "x", KEY)
+    try:
+        end = time.monotonic() + 40
+        with ThreadPoolExecutor(1) as thread:  # the calling thread may have a loop of its own
+            while not thread.submit(asyncio.run, _begin(address)).result():
+                assert process.poll() is None, (directory / "node.log").read_text()
+                assert time.monotonic() < end
+                time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=15)
+
+
+async def _begin(address: NodeAddress) -> bool:
+    rpc = NodeRpc(address)
+    try:
+        await rpc.call("generatetoaddress", regtest.SEGWIT_BLOCKS, regtest.BURNED_ADDRESS)
+    except Exception:  # noqa: BLE001 -- not up yet
+        return False
+    finally:
+        await rpc.close()
+    return True
+
+
+def double(data: bytes) -> bytes:
+    return sha256(sha256(data).digest()).digest()
+
+
+@dataclass
+class Work:
+    """The last ``mining.notify``."""
+
+    job: str
+    previous: bytes
+    before: bytes
+    after: bytes
+    branch: list[bytes]
+    version: int
+    bits: int
+    time_s: int
+    clean: bool
+
+    @classmethod
+    def of(cls, params: list[Any]) -> Self:
+        job, previous, before, after, branch, version, bits, time_text, clean = params
+        words = bytes.fromhex(previous)
+        return cls(
+            job,
+            b"".join(words[at : at + 4][::-1] for at in range(0, 32, 4)),
+            bytes.fromhex(before),
+            bytes.fromhex(after),
+            [bytes.fromhex(each) for each in branch],
+            int(version, 16),
+            int(bits, 16),
+            int(time_text, 16),
+            clean,
+        )
+
+
+class Miner:
+    """A Stratum V1 client written from the protocol's description; it shares no code with the pool but a target."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._ids = itertools.count(1)
+        self.work: Work | None = None
+        self.difficulty = 1.0
+        self.session = ""
+        self.extranonce1 = b""
+        self.extranonce2_size = 0
+        self.notices: list[dict[str, Any]] = []
+
+    @classmethod
+    async def connect(cls, port: int, *, worker: str = "acct.one", session: str = "") -> Self:
+        """Subscribe with version rolling, authorize, and wait for the first work."""
+        miner = cls(*await asyncio.open_connection("127.0.0.1", port))
+        try:
+            await miner._begin(worker, session)
+        except BaseException:
+            miner.close()
+            raise
+        return miner
+
+    async def _begin(self, worker: str, session: str) -> None:
+        rolling = {"version-rolling.mask": "1fffe000", "version-rolling.min-bit-count": 2}
+        await self.ask("mining.configure", [["version-rolling"], rolling])
+        answer = (await self.ask("mining.subscribe", ["test/1.0", session] if session else ["test/1.0"]))["result"]
+        self.session = answer[0][0][1]
+        self.extranonce1, self.extranonce2_size = bytes.fromhex(answer[1]), answer[2]
+        assert (await self.ask("mining.authorize", [worker, "x"]))["result"] is True
+        while self.work is None:
+            await self.read()
+
+    async def ask(self, method: str, params: list[Any]) -> dict[str, Any]:
+        number = next(self._ids)
+        self._writer.write(json.dumps({"id": number, "method": method, "params": params}).encode() + b"\n")
+        while True:
+            line = await self.read()
+            if line.get("id") == number:
+                return line
+
+    async def read(self) -> dict[str, Any]:
+        """The next line; work and difficulty are taken from it."""
+        async with asyncio.timeout(20):
+            raw = await self._reader.readline()
+        if not raw:
+            raise ConnectionResetError("the pool closed the connection")
+        line: dict[str, Any] = json.loads(raw)
+        if line.get("method") == "mining.notify":
+            self.work = Work.of(line["params"])
+        elif line.get("method") == "mining.set_difficulty":
+            self.difficulty = line["params"][0]
+        if line.get("method"):
+            self.notices.append(line)
+        return line
+
+    async def read_on(self) -> None:
+        """Read whatever comes, until the pool closes the connection."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await self.read()
+
+    async def drain(self, for_s: float = 0.2) -> None:
+        """Read what arrives within a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(for_s):
+                while True:
+                    await self.read()
+
+    def solve(self, *, target: int | None = None, extranonce2: int = 0, rolled: int = 0) -> list[str]:
+        """Hash until a share meets the target; the parameters of its submit, without the worker."""
+        work = self.work
+        assert work is not None
+        limit = target_of_difficulty(self.difficulty) if target is None else target
+        second = extranonce2.to_bytes(self.extranonce2_size, "big")
+        root = double(work.before + self.extranonce1 + second + work.after)
+        for each in work.branch:
+            root = double(root + each)
+        version = (work.version & ~0x1FFFE000) | rolled if rolled else work.version
+        head = b"".join((
+            version.to_bytes(4, "little"),
+            work.previous,
+            root,
+            work.time_s.to_bytes(4, "little"),
+            work.bits.to_bytes(4, "little"),
+        ))  # fmt: skip
+        for nonce in range(1 << 24):
+            if int.from_bytes(double(head + nonce.to_bytes(4, "little")), "little") <= limit:
+                fields = [work.job, second.hex(), f"{work.time_s:08x}", f"{nonce:08x}"]
+                return [*fields, f"{rolled:08x}"] if rolled else fields
+        raise AssertionError("no nonce meets the target")
+
+    async def submit(self, fields: list[str], worker: str = "acct.one") -> dict[str, Any]:
+        """Submit a share."""
+        return await self.ask("mining.submit", [worker, *fields])
+
+    def close(self) -> None:
+        self._writer.close()

@@ -1,0 +1,95 @@
+"""A real full node on a chain of its own, segwit active: bcoin, or the Bitcoin Core named by ``MBONGI_TEST_BITCOIND``.
+
+    with full_node(tmp_path) as chain:
+        rpc = NodeRpc(chain.address)
+        await rpc.call("generatetoaddress", 1, chain.burned)
+
+Bitcoin Core signs in with its cookie, and also publishes its tips at ``chain.zmq``.
+"""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
+from mbongi.pool.errors import NodeError
+from mbongi.run import regtest
+from mbongi.wire.bitcoin.address import address_of_script, networks, script_of_address
+from tests.core.data_plane import free_ports
+
+PROGRAM = os.environ.get("MBONGI_TEST_BITCOIND", "")
+KEY = os.urandom(16).hex()
+START_S_MAX = 60.0
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The running node."""
+
+    address: NodeAddress
+    burned: str
+    """An address of its network whose key nobody here uses."""
+    process: "subprocess.Popen[bytes]"
+    zmq: str
+    """Empty for bcoin, which has none."""
+
+
+@contextlib.contextmanager
+def full_node(directory: Path) -> Iterator[Chain]:
+    """Start it on free ports, bring it to block 450, stop it by its process id."""
+    port, zmq_port = free_ports(2)
+    if PROGRAM:
+        words, environment = _core(directory, port, zmq_port), dict(os.environ)
+        address = NodeAddress("127.0.0.1", port, cookie=directory / "regtest" / ".cookie")
+    else:
+        words, environment = regtest.command(port=port, key=KEY, prefix=directory), regtest.environment()
+        address = NodeAddress("127.0.0.1", port, "x", KEY)
+    with (directory / "node.log").open("ab") as log:
+        process = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
+    try:
+        script = script_of_address(regtest.BURNED_ADDRESS, networks()["regtest-bcoin"])
+        burned = address_of_script(script, networks()["regtest"]) if PROGRAM else regtest.BURNED_ADDRESS
+        assert burned is not None
+        with ThreadPoolExecutor(1) as thread:  # the calling thread may have a loop of its own
+            thread.submit(asyncio.run, _begin(address, burned, process, directory)).result()
+        yield Chain(address, burned, process, f"tcp://127.0.0.1:{zmq_port}" if PROGRAM else "")
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _core(directory: Path, port: int, zmq_port: int) -> list[str]:
+    options = {
+        "regtest": 1,
+        "server": 1,
+        "listen": 0,
+        "dnsseed": 0,
+        "datadir": directory,
+        "rpcport": port,
+        "rpcbind": "127.0.0.1",
+        "rpcallowip": "127.0.0.1",
+        "zmqpubhashblock": f"tcp://127.0.0.1:{zmq_port}",
+    }
+    return [PROGRAM, *(f"-{name}={value}" for name, value in options.items())]
+
+
+async def _begin(address: NodeAddress, burned: str, process: "subprocess.Popen[bytes]", directory: Path) -> None:
+    end = time.monotonic() + START_S_MAX
+    rpc = NodeRpc(address)
+    while True:
+        try:
+            missing = regtest.SEGWIT_BLOCKS - (await rpc.info()).blocks
+            if missing > 0:
+                await rpc.call("generatetoaddress", missing, burned)
+            break
+        except NodeError:
+            assert process.poll() is None, (directory / "node.log").read_text()
+            assert time.monotonic() < end, "the node never answered"
+            await asyncio.sleep(0.1)
+    await rpc.close()

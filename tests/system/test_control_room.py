@@ -1,0 +1,160 @@
+"""A newcomer's first half hour in the control room, in a real browser, on a site that really runs.
+
+The tests of this module are one story and run in their order.
+"""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, expect
+
+from tests.system.browser import Visit, chromium
+from tests.system.running import FAST_S, TIMEOUT_S, RunningSite, until
+
+pytestmark = [pytest.mark.system, pytest.mark.browser]
+
+NAME, EMAIL, PASS_PHRASE = "Ada Makosso", "ada@example.org", "the river runs past the site"
+ALIVE_MS = 30_000
+ONE_POLL_MS = (2 * FAST_S + TIMEOUT_S + 4) * 1000
+"""A poll may just have begun; the next one sees the fault, held up by it for the time limit; then comes the page."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Browser, site: RunningSite) -> Iterator[Visit]:
+    """One person's window, kept through the story."""
+    context = browser.new_context(locale="en-GB", viewport={"width": 1440, "height": 900})
+    yield Visit(context.new_page(), site.address)
+    context.close()
+
+
+@pytest.fixture
+def stranger(browser: Browser, site: RunningSite) -> Iterator[Visit]:
+    """Somebody else's window, signed in nowhere."""
+    context = browser.new_context(locale="en-GB")
+    yield Visit(context.new_page(), site.address)
+    context.close()
+
+
+def at(path: str) -> re.Pattern[str]:
+    """The address of a page, whatever follows."""
+    return re.compile(rf"^http://localhost:\d+{re.escape(path)}")
+
+
+def state_of(visit: Visit, address: str) -> Locator:
+    """Where the table of machines says a machine's state."""
+    row = visit.page.locator("tr[data-machine]").filter(has_text=re.compile(rf"{re.escape(address)}(?!\d)"))
+    return row.locator("[data-state]").first
+
+
+def test_a_stranger_is_sent_to_the_sign_in(stranger: Visit) -> None:
+    stranger.go("/machines/")
+
+    expect(stranger.page).to_have_url(at("/account/login"))
+
+
+def test_the_printed_link_makes_the_first_account_and_opens_the_control_room(visit: Visit, site: RunningSite) -> None:
+    page = visit.go(site.first_link)
+    page.fill("#name", NAME)
+    page.fill("#email", EMAIL)
+    page.fill("#password", PASS_PHRASE)
+    page.click("button.primary")
+
+    expect(page).to_have_url(re.compile(rf"{site.address}/(\?welcome)?$"))
+    expect(page.locator(".who")).to_contain_text(NAME)
+
+
+def test_the_machines_are_alive_within_half_a_minute(visit: Visit, site: RunningSite) -> None:
+    page = visit.go("/machines/?state=mining")
+
+    until(lambda: page.reload() and page.locator("tr[data-machine]").count() == site.machines, ALIVE_MS / 1000)
+    expect(page.locator("tr[data-machine]").first).to_contain_text("127.")
+
+
+def test_the_link_does_not_work_a_second_time(stranger: Visit, site: RunningSite) -> None:
+    answer = stranger.page.goto(site.first_link)
+
+    assert answer is not None
+    assert answer.status in {404, 410}
+    assert stranger.page.locator("#password").count() == 0
+
+
+def test_one_signs_in_with_the_pass_phrase_and_not_with_another(stranger: Visit, site: RunningSite) -> None:
+    page = stranger.go("/account/login/")
+    page.fill("input[type=email]", EMAIL)
+    page.fill("input[type=password]", "the river runs past the sea")
+    page.click("button.primary")
+    expect(page).to_have_url(at("/account/login"))
+
+    page.fill("input[type=email]", EMAIL)
+    page.fill("input[type=password]", PASS_PHRASE)
+    page.click("button.primary")
+
+    expect(page.locator(".who")).to_contain_text(NAME)
+
+
+def test_a_machine_that_is_switched_off_shows_off_within_one_poll(visit: Visit, site: RunningSite) -> None:
+    address = site.virtual_machines()[0]["address"]
+    visit.go("/machines/")
+    expect(state_of(visit, address)).to_have_attribute("data-state", "mining")
+
+    site.fault(address, "off")
+
+    expect(state_of(visit, address)).to_have_attribute("data-state", "off", timeout=ONE_POLL_MS)
+
+
+def test_a_hung_machine_shows_unknown_within_one_poll(visit: Visit, site: RunningSite) -> None:
+    address = site.virtual_machines()[1]["address"]
+    page = visit.go("/machines/")
+    expect(state_of(visit, address)).to_have_attribute("data-state", "mining")
+
+    site.fault(address, "hung")
+
+    expect(state_of(visit, address)).to_have_attribute("data-state", "unknown", timeout=ONE_POLL_MS)
+    page.reload()
+    expect(state_of(visit, address)).to_have_attribute("data-state", "unknown")
+
+
+def test_mended_machines_mine_again(visit: Visit, site: RunningSite) -> None:
+    faulty = [machine["address"] for machine in site.virtual_machines() if machine["fault"] != "none"]
+    visit.go("/machines/")
+
+    for address in faulty:
+        site.fault(address, "none")
+
+    for address in faulty:
+        expect(state_of(visit, address)).to_have_attribute("data-state", "mining", timeout=60_000)
+
+
+def test_every_page_speaks_french_and_english(visit: Visit) -> None:
+    page = visit.go("/")
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    expect(page.locator("h1")).to_have_text("Overview")
+
+    page.locator("button[name=language][value=fr]").first.click()
+
+    expect(page.locator("html")).to_have_attribute("lang", "fr")
+    expect(page.locator("h1")).to_have_text("Aperçu")
+    page.locator("button[name=language][value=en]").first.click()
+    expect(page.locator("h1")).to_have_text("Overview")
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_no_page_complains_asks_others_or_runs_over_its_edge(visit: Visit, width: int) -> None:
+    visit.page.set_viewport_size({"width": width, "height": 900})
+    visit.complaints.clear()
+
+    for path in ("/", "/floor/", "/machines/", "/events/", "/ledger/", "/account/", "/tokens/", "/machines/1/"):
+        page = visit.go(path)
+        page.wait_for_load_state("load")
+        over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert over <= 0, f"{path} at {width} px: {over} px too wide"
+
+    assert visit.complaints == []
+    assert visit.requests_elsewhere == []
