@@ -15,6 +15,10 @@ class ShareLogError(PoolError, OSError):
     """Shares cannot be kept: the disk is full, gone, or not ours. None is accepted until they can."""
 
 
+class BlockRecordError(PoolError, ValueError):
+    """A found block's record that cannot be read."""
+
+
 class NodeError(PoolError):
     """A node was asked something and gave no answer that can be used."""
 
