@@ -17,7 +17,8 @@ from typing import Any
 import uvloop
 
 from bench.harness import cpu_s
-from mbongi.pool.daemon.server import Difficulty, Limits, PoolServer
+from mbongi.pool.daemon.gate import Limits
+from mbongi.pool.daemon.server import Difficulty, PoolServer
 from mbongi.pool.daemon.share_log import ShareLog
 from mbongi.pool.rules.job import Job, coinbase_of
 from mbongi.pool.rules.template import template_of

@@ -90,7 +90,7 @@ class Pool:
             for task in (*tasks, stopping):
                 task.cancel()
             await asyncio.gather(*tasks, stopping, return_exceptions=True)
-            self.server.send_away("the pool stops")
+            self.server.gate.send_away("the pool stops")
             self.server.log.close()
             for node in self.nodes:
                 await node.close()
@@ -100,14 +100,14 @@ class Pool:
 
     def _on_trouble(self, reason: str) -> None:
         self._is_away = bool(reason)
-        if reason and self.server.is_listening:
-            self.server.send_away(reason)
+        if reason and self.server.gate.is_listening:
+            self.server.gate.send_away(reason)
 
     async def _keep_listening(self) -> None:
         """Take connections while there is work."""
         pool = self._config.pool
         while True:
-            if self.work.template is not None and not self._is_away and not self.server.is_listening:
+            if self.work.template is not None and not self._is_away and not self.server.gate.is_listening:
                 port = await self.server.listen(pool.host, pool.port)
                 v2_port = await self.server.listen_v2(pool.host, pool.v2_port, self.identity.responder)
                 url = PoolAddress(pool.host, v2_port, self.identity.authority_key).url()

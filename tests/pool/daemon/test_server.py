@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from mbongi.pool.daemon.server import Difficulty, Limits, PoolServer
+from mbongi.pool.daemon.gate import Limits
+from mbongi.pool.daemon.server import Difficulty, PoolServer
 from mbongi.pool.daemon.share_log import ShareLog, files_of, read_shares
 from mbongi.pool.rules.job import Job, coinbase_of
 from mbongi.pool.rules.template import empty_template
@@ -62,7 +63,7 @@ class Bed:
         assert self._upkeep is not None
         self._upkeep.cancel()
         await asyncio.gather(self._upkeep, return_exceptions=True)
-        self.server.send_away("the test ends")
+        self.server.gate.send_away("the test ends")
         await asyncio.sleep(0.05)
         self.server.log.close()
 
@@ -266,7 +267,7 @@ async def test_an_address_has_its_share_of_connections(tmp_path: Path) -> None:
         miners = [await Miner.connect(bed.port) for _ in range(2)]
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             await Miner.connect(bed.port)
-        assert bed.server.statistics.refused == 1
+        assert bed.server.gate.refused == 1
         for each in miners:
             each.close()
 

@@ -1,14 +1,15 @@
-"""What connections of both protocols have in common: the transport, its end, and the record of an accepted share."""
+"""What connections of every kind have in common: the transport, its end, and the record of an accepted share."""
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from mbongi.base.log import get_log
+from mbongi.pool import values
+from mbongi.pool.daemon.gate import Gate
 from mbongi.pool.daemon.share_log import BLOCK_FLAG, pack_share
 from mbongi.pool.rules.job import Job
 from mbongi.pool.rules.share import is_block
-from mbongi.pool.values import Protocol
 from mbongi.wire.bitcoin.target import DIFFICULTY_1_TARGET
 
 if TYPE_CHECKING:
@@ -17,23 +18,38 @@ if TYPE_CHECKING:
 log = get_log(__name__)
 
 
+class Host(Protocol):
+    """Whose connections they are: the pool's server, or the proxy."""
+
+    gate: Gate
+
+    def now_s(self) -> float:
+        """Unix seconds that never jump."""
+
+    def closed(self, connection: Any) -> None:
+        """A connection is gone."""
+
+    def has_answers(self, connection: Any) -> None:
+        """Send a connection's answers at the end of this turn of the loop."""
+
+
 class Connection(asyncio.Protocol, ABC):
-    """A miner's or a proxy's connection; the server, which made it, owns jobs, log and limits."""
+    """A miner's or a proxy's connection; the host made it and owns its jobs and limits."""
 
     __slots__ = ("agent", "opened_at_s", "out", "peer", "server", "transport")
 
-    protocol: ClassVar[Protocol]
+    server: Host
     unsent_bytes_max: ClassVar[int]
     """A reader slower than this is dropped, never waited for."""
 
-    def __init__(self, server: "PoolServer") -> None:
+    def __init__(self, server: Host) -> None:
         self.server = server
         self.transport: asyncio.Transport | None = None
         self.peer = ""
         self.agent = ""
         self.opened_at_s = server.now_s()
         self.out: list[Any] = []
-        """Answers of this turn of the loop; among them tuples: a share with what answers it once it is kept."""
+        """Answers of this turn of the loop."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody connected."""
@@ -41,7 +57,7 @@ class Connection(asyncio.Protocol, ABC):
         self.transport.set_write_buffer_limits(high=self.unsent_bytes_max)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if peer else ""
-        if not self.server.opened(self):
+        if not self.server.gate.opened(self):
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's
@@ -67,6 +83,18 @@ class Connection(asyncio.Protocol, ABC):
     @abstractmethod
     def look(self, now_s: float) -> None:
         """Time has passed: difficulties fall where no share comes."""
+
+
+class PoolConnection(Connection):
+    """A connection to the pool itself, whose shares are kept here.
+
+    Among the answers in ``out`` are tuples: a share with what answers it once it is kept.
+    """
+
+    __slots__ = ()
+
+    protocol: ClassVar[values.Protocol]
+    server: "PoolServer"
 
     @abstractmethod
     def new_job(self, *, clean: bool) -> None:

@@ -10,11 +10,12 @@ import ssl
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from mbongi.base.clock import monotonic_s, utc_now
 from mbongi.base.log import get_log
-from mbongi.pool.daemon.connection import Connection
+from mbongi.pool.daemon.connection import PoolConnection
+from mbongi.pool.daemon.gate import Gate, Limits
 from mbongi.pool.daemon.share_log import ShareLog
 from mbongi.pool.daemon.v1 import V1Session, job_line, new_session_id
 from mbongi.pool.daemon.v2 import V2Session
@@ -31,28 +32,12 @@ JOB_S_MAX: Final = 600.0
 """A job older than this is forgotten, and a share for it unknown."""
 SEEN_MAX: Final = 2_000_000
 """Hashes remembered over all jobs (some 200 MB); above it the oldest job is forgotten."""
-LOOK_S: Final = 5.0
 SYNC_S: Final = 0.5
 RESUME_S_MAX: Final = 600.0
 """How long a lost connection's session may be taken up again."""
 SESSIONS_REMEMBERED: Final = 20_000
 OnBlock = Callable[[Job, bytes, bytes, str], None]
 """Called with job, header, extranonce and worker the moment a block is found. Must not block."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one connection and one address may use. Above it they are dropped; addresses are shut out for a while."""
-
-    connections_max: int = 20_000
-    per_address_max: int = 1_000
-    line_bytes_max: int = 16_384
-    bytes_per_s_max: int = 32_768
-    """Over ten seconds; a share takes some 130 bytes."""
-    silent_s_max: float = 60.0
-    """From connecting to the first authorized worker."""
-    strikes_max: int = 5
-    ban_s: float = 600.0
 
 
 @dataclass(slots=True)
@@ -62,8 +47,6 @@ class Statistics:
     accepted: int = 0
     difficulty_accepted: float = 0.0
     blocks: int = 0
-    connections: int = 0
-    refused: int = 0
     best_share: float = 0.0
     rejected: "Counter[Reject]" = field(default_factory=Counter)
 
@@ -90,9 +73,9 @@ class PoolServer:
         limits: Limits | None = None,
         shard: int = 0,
     ) -> None:
-        self.log, self.limits, self.shard = share_log, limits or Limits(), shard
+        self.log, self.shard = share_log, shard
+        self.gate = Gate(limits or Limits(), self.now_s)
         self.statistics = Statistics()
-        self.sessions: set[Connection] = set()
         self._difficulty = difficulty or Difficulty()
         self._on_block = on_block
         self._jobs: OrderedDict[int, Job] = OrderedDict()
@@ -100,49 +83,28 @@ class PoolServer:
         self._lines: dict[tuple[int, bool], bytes] = {}
         self._extranonces = secrets.randbelow(1 << 24)
         self._resumable: OrderedDict[str, tuple[bytes, float, float]] = OrderedDict()
-        self._per_address: Counter[str] = Counter()
-        self._strikes: Counter[str] = Counter()
-        self._banned: dict[str, float] = {}
-        self._received: Counter[Connection] = Counter()
-        self._answering: list[Connection] = []
+        self._answering: list[PoolConnection] = []
         self._wall_offset_s = utc_now().timestamp() - monotonic_s()
-        self._listeners: list[asyncio.Server] = []
         self._log_failed = False
 
     # Listening.
 
     async def listen(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> int:
         """Take Stratum V1 connections there; returns the port, which the system chooses where 0 is asked for."""
-        return await self._listen(lambda: V1Session(self), host, port, tls)
+        return await self.gate.listen(lambda: V1Session(self), host, port, tls=tls)
 
     async def listen_v2(self, host: str, port: int, responder: Callable[[], Responder]) -> int:
         """Take Stratum V2 connections there; ``responder`` gives the one whose certificate is valid now."""
-        return await self._listen(lambda: V2Session(self, responder()), host, port, None)
-
-    async def _listen(
-        self, make: Callable[[], asyncio.Protocol], host: str, port: int, tls: ssl.SSLContext | None
-    ) -> int:
-        listener = await asyncio.get_running_loop().create_server(make, host, port, ssl=tls, backlog=4096)
-        self._listeners.append(listener)
-        return int(listener.sockets[0].getsockname()[1])
+        return await self.gate.listen(lambda: V2Session(self, responder()), host, port)
 
     async def run(self) -> None:
         """Keep the log on the disk, difficulties and limits up to date, until cancelled."""
-        await asyncio.gather(self._keep_synced(), self._keep_looking())
-
-    def send_away(self, reason: str) -> None:
-        """Close every connection and take no new one, so that miners go on with their next pool."""
-        log.warning("miners_sent_away", connections=len(self.sessions), reason=reason)
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
-        for session in list(self.sessions):
-            session.drop()
+        await asyncio.gather(self._keep_synced(), self.gate.keep_looking())
 
     @property
-    def is_listening(self) -> bool:
-        """Whether miners can connect."""
-        return bool(self._listeners)
+    def sessions(self) -> "set[PoolConnection]":
+        """The connections there are."""
+        return cast("set[PoolConnection]", self.gate.connections)
 
     def now_s(self) -> float:
         """Unix seconds that never jump: a clock set back must not refuse honest shares."""
@@ -210,30 +172,16 @@ class PoolServer:
         """How often each miner's shares should come."""
         return self._difficulty.shares_per_minute
 
-    def opened(self, session: Connection) -> bool:
-        """A connection came; False where it is one too many, or from an address that is shut out."""
-        banned_until = self._banned.get(session.peer, 0.0)
-        full = len(self.sessions) >= self.limits.connections_max
-        crowded = self._per_address[session.peer] >= self.limits.per_address_max
-        self.sessions.add(session)
-        self._per_address[session.peer] += 1
-        self.statistics.connections += 1
-        if full or crowded or banned_until > self.now_s():
-            self.statistics.refused += 1
-            return False
-        return True
-
-    def closed(self, session: Connection) -> None:
+    def closed(self, connection: PoolConnection) -> None:
         """A connection is gone; a session of Stratum V1 may be taken up again for a while."""
-        if session not in self.sessions:
+        if not self.gate.closed(connection):
             return
-        self.sessions.discard(session)
-        self._received.pop(session, None)
-        self._per_address[session.peer] -= 1
-        if self._per_address[session.peer] <= 0:
-            del self._per_address[session.peer]
-        if isinstance(session, V1Session) and session.session and session.workers:
-            self._resumable[session.session] = (session.extranonce1, session.vardiff.difficulty, self.now_s())
+        if isinstance(connection, V1Session) and connection.session and connection.workers:
+            self._resumable[connection.session] = (
+                connection.extranonce1,
+                connection.vardiff.difficulty,
+                self.now_s(),
+            )
             while len(self._resumable) > SESSIONS_REMEMBERED:
                 self._resumable.popitem(last=False)
 
@@ -255,22 +203,6 @@ class PoolServer:
         """Why a worker may not mine here; empty where it may."""
         return "" if 0 < len(user) <= 128 else "A user name has 1 to 128 characters"
 
-    def may_receive(self, session: Connection, size: int) -> bool:
-        """Whether a connection keeps to its rate."""
-        self._received[session] += size
-        if self._received[session] <= self.limits.bytes_per_s_max * 10:
-            return True
-        self.strike(session, "flood")
-        return False
-
-    def strike(self, session: Connection, why: str) -> None:
-        """An address did what no miner does; shut it out after several times."""
-        self._strikes[session.peer] += 1
-        if self._strikes[session.peer] >= self.limits.strikes_max:
-            del self._strikes[session.peer]
-            self._banned[session.peer] = self.now_s() + self.limits.ban_s
-            log.warning("address_shut_out", peer=session.peer, reason=why, seconds=self.limits.ban_s)
-
     # Answers.
 
     def found_block(self, job: Job, header: bytes, extranonce: bytes, worker: str) -> None:
@@ -278,11 +210,11 @@ class PoolServer:
         self.statistics.blocks += 1
         self._on_block(job, header, extranonce, worker)
 
-    def has_answers(self, session: Connection) -> None:
+    def has_answers(self, connection: PoolConnection) -> None:
         """Send a connection's answers at the end of this turn of the loop."""
         if not self._answering:
             asyncio.get_running_loop().call_soon(self._answer)
-        self._answering.append(session)
+        self._answering.append(connection)
 
     def _answer(self) -> None:
         sessions, self._answering = self._answering, []
@@ -319,19 +251,3 @@ class PoolServer:
                 await asyncio.to_thread(self.log.sync)
             except ShareLogError as error:
                 log.error("share_log_failed", error=str(error))  # noqa: TRY400
-
-    async def _keep_looking(self) -> None:
-        rounds = 0
-        while True:
-            await asyncio.sleep(LOOK_S)
-            rounds += 1
-            now_s = self.now_s()
-            for session in list(self.sessions):
-                session.look(now_s)
-                if not session.is_ready and now_s - session.opened_at_s > self.limits.silent_s_max:
-                    session.drop()
-            if rounds % 2 == 0:
-                self._received.clear()
-            self._banned = {peer: until for peer, until in self._banned.items() if until > now_s}
-            if rounds % 120 == 0:
-                self._strikes.clear()

@@ -5,127 +5,40 @@ told together with the same work under a new id, so that each share counts for j
 """
 
 import secrets
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING
 
-from mbongi.pool.daemon.connection import Connection
-from mbongi.pool.errors import DifficultyError
+from mbongi.pool.daemon.connection import PoolConnection
+from mbongi.pool.daemon.targets import GENERATIONS, Targets
+from mbongi.pool.daemon.v1_connection import ANSWERS, WORKERS_MAX, V1Connection
 from mbongi.pool.rules.job import EXTRANONCE2_BYTES, Job
 from mbongi.pool.rules.share import judge, rolled_version
-from mbongi.pool.values import VERSION_ROLLING_MASK, Protocol, Reject
-from mbongi.wire.bitcoin.target import DIFFICULTY_1_TARGET, difficulty_of_target, target_of_difficulty
-from mbongi.wire.errors import TooLongError, WireError
+from mbongi.pool.values import Protocol, Reject
 from mbongi.wire.stratum_v1 import replies, requests
-from mbongi.wire.stratum_v1.lines import Line, LineBuffer, decode_line
+from mbongi.wire.stratum_v1.lines import Line
 from mbongi.wire.stratum_v1.replies import Code
 from mbongi.wire.stratum_v1.requests import Submit
-from mbongi.wire.stratum_v1.submits import decode_submit
 
 if TYPE_CHECKING:
     from mbongi.pool.daemon.server import PoolServer
 
-GENERATIONS: Final = 256
-GENERATIONS_KEPT: Final = 8
-"""Difficulties of the past that shares on earlier jobs still count for."""
-WORKERS_MAX: Final = 64
-"""Workers of one connection; a proxy that needs more opens more."""
-UNSENT_BYTES_MAX: Final = 256 * 1024
-"""A reader slower than this is dropped, never waited for."""
-STRIKES_MAX: Final = 32
-"""Lines in a row that mean nothing, until the connection is closed."""
-ANSWERS: Final[dict[Reject, tuple[Code, str]]] = {
-    Reject.STALE: (Code.JOB_NOT_FOUND, "Stale: the chain has moved on"),
-    Reject.UNKNOWN_JOB: (Code.JOB_NOT_FOUND, "Job not found"),
-    Reject.DUPLICATE: (Code.DUPLICATE, "Duplicate share"),
-    Reject.LOW_DIFFICULTY: (Code.LOW_DIFFICULTY, "Low difficulty share"),
-    Reject.UNAUTHORIZED: (Code.UNAUTHORIZED, "Unauthorized worker"),
-    Reject.NOT_SUBSCRIBED: (Code.NOT_SUBSCRIBED, "Not subscribed"),
-    Reject.TIME_OUT_OF_RANGE: (Code.OTHER, "Time out of range"),
-    Reject.VERSION_OUT_OF_RANGE: (Code.OTHER, "Version bits outside the mask"),
-    Reject.MALFORMED: (Code.OTHER, "Malformed share"),
-    Reject.UNAVAILABLE: (Code.OTHER, "Pool cannot keep shares at present"),
-}
 
-
-class V1Session(Connection):
+class V1Session(V1Connection, PoolConnection):
     """A connection. Made by the server, which owns jobs, log and limits."""
 
-    __slots__ = (
-        "_buffer",
-        "_generation",
-        "_strikes",
-        "_targets",
-        "extranonce1",
-        "session",
-        "vardiff",
-        "version_mask",
-        "workers",
-    )
+    __slots__ = ("_targets", "extranonce1", "session", "vardiff", "workers")
 
     protocol = Protocol.STRATUM_V1
-    unsent_bytes_max = UNSENT_BYTES_MAX
+    server: "PoolServer"
 
     def __init__(self, server: "PoolServer") -> None:
         super().__init__(server)
         self.session = ""
         self.extranonce1 = b""
-        self.version_mask = 0
         self.workers: dict[str, int] = {}
         self.vardiff = server.new_vardiff()
-        self._buffer = LineBuffer(bytes_max=server.limits.line_bytes_max)
-        self._generation = 0
-        self._targets: dict[int, tuple[float, int]] = {0: _with_target(self.vardiff.difficulty)}
-        self._strikes = 0
+        self._targets = Targets(self.vardiff.difficulty)
 
-    # Lines.
-
-    def data_received(self, data: bytes) -> None:
-        """Lines, or parts of some."""
-        if not self.server.may_receive(self, len(data)):
-            self.drop()
-            return
-        try:
-            lines = self._buffer.feed(data)
-        except TooLongError:
-            self.server.strike(self, "too_long")
-            self.drop()
-            return
-        for raw in lines:
-            self._take(raw)
-            if self.transport is None:
-                return
-        if self.out:
-            self.server.has_answers(self)
-
-    def _take(self, raw: bytes) -> None:
-        usual = decode_submit(raw)
-        if usual is not None:
-            self._share(*usual)
-            return
-        try:
-            line = decode_line(raw)
-        except WireError:
-            self._strike()
-            return
-        if line.method is None:
-            return  # an answer to something that we told: nothing to do
-        handler = self._HANDLERS.get(line.method)
-        id_ = bytes(line.id)
-        if handler is None:
-            self._strike()
-            self.out.append(replies.error(id_, Code.OTHER, "Unknown method"))
-            return
-        try:
-            handler(self, id_, line)
-        except (WireError, DifficultyError) as error:
-            self._strike()
-            self.out.append(replies.error(id_, Code.OTHER, str(error)))
-
-    def _strike(self) -> None:
-        self._strikes += 1
-        if self._strikes >= STRIKES_MAX:
-            self.server.strike(self, "nonsense")
-            self.drop()
+    # What it asks.
 
     def _subscribe(self, id_: bytes, line: Line) -> None:
         wish = requests.read_subscribe(line.arguments)
@@ -152,56 +65,13 @@ class V1Session(Connection):
         if is_first and self.extranonce1:
             self._send_work()
 
-    def _configure(self, id_: bytes, line: Line) -> None:
-        wish = requests.read_configure(line.arguments)
-        answer: dict[str, Any] = {}
-        for name in wish.extensions:
-            if name == "version-rolling":
-                self.version_mask = wish.version_mask & VERSION_ROLLING_MASK
-                enough = self.version_mask.bit_count() >= wish.version_bits_min
-                self.version_mask = self.version_mask if enough else 0
-                answer[name] = bool(self.version_mask)
-                if self.version_mask:
-                    answer["version-rolling.mask"] = f"{self.version_mask:08x}"
-            elif name == "minimum-difficulty":
-                answer[name] = wish.difficulty_min is not None
-                if wish.difficulty_min is not None:
-                    self._retarget(self.vardiff.require(self.server.now_s(), wish.difficulty_min))
-            else:
-                answer[name] = name == "subscribe-extranonce"
-        self.out.append(replies.result(id_, answer))
+    def _require(self, difficulty: float) -> None:
+        self._retarget(self.vardiff.require(self.server.now_s(), difficulty))
 
-    def _suggest_difficulty(self, id_: bytes, line: Line) -> None:
-        self._suggest(id_, requests.read_difficulty(line.arguments))
-
-    def _suggest_target(self, id_: bytes, line: Line) -> None:
-        self._suggest(id_, difficulty_of_target(min(requests.read_target(line.arguments), DIFFICULTY_1_TARGET << 31)))
-
-    def _suggest(self, id_: bytes, difficulty: float) -> None:
-        changed = self.vardiff.suggest(self.server.now_s(), difficulty)
-        self.out.append(replies.accepted(id_))
-        self._retarget(changed)
-
-    def _yes(self, id_: bytes, _line: Line) -> None:
-        self.out.append(replies.accepted(id_))
-
-    def _ping(self, id_: bytes, _line: Line) -> None:
-        self.out.append(replies.result(id_, "pong"))
-
-    def _no_transactions(self, id_: bytes, _line: Line) -> None:
-        self.out.append(replies.result(id_, []))
+    def _suggest(self, difficulty: float) -> None:
+        self._retarget(self.vardiff.suggest(self.server.now_s(), difficulty))
 
     # Shares.
-
-    def _submit(self, id_: bytes, line: Line) -> None:
-        """A share in an unusual form."""
-        try:
-            share = requests.read_submit(line.arguments)
-        except WireError:
-            self._strike()
-            self._reject(id_, Reject.MALFORMED)
-            return
-        self._share(id_, share)
 
     def _share(self, id_: bytes, share: Submit) -> None:
         server = self.server
@@ -263,7 +133,7 @@ class V1Session(Connection):
     def new_job(self, *, clean: bool) -> None:
         """Tell the newest job, at once."""
         if self.is_ready and self.transport is not None:
-            self.transport.write(self.server.work_line(self._generation, clean=clean))
+            self.transport.write(self.server.work_line(self._targets.generation, clean=clean))
 
     def flush(self, *, kept: bool) -> None:
         """Send the answers of this turn of the loop; ``kept`` says whether its shares are in the log."""
@@ -273,7 +143,7 @@ class V1Session(Connection):
 
     def restart_difficulty(self) -> None:
         """Begin with the difficulty that ``vardiff`` has now: nothing was told yet."""
-        self._targets = {self._generation: _with_target(self.vardiff.difficulty)}
+        self._targets.restart(self.vardiff.difficulty)
 
     def look(self, now_s: float) -> None:
         """Time has passed: the difficulty falls where no share comes."""
@@ -286,33 +156,15 @@ class V1Session(Connection):
         """Tell a new difficulty; None stands for the old one."""
         if difficulty is None:
             return
-        self._generation = (self._generation + 1) % GENERATIONS
-        self._targets[self._generation] = _with_target(difficulty)
-        if len(self._targets) > GENERATIONS_KEPT:
-            del self._targets[next(iter(self._targets))]
+        self._targets.begin(difficulty)
         if self.is_ready:
             self._send_work()
 
     def _send_work(self) -> None:
         self.out.append(replies.set_difficulty(self.vardiff.difficulty))
-        line = self.server.work_line(self._generation, clean=False)
+        line = self.server.work_line(self._targets.generation, clean=False)
         if line:
             self.out.append(line)
-
-    _HANDLERS: ClassVar[dict[str, Callable[["V1Session", bytes, Line], None]]] = {
-        "mining.subscribe": _subscribe,
-        "mining.authorize": _authorize,
-        "mining.configure": _configure,
-        "mining.suggest_difficulty": _suggest_difficulty,
-        "mining.suggest_target": _suggest_target,
-        "mining.extranonce.subscribe": _yes,
-        "mining.submit": _submit,
-        "mining.ping": _ping,
-        "mining.capabilities": _yes,
-        "mining.multi_version": _yes,
-        "pong": _yes,
-        "mining.get_transactions": _no_transactions,
-    }
 
 
 def _answered(each: "bytes | tuple[bytes, int, Job, bytes, bytes]", *, kept: bool) -> bytes:
@@ -322,10 +174,6 @@ def _answered(each: "bytes | tuple[bytes, int, Job, bytes, bytes]", *, kept: boo
         return replies.accepted(each[4])
     code, text = ANSWERS[Reject.UNAVAILABLE]
     return replies.error(each[4], code, text)
-
-
-def _with_target(difficulty: float) -> tuple[float, int]:
-    return difficulty, target_of_difficulty(difficulty)
 
 
 def new_session_id() -> str:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mbongi.base.log import get_log
-from mbongi.pool.daemon.connection import Connection
+from mbongi.pool.daemon.connection import PoolConnection
+from mbongi.pool.daemon.targets import GENERATIONS, Targets
 from mbongi.pool.errors import DifficultyError
 from mbongi.pool.rules.job import EXTRANONCE2_BYTES
 from mbongi.pool.rules.share import judge, merkle_root_of
@@ -34,8 +35,6 @@ log = get_log(__name__)
 CHANNELS_MAX: Final = 5_000
 """Of one connection, as a proxy of a whole site may open."""
 PAYLOAD_BYTES_MAX: Final = 128 * 1024
-GENERATIONS: Final = 256
-GENERATIONS_KEPT: Final = 8
 UNSENT_BYTES_MAX: Final = 4 * 1024 * 1024
 GROUP: Final = 0xFFFF_FFFF
 """The one group of each connection. Nothing is sent to it: every channel gets its own messages."""
@@ -55,15 +54,14 @@ CODES: Final[dict[Reject, str]] = {
 class Channel:
     """One miner, or what a proxy makes of several."""
 
-    __slots__ = ("extranonce1", "generation", "id", "is_extended", "name", "targets", "vardiff", "worker")
+    __slots__ = ("extranonce1", "id", "is_extended", "name", "targets", "vardiff", "worker")
 
     def __init__(
         self, id_: int, *, name: str, worker: int, extranonce1: bytes, vardiff: Vardiff, extended: bool
     ) -> None:
         self.id, self.name, self.worker, self.is_extended = id_, name, worker, extended
         self.extranonce1, self.vardiff = extranonce1, vardiff
-        self.generation = 0
-        self.targets: dict[int, tuple[float, int]] = {}
+        self.targets = Targets(vardiff.difficulty)
 
     @property
     def prefix(self) -> bytes:
@@ -73,18 +71,14 @@ class Channel:
     @property
     def target(self) -> int:
         """What its hashes must meet now."""
-        return self.targets[self.generation][1]
+        return self.targets.current[1]
 
     def retarget(self) -> None:
         """Begin a generation with the difficulty in force."""
-        self.generation = (self.generation + 1) % GENERATIONS
-        difficulty = self.vardiff.difficulty
-        self.targets[self.generation] = difficulty, target_of_difficulty(difficulty)
-        if len(self.targets) > GENERATIONS_KEPT:
-            del self.targets[next(iter(self.targets))]
+        self.targets.begin(self.vardiff.difficulty)
 
 
-class V2Session(Connection):
+class V2Session(PoolConnection):
     """A connection. Made by the server, which owns jobs, log and limits."""
 
     __slots__ = (
@@ -112,7 +106,7 @@ class V2Session(Connection):
 
     def data_received(self, data: bytes) -> None:
         """The first act of the handshake, then frames. Whatever cannot be read ends the connection."""
-        if not self.server.may_receive(self, len(data)):
+        if not self.server.gate.may_receive(self, len(data)):
             self.drop()
             return
         try:
@@ -123,7 +117,7 @@ class V2Session(Connection):
                     self._take(frame)
         except (WireError, DifficultyError) as error:
             log.info("v2_connection_ended", peer=self.peer, agent=self.agent, reason=str(error))
-            self.server.strike(self, "nonsense")
+            self.server.gate.strike(self, "nonsense")
             self.drop()
         if self.out:
             self.server.has_answers(self)
@@ -338,7 +332,7 @@ class V2Session(Connection):
         job = self.server.current_job
         if job is None:
             return
-        template, job_id = job.template, job.number * GENERATIONS + channel.generation
+        template, job_id = job.template, job.number * GENERATIONS + channel.targets.generation
         min_time_s = None if clean else template.time_s
         if channel.is_extended:
             self.out.append(
