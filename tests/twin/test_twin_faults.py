@@ -30,7 +30,8 @@ async def connects(site: VirtualSite, address: str, port: int) -> bool:
 async def ends(reader: asyncio.StreamReader) -> bool:
     """Whether the connection breaks or ends without a byte."""
     try:
-        return await asyncio.wait_for(reader.read(), 5.0) == b""
+        async with asyncio.timeout(5.0):
+            return await reader.read() == b""
     except ConnectionResetError:
         return True
 
@@ -68,7 +69,8 @@ async def test_a_hung_machine_accepts_and_never_answers_until_mended(family: Fam
         reader, writer = await asyncio.open_connection(address, site.config.rpc_port)
         writer.write(b'{"command":"summary"}')
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(reader.read(), 0.3)
+            async with asyncio.timeout(0.3):
+                await reader.read()
 
         site.set_fault(address, Fault.NONE)
         assert await ends(reader)

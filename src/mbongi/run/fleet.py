@@ -1,11 +1,9 @@
 """Finds, polls and controls the machines; `fleet scan RANGE` looks once and shows what is there."""
 
 import argparse
-import asyncio
 import contextlib
 import fcntl
 import os
-import signal
 from collections.abc import Iterator
 
 import uvloop
@@ -17,6 +15,7 @@ from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusError
 from mbongi.fleet.values import STATUS_SUBJECT
 from mbongi.run.database import use_database
+from mbongi.run.stopping import stop_event
 
 log = get_log(__name__)
 
@@ -62,9 +61,7 @@ async def _run(config: Config) -> int:
     from mbongi.core.threads import ThreadBridge  # noqa: PLC0415 -- Django must be set up first
     from mbongi.fleet.daemon.process import FleetProcess  # noqa: PLC0415
 
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_event()
     async with ThreadBridge() as bridge:
         await FleetProcess(config, bridge).run(stop)
     log.info("fleet_stopped")

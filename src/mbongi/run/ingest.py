@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import signal
 
 import uvloop
 
@@ -12,6 +11,7 @@ from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusError, BusUnavailable
 from mbongi.core.telemetry.client import Store
 from mbongi.core.telemetry.ingest import READY_SUBJECT, Ingester
+from mbongi.run.stopping import stop_event
 from mbongi.run.tables import site_tables
 
 log = get_log(__name__)
@@ -28,10 +28,7 @@ def main(config: Config, arguments: argparse.Namespace | None = None) -> int:  #
 
 async def _run(config: Config) -> None:
     tables = site_tables()
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    stopped = stop_event()
     bus = await _connected(config, stopped)
     if bus is None:
         return

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import signal
 from pathlib import Path
 
 import uvloop
@@ -20,6 +19,7 @@ from mbongi.pool.daemon.share_log import ShareLog
 from mbongi.pool.daemon.work import Work
 from mbongi.pool.rules.job import Job
 from mbongi.run import regtest
+from mbongi.run.stopping import stop_event
 from mbongi.wire.bitcoin.address import networks, script_of_address
 from mbongi.wire.bitcoin.target import TARGET_MAX, target_of_difficulty
 from mbongi.wire.errors import WireError
@@ -191,9 +191,6 @@ def _target_max(config: Config) -> int:
 
 
 async def _run(config: Config) -> int:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with contextlib.suppress(asyncio.CancelledError):
-        await Pool(config).run(stop)
+        await Pool(config).run(stop_event())
     return 0

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -10,6 +9,7 @@ from mbongi.base.clock import monotonic_s
 from mbongi.base.config import Config
 from mbongi.base.log import get_log
 from mbongi.run.database import use_database
+from mbongi.run.stopping import stop_event
 
 log = get_log(__name__)
 
@@ -39,10 +39,7 @@ def ready(config: Config) -> bool:
 async def _run(config: Config) -> None:
     from mbongi.core.threads import ThreadBridge  # noqa: PLC0415 -- Django must be set up first
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_event()
     async with ThreadBridge() as relay_bridge, ThreadBridge() as ledger_bridge:
         relay, notary = Relay(config, relay_bridge), Notary(config, ledger_bridge)
         work = [

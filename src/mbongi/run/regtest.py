@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import os
 import shutil
-import signal
 from pathlib import Path
 
 from mbongi.base.config import Config
@@ -13,6 +12,7 @@ from mbongi.base.keys import stored_key
 from mbongi.base.log import get_log
 from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
 from mbongi.pool.errors import NodeError
+from mbongi.run.stopping import stop_event
 
 log = get_log(__name__)
 
@@ -84,9 +84,7 @@ async def _run(config: Config) -> int:
     prefix = config.site.data_dir / "regtest"
     prefix.mkdir(parents=True, exist_ok=True)
     words = command(port=where.port, key=where.password, prefix=prefix)
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_event()
     process = await asyncio.create_subprocess_exec(*words, env=environment())
     ended = asyncio.create_task(process.wait())
     stopping = asyncio.create_task(stop.wait())
@@ -97,7 +95,8 @@ async def _run(config: Config) -> int:
         raise RegtestError(f"bcoin ended with {process.returncode}; its lines above say why")
     process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), STOP_S_MAX)
+        async with asyncio.timeout(STOP_S_MAX):
+            await process.wait()
     except TimeoutError:
         process.kill()
     return 0

@@ -131,7 +131,8 @@ class Supervisor:
         log_path = self._config.site.data_dir / "log" / f"{name}.log"
         child = _launch(command, log_path, self._environment, stdout=subprocess.PIPE)
         try:
-            output, _ = await asyncio.wait_for(asyncio.to_thread(child.communicate), limit_s)
+            async with asyncio.timeout(limit_s):
+                output, _ = await asyncio.to_thread(child.communicate)
         except TimeoutError as error:
             raise StartError(f"{name}: did not end within {limit_s:.0f} s; see {log_path}") from error
         finally:
@@ -194,7 +195,8 @@ class Supervisor:
                 if not died.is_set():
                     self._probed(process, is_ready)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(died.wait(), PROBE_S if process.state == "ready" else 0.1)
+                    async with asyncio.timeout(PROBE_S if process.state == "ready" else 0.1):
+                        await died.wait()
         child.wait()
 
     def _probed(self, process: Supervised, is_ready: bool) -> None:
@@ -216,7 +218,8 @@ class Supervisor:
                 child.terminate()
             async with _death(child) as died:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(died.wait(), STOP_S_MAX)
+                    async with asyncio.timeout(STOP_S_MAX):
+                        await died.wait()
         if child is not None:
             _signal_group(child.pid, signal.SIGKILL)
             await asyncio.to_thread(child.wait)
@@ -246,9 +249,10 @@ async def _death(child: subprocess.Popen[bytes]) -> AsyncIterator[asyncio.Event]
 async def probe(ready: Probe, config: Config) -> bool:
     """The answer of a readiness probe; a probe that fails or takes longer than PROBE_S_MAX says no."""
     try:
-        if inspect.iscoroutinefunction(ready):
-            return bool(await asyncio.wait_for(ready(config), PROBE_S_MAX))
-        return bool(await asyncio.wait_for(asyncio.to_thread(ready, config), PROBE_S_MAX))
+        async with asyncio.timeout(PROBE_S_MAX):
+            if inspect.iscoroutinefunction(ready):
+                return bool(await ready(config))
+            return bool(await asyncio.to_thread(ready, config))
     except Exception as error:  # noqa: BLE001 -- a probe's failure is its answer, never the supervisor's death
         log.debug("probe_failed", error=repr(error))
         return False

@@ -5,7 +5,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import signal
 import time
 import urllib.error
 import urllib.request
@@ -20,6 +19,7 @@ from mbongi.base.errors import ConfigError
 from mbongi.base.log import get_log
 from mbongi.core.telemetry.client import store_key
 from mbongi.core.telemetry.errors import TelemetryError
+from mbongi.run.stopping import stop_event
 
 log = get_log(__name__)
 
@@ -52,9 +52,7 @@ async def _serve(config: Config, directory: Path) -> int:
         raise TelemetryError(
             f"telemetry: 127.0.0.1:{port}: {error.strerror}; free the port or set telemetry.port"
         ) from error
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    stopped = stop_event()
     log.info("telemetry_started", port=port)
     await stopped.wait()
     server.close()

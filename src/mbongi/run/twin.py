@@ -8,13 +8,13 @@ import asyncio
 import dataclasses
 import http.client
 import json
-import signal
 import sys
 
 import uvloop
 
 from mbongi.base.config import Config, Twin
 from mbongi.base.log import configure_log, get_log
+from mbongi.run.stopping import stop_event
 from mbongi.twin.control import HOST, fault_named
 from mbongi.twin.errors import TwinError
 from mbongi.twin.site import VirtualSite
@@ -76,9 +76,7 @@ async def ready(config: Config) -> bool:
 
 
 async def _serve(twin: Twin, faults: list[tuple[str, Fault]]) -> int:
-    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    stopped = stop_event()
     site = VirtualSite(twin)
     for address, _ in faults:
         site.machine(address)

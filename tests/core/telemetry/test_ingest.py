@@ -115,7 +115,8 @@ async def test_every_row_is_stored_once_through_kill_9(plane: DataPlane, victims
 
     disturbing = asyncio.create_task(asyncio.to_thread(disturb))
     try:
-        await asyncio.wait_for(flow(), 120)
+        async with asyncio.timeout(120):
+            await flow()
     finally:
         await disturbing
         stopped.set()

@@ -86,7 +86,8 @@ class Pull:
                 return []
             self._arrived.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), min(left_s, 1.0))
+                async with asyncio.timeout(min(left_s, 1.0)):
+                    await self._arrived.wait()
         taken = [self._held.popleft() for _ in range(min(count, len(self._held)))]
         await self._ask()
         return taken

@@ -295,7 +295,8 @@ class Ingester:
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopped.wait()
 
 
 def _insert_in_runs(inserter: Inserter, blocks: list[Block]) -> bool:

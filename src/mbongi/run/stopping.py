@@ -1,0 +1,27 @@
+"""How a process is told to stop, and what ends one that was told and hangs."""
+
+import asyncio
+import faulthandler
+import signal
+
+STOP_S_MAX = 12.0
+"""Longer than the supervisor waits before it kills: this is for processes whose supervisor is dead."""
+
+
+def stop_event() -> asyncio.Event:
+    """An event of the running loop that SIGTERM and Ctrl-C set.
+
+    A process that still runs STOP_S_MAX later writes where each of its threads stands to its log, and ends with
+    status 1: nothing of a site outlives its supervisor, whatever it waits for.
+    """
+    stop = asyncio.Event()
+
+    def begin() -> None:
+        if not stop.is_set():
+            stop.set()
+            faulthandler.dump_traceback_later(STOP_S_MAX, exit=True)
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, begin)
+    return stop
