@@ -51,6 +51,7 @@ INSTALLED_APPS = [
     "mbongi.core.ledger",
     "mbongi.core.bus",
     "mbongi.fleet",
+    "mbongi.pool",
     "mbongi.web",
 ]
 MIDDLEWARE = [

@@ -127,6 +127,18 @@ class Pool:
     """RPC of the practice chain's node, on 127.0.0.1."""
     block_difficulty_min: float = 0.0
     """On a practice chain, where every other hash would be a block: what a hash must reach to be handed in as one."""
+    scheme: Literal["pplns", "tides", "solo", "fpps"] = "pplns"
+    """How rewards are divided."""
+    fee_ppm: int = 0
+    """The pool's own part of every reward."""
+    window: float = 8.0
+    """The work that PPLNS and TIDES divide a reward by, in blocks of the network's present difficulty."""
+    reserve_sat: int = 0
+    """What the operator has put aside to pay FPPS from; entered into the books once for each new value."""
+    share_log_days: int = 7
+    """How long files of shares stay after they are wholly taken in."""
+    minute_days: int = 7
+    """How long each worker's minutes stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +267,11 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "pool.difficulty_min": (1e-9, 1e15),
     "pool.shares_per_minute": (0.1, 600),
     "pool.block_difficulty_min": (0, 1e15),
+    "pool.fee_ppm": (0, 1_000_000),
+    "pool.window": (1e-3, 1000),
+    "pool.reserve_sat": (0, 21 * 10**14),
+    "pool.share_log_days": (1, 36_500),
+    "pool.minute_days": (1, 3660),
     "twin.machines": (0, 50_000),
     "twin.per_rack": (1, 254),
     "twin.time_scale": (0.01, 10_000),

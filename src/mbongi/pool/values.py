@@ -28,6 +28,42 @@ class Protocol(IntEnum):
     STRATUM_V2 = 2
 
 
+class Scheme(StrEnum):
+    """How rewards are divided, see ``rules/payout/schemes.py``."""
+
+    PPLNS = "pplns"
+    TIDES = "tides"
+    SOLO = "solo"
+    FPPS = "fpps"
+
+
+class EntryKind(StrEnum):
+    """What an entry of the balances records."""
+
+    CREDIT = "credit"
+    """A block's or a period's earnings, less what its coinbase paid off directly."""
+    DEBIT = "debit"
+    """A payment."""
+    REVERSAL = "reversal"
+    """Another entry undone: its block was orphaned, its payment never confirmed."""
+
+
+FEE_ACCOUNT = ".fee"
+"""The pool's fees. No miner's account has a dot in its name, so nobody can sign in to the pool's own."""
+DONATION_ACCOUNT = ".donations"
+RESERVE_ACCOUNT = ".reserve"
+"""What pays FPPS: it gets the blocks and what the operator puts aside, and pays for the shares."""
+UNKNOWN_WORKER = ".unknown"
+"""Shares whose worker's name was lost with a damaged part of a share log."""
+
+
+def account_of(user_name: str) -> str:
+    """The account that a worker mines for: its user name up to the first dot; dots at the beginning do not count."""
+    if user_name == UNKNOWN_WORKER:
+        return UNKNOWN_WORKER
+    return user_name.lstrip(".").partition(".")[0] or "-"
+
+
 VERSION_ROLLING_MASK = 0x1FFF_E000
 """The sixteen bits of a block's version that miners may change. Source: BIP 320."""
 VERSION_GENERAL_MASK = 0x1FFF_FFE0

@@ -25,7 +25,7 @@ def start(command: str, words: list[str]) -> int:
     try:
         config = load_config()
         configure_log(process=command, level=config.log.level, style=config.log.style)
-        module = importlib.import_module(f"mbongi.run.{command}")
+        module = importlib.import_module(f"mbongi.run.{command.replace('-', '_')}")
         summary = (module.__doc__ or "").split("\n\n", maxsplit=1)[0]
         parser = argparse.ArgumentParser(prog=f"mbongi {command}", description=summary)
         if hasattr(module, "add_arguments"):

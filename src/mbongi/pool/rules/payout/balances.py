@@ -6,23 +6,12 @@ turn. An entry that comes a second time changes nothing, so that whoever was int
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
 from mbongi.pool.errors import BalanceError
+from mbongi.pool.values import EntryKind
 
 KEY_CHARS_MAX: Final = 200
-
-
-class EntryKind(StrEnum):
-    """What an entry records."""
-
-    CREDIT = "credit"
-    """A block's or a period's earnings, less what its coinbase paid off directly."""
-    DEBIT = "debit"
-    """A payment."""
-    REVERSAL = "reversal"
-    """Another entry undone: its block was orphaned, its payment never confirmed."""
 
 
 @dataclass(frozen=True, slots=True)

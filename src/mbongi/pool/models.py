@@ -1,0 +1,300 @@
+"""Tables of the pool's accounting. Private: other domains use services, selectors and values.
+
+Amounts are whole satoshis, work is whole hashes (``rules/payout/amounts.py``). Tenants see the accounts, workers,
+minutes, changes and leaves that are theirs; blocks and windows are everybody's; the order of work is the site's own.
+"""
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+
+from mbongi.pool.rules.block_record import BlockState
+from mbongi.pool.values import EntryKind, Protocol, Scheme
+
+NAME_CHARS_MAX = 255
+
+
+def _work_field(**options: Any) -> "models.DecimalField[Any, Any]":
+    return models.DecimalField(max_digits=78, decimal_places=0, **options)
+
+
+class Account(models.Model):
+    """Who is paid: the user name up to its first dot, which may be a bitcoin address; or an account of the pool's own.
+
+    ``payout_address`` empty: what is owed waits. ``minimum_sat`` 0: the pool's own minimum holds. ``balance_sat`` is
+    what the changes add up to, kept in the same transaction; below 0 where a block was orphaned after it was paid out.
+    """
+
+    name = models.CharField(max_length=NAME_CHARS_MAX, unique=True)
+    tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
+    payout_address = models.CharField(max_length=100, blank=True, default="")
+    minimum_sat = models.BigIntegerField(default=0)
+    donation_ppm = models.PositiveIntegerField(default=0)
+    balance_sat = models.BigIntegerField(default=0)
+    added_at = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(minimum_sat__gte=0), name="pool_account_minimum"),
+            models.CheckConstraint(condition=Q(donation_ppm__lte=1_000_000), name="pool_account_donation"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Worker(models.Model):
+    """One machine as it signs in: the whole user name. The totals are of all its shares ever."""
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="workers")
+    tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=NAME_CHARS_MAX, unique=True)
+    first_share_at = models.DateTimeField()
+    last_share_at = models.DateTimeField()
+    shares = models.BigIntegerField(default=0)
+    work = _work_field(default=0)
+    best = models.FloatField(default=0)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WorkerMinute(models.Model):
+    """A worker's shares of one minute of the shares' own time, by protocol; kept for ``pool.minute_days``."""
+
+    worker = models.ForeignKey(Worker, on_delete=models.CASCADE, related_name="minutes")
+    tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
+    minute = models.DateTimeField()
+    protocol = models.PositiveSmallIntegerField(choices=[(each.value, each.name.lower()) for each in Protocol])
+    shares = models.BigIntegerField()
+    work = _work_field()
+    best = models.FloatField()
+
+    class Meta:
+        ordering: ClassVar = ["minute"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["worker", "minute", "protocol"], name="pool_worker_minute_once"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["minute"], name="pool_worker_minute_time")]
+
+    def __str__(self) -> str:
+        return f"{self.worker_id} {self.minute}"
+
+
+class Cursor(models.Model):
+    """How far a shard's share log is taken in: ``offset`` bytes of the file with number ``file``."""
+
+    shard = models.PositiveIntegerField(primary_key=True)
+    file = models.BigIntegerField(default=0)
+    offset = models.BigIntegerField(default=0)
+    imported_to = models.DateTimeField(null=True)
+    shares = models.BigIntegerField(default=0)
+    replays = models.BigIntegerField(default=0)
+    damaged_bytes = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"shard {self.shard}: file {self.file} at {self.offset}"
+
+
+class Slice(models.Model):
+    """A stretch of the pool's work, in the order in which it counts; the newest grows until it is closed.
+
+    A block's own share closes its slice, so that a window ends exactly with it.
+    """
+
+    sequence = models.BigIntegerField(primary_key=True)
+    from_at = models.DateTimeField()
+    to_at = models.DateTimeField()
+    work = _work_field()
+    shares = models.BigIntegerField()
+    is_closed = models.BooleanField(default=False)
+
+    class Meta:
+        ordering: ClassVar = ["sequence"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["is_closed"], condition=Q(is_closed=False), name="pool_slice_one_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sequence}"
+
+
+class SliceWork(models.Model):
+    """A worker's part of a slice."""
+
+    slice = models.ForeignKey(Slice, on_delete=models.CASCADE, related_name="parts")
+    worker = models.ForeignKey(Worker, on_delete=models.PROTECT, related_name="+")
+    work = _work_field()
+    shares = models.BigIntegerField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["slice", "worker"], name="pool_slice_work_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.slice_id} {self.worker_id}"
+
+
+class Height(models.Model):
+    """What the chain asked for and offered at a height, by the site's own node; FPPS pays by it."""
+
+    height = models.PositiveIntegerField(primary_key=True)
+    at = models.DateTimeField()
+    bits = models.BigIntegerField()
+    network_work = _work_field()
+    subsidy_sat = models.BigIntegerField()
+    fees_sat = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.height}"
+
+
+class Block(models.Model):
+    """A block that the pool found. What only its record tells is None until that is read.
+
+    ``network_work`` is what a block takes on average, ``work_since`` the pool's work since the block before, this
+    one's share included. ``slice`` is the last one of the block's window. ``revision`` is that of the block's record
+    which was taken in last, 0 before the first.
+    """
+
+    hash = models.CharField(max_length=64, unique=True)
+    height = models.PositiveIntegerField()
+    found_at = models.DateTimeField()
+    worker = models.ForeignKey(Worker, on_delete=models.PROTECT, related_name="blocks")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="blocks")
+    slice = models.ForeignKey(Slice, null=True, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=10, choices=[(each.value, each.value) for each in BlockState])
+    state_at = models.DateTimeField()
+    revision = models.PositiveIntegerField(default=0)
+    is_at_rest = models.BooleanField(default=False)
+    confirmations = models.IntegerField(default=0)
+    work_since = _work_field()
+    network_work = _work_field(null=True)
+    bits = models.BigIntegerField(null=True)
+    subsidy_sat = models.BigIntegerField(null=True)
+    fees_sat = models.BigIntegerField(null=True)
+    coinbase_txid = models.CharField(max_length=64, blank=True, default="")
+    own_output_index = models.PositiveIntegerField(null=True)
+    own_output_sat = models.BigIntegerField(null=True)
+    own_output_script = models.BinaryField(null=True)
+    scheme = models.CharField(max_length=8, choices=[(each.value, each.value) for each in Scheme], blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-height", "-found_at"]
+        indexes: ClassVar = [
+            models.Index(fields=["id"], name="pool_block_moving", condition=Q(is_at_rest=False)),
+            models.Index(fields=["-found_at"], name="pool_block_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.hash
+
+    @property
+    def reward_sat(self) -> int | None:
+        """Subsidy and fees together; None until the record is read."""
+        return None if self.subsidy_sat is None or self.fees_sat is None else self.subsidy_sat + self.fees_sat
+
+    @property
+    def luck(self) -> float | None:
+        """Work expected over work done: above 1 is lucky. None where either is not known."""
+        return float(self.network_work / self.work_since) if self.network_work and self.work_since else None
+
+
+class Window(models.Model):
+    """The work that a block's reward, or a period of FPPS (``block`` None), is divided by; and its published root.
+
+    It holds the slices ``first_slice`` to ``last_slice``, the first of them only in part where the edge cuts it.
+    ``name`` is what the proofs state. ``carried`` is FPPS's part of a satoshi, as "numerator/denominator".
+    """
+
+    name = models.CharField(max_length=NAME_CHARS_MAX, unique=True)
+    block = models.OneToOneField(Block, null=True, on_delete=models.PROTECT, related_name="window")
+    scheme = models.CharField(max_length=8, choices=[(each.value, each.value) for each in Scheme])
+    first_slice = models.BigIntegerField()
+    last_slice = models.BigIntegerField()
+    window_work = _work_field()
+    total_work = _work_field()
+    leaves = models.PositiveIntegerField()
+    root = models.CharField(max_length=64)
+    published_at = models.DateTimeField()
+    ledger_index = models.BigIntegerField(null=True)
+    carried = models.CharField(max_length=200, blank=True, default="")
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WindowLeaf(models.Model):
+    """A worker's work in a window."""
+
+    window = models.ForeignKey(Window, on_delete=models.CASCADE, related_name="leaf_rows")
+    worker = models.ForeignKey(Worker, on_delete=models.PROTECT, related_name="leaves")
+    tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
+    work = _work_field()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["window", "worker"], name="pool_window_leaf_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.window_id} {self.worker_id}"
+
+
+class Entry(models.Model):
+    """One change of balances under a key that counts once (``rules/payout/balances.py``); never altered, only undone.
+
+    ``digest`` is the SHA-256 of its changes, which stands in the ledger's entry ``ledger_index`` too.
+    """
+
+    key = models.CharField(max_length=200, unique=True)
+    kind = models.CharField(max_length=8, choices=[(each.value, each.value) for each in EntryKind])
+    at = models.DateTimeField()
+    undoes = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="undone_by")
+    block = models.ForeignKey(Block, null=True, on_delete=models.PROTECT, related_name="entries")
+    window = models.ForeignKey(Window, null=True, on_delete=models.PROTECT, related_name="entries")
+    digest = models.CharField(max_length=64)
+    ledger_index = models.BigIntegerField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(kind=EntryKind.REVERSAL, undoes__isnull=False)
+                | (~Q(kind=EntryKind.REVERSAL) & Q(undoes__isnull=True)),
+                name="pool_entry_reversal_undoes",
+            ),
+            models.CheckConstraint(condition=~Q(undoes=F("id")), name="pool_entry_not_itself"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class EntryChange(models.Model):
+    """By how much an entry changes one account's balance, never 0."""
+
+    entry = models.ForeignKey(Entry, on_delete=models.PROTECT, related_name="changes")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="changes")
+    tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
+    sat = models.BigIntegerField()
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["entry", "account"], name="pool_entry_change_once"),
+            models.CheckConstraint(condition=~Q(sat=0), name="pool_entry_change_not_0"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["account", "-id"], name="pool_entry_change_account")]
+
+    def __str__(self) -> str:
+        return f"{self.entry_id} {self.account_id} {self.sat:+d}"
