@@ -65,3 +65,11 @@ class BalanceError(PoolError, ValueError):
 
 class ProofError(PoolError, ValueError):
     """A share proof that does not hold, or work that cannot be put into a tree; the message says what is false."""
+
+
+class ShortOfCoinsError(PayoutError):
+    """The coins that may be spent now do not pay for what was asked; ``missing_sat`` says how much more it takes."""
+
+    def __init__(self, message: str, missing_sat: int) -> None:
+        super().__init__(message)
+        self.missing_sat = missing_sat

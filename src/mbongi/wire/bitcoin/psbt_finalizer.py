@@ -1,7 +1,7 @@
 """From signatures to a transaction that nodes take: the finalizer and the extractor of BIP 174.
 
 It knows the outputs that wallets sign for: a key (p2pkh, p2wpkh, also within p2sh), taproot by its key, and some of
-several keys (multisignature within p2sh, p2wsh or both). Signatures are not verified here: nodes do.
+several keys (multisignature within p2sh, p2wsh or both). Signatures are not verified here: ``signatures.py`` does.
 """
 
 from collections.abc import Iterable
@@ -23,20 +23,17 @@ from mbongi.wire.bitcoin.psbt_fields import (
     WITNESS_UTXO,
 )
 from mbongi.wire.bitcoin.script import (
-    OP_1,
-    OP_16,
-    OP_CHECKMULTISIG,
     P2PKH,
-    operations,
+    multisig,
     p2pkh_hash,
     p2sh_hash,
     push,
     witness_program,
 )
+from mbongi.wire.bitcoin.sighash import SIGHASH_ALL, SIGHASH_DEFAULT
 from mbongi.wire.bitcoin.transaction import Reader, Transaction, TxIn, encode_witness, read_witness
 from mbongi.wire.errors import WireError
 
-SIGHASH_DEFAULT, SIGHASH_ALL = 0, 1
 _UTXOS = {NON_WITNESS_UTXO[0], WITNESS_UTXO[0]}
 _CLEARED = {*range(0x02, 0x07), *range(0x0A, 0x0E), *range(0x13, 0x19)}
 """Types of the fields that are of no use once an input is final; those not known stay."""
@@ -143,23 +140,12 @@ def _signed(script: bytes, fields: Fields) -> list[bytes]:
             if hash160(key) == key_hash:
                 return [_checked(signature, fields), key]
         raise IncompleteError("not signed")
-    needed, keys = _multisig(script)
+    needed, keys = multisig(script)
     signatures = _signatures(fields)
     found = [_checked(signatures[key], fields) for key in keys if key in signatures]
     if len(found) < needed:
         raise IncompleteError(f"{len(found)} of {needed} signatures")
     return [b"", *found[:needed]]  # one item too many is taken off the stack: nodes' oldest mistake, kept by all
-
-
-def _multisig(script: bytes) -> tuple[int, list[bytes]]:
-    """How many signatures a multisignature script needs, and its keys in their order."""
-    match [*operations(script)]:
-        case [(first, _), *between, (count, _), (last, _)] if OP_1 <= first <= count <= OP_16:
-            keys = [data for _, data in between]
-            fits = last == OP_CHECKMULTISIG and count - OP_1 + 1 == len(keys)
-            if fits and all(len(key) in {33, 65} for key in keys):
-                return first - OP_1 + 1, keys
-    raise WireError(f"an output of a kind not known: {script.hex()}")
 
 
 def _signatures(fields: Fields) -> Fields:

@@ -91,6 +91,20 @@ def p2sh_hash(script: bytes) -> bytes | None:
     return script[2:22] if fits else None
 
 
+def multisig(script: bytes) -> tuple[int, list[bytes]]:
+    """How many signatures a multisignature script needs, and its keys in their order.
+
+    Raises WireError for another script.
+    """
+    match [*operations(script)]:
+        case [(first, _), *between, (count, _), (last, _)] if OP_1 <= first <= count <= OP_16:
+            keys = [data for _, data in between]
+            fits = last == OP_CHECKMULTISIG and count - OP_1 + 1 == len(keys)
+            if fits and all(len(key) in {33, 65} for key in keys):
+                return first - OP_1 + 1, keys
+    raise WireError(f"an output of a kind not known: {script.hex()}")
+
+
 def dust_limit_sat(script: bytes, *, fee_sat_vb: int = 3) -> int:
     """The least value of an output that nodes relay [sat]: below it, spending costs more than the output holds.
 
