@@ -79,7 +79,7 @@ class PoolProcess:
         return (self._directory / "pool.log").read_text(encoding="utf-8")
 
     def shares(self) -> list[tuple[LoggedShare, str]]:
-        folder = self.config.site.data_dir / "pool" / "shares"
+        folder = self.config.site.data_dir / "pool" / "shares" / "0"
         return [each for path in files_of(folder) for each in read_shares(path)]
 
 

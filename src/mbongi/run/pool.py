@@ -15,7 +15,7 @@ from mbongi.base.log import get_log
 from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
 from mbongi.pool.daemon.blocks import Blocks
 from mbongi.pool.daemon.server import Difficulty, PoolServer
-from mbongi.pool.daemon.share_log import ShareLog
+from mbongi.pool.daemon.share_log import ShareLog, shard_folder
 from mbongi.pool.daemon.work import Work
 from mbongi.pool.rules.job import Job
 from mbongi.run import regtest
@@ -29,6 +29,7 @@ from mbongi.wire.noise.secp import EllSwiftKey, new_secret, x_only_of_secret
 
 log = get_log(__name__)
 
+SHARD = 0
 TAG_BYTES_MAX = 40
 PRACTICE = "regtest-bcoin"
 LISTEN_LOOK_S = 0.1
@@ -61,7 +62,12 @@ class Pool:
         folder = config.site.data_dir / "pool"
         self.nodes = nodes_of(config)
         self.blocks = Blocks(folder / "blocks", self.nodes)
-        self.server = PoolServer(ShareLog(folder / "shares"), on_block=self._on_block, difficulty=difficulty_of(config))
+        self.server = PoolServer(
+            ShareLog(shard_folder(folder / "shares", SHARD)),
+            on_block=self._on_block,
+            difficulty=difficulty_of(config),
+            shard=SHARD,
+        )
         self.work = Work(
             self.nodes,
             script=payout_script(config),

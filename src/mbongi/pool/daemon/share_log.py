@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from mbongi.base.clock import utc_now
 from mbongi.base.log import get_log
 from mbongi.pool.errors import ShareLogError
 
@@ -22,10 +23,10 @@ log = get_log(__name__)
 
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
 NAME_BYTES_MAX: Final = 255
-_MAGIC: Final = b"MSL1"
-_HEAD: Final = struct.Struct("<4sIII")
+MAGIC: Final = b"MSL1"
+HEAD: Final = struct.Struct("<4sIII")
 """Magic, kind, length of what follows, CRC-32 of what follows."""
-_SHARES, _NAMES = 1, 2
+SHARES, NAMES = 1, 2
 _SHARE: Final = struct.Struct("<QIIddIIII12sBBH32s")
 _SUFFIX: Final = ".shares"
 BLOCK_FLAG: Final = 1
@@ -95,8 +96,8 @@ class ShareLog:
         unnamed = workers - self._written
         if unnamed:
             names = list(self._names)
-            parts.append(_batch(_NAMES, b"".join(_name(number, names[number]) for number in sorted(unnamed))))
-        parts.append(_batch(_SHARES, b"".join(shares)))
+            parts.append(_batch(NAMES, b"".join(_name(number, names[number]) for number in sorted(unnamed))))
+        parts.append(_batch(SHARES, b"".join(shares)))
         self._write(b"".join(parts))
         self._written |= unnamed
 
@@ -141,10 +142,21 @@ class ShareLog:
 
     def _begin_file(self) -> None:
         last = files_of(self._folder)[-1:]
-        number = int(last[0].stem) + 1 if last else 1
+        # The time, so that no number comes again where somebody removed the files: the accounts remember numbers.
+        number = max(int(last[0].stem) + 1 if last else 1, int(utc_now().timestamp()))
         path = self._folder / f"{number:012d}{_SUFFIX}"
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._size, self._written = 0, set()
+
+
+def shard_folder(root: Path, shard: int) -> Path:
+    """Where a pool process keeps its shares below ``data_dir/pool/shares``: a folder for each shard's number."""
+    return root / str(shard)
+
+
+def shard_folders(root: Path) -> list[tuple[int, Path]]:
+    """The shards that have a folder, by number."""
+    return sorted((int(path.name), path) for path in root.glob("*") if path.name.isdecimal() and path.is_dir())
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -155,33 +167,34 @@ def files_of(folder: Path) -> list[Path]:
 def read_shares(path: Path) -> Iterator[tuple[LoggedShare, str]]:
     """The shares of a file, each with its worker's name; ends at the first batch that is not whole."""
     names: dict[int, str] = {}
-    for kind, body, _end in _batches(path.read_bytes()):
-        if kind == _NAMES:
-            names |= _read_names(body)
-        elif kind == _SHARES:
+    for kind, body, _end in batches(path.read_bytes()):
+        if kind == NAMES:
+            names |= read_names(body)
+        elif kind == SHARES:
             for fields in _SHARE.iter_unpack(body):
                 share = LoggedShare(*fields)
                 yield share, names.get(share.worker, "")
 
 
 def _batch(kind: int, body: bytes) -> bytes:
-    return _HEAD.pack(_MAGIC, kind, len(body), zlib.crc32(body)) + body
+    return HEAD.pack(MAGIC, kind, len(body), zlib.crc32(body)) + body
 
 
-def _batches(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+def batches(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """The whole batches at the beginning of ``data``: kind, body, and where each ends."""
     at = 0
-    while at + _HEAD.size <= len(data):
-        magic, kind, size, checksum = _HEAD.unpack_from(data, at)
-        body = data[at + _HEAD.size : at + _HEAD.size + size]
-        if magic != _MAGIC or len(body) != size or zlib.crc32(body) != checksum:
+    while at + HEAD.size <= len(data):
+        magic, kind, size, checksum = HEAD.unpack_from(data, at)
+        body = data[at + HEAD.size : at + HEAD.size + size]
+        if magic != MAGIC or len(body) != size or zlib.crc32(body) != checksum:
             return
-        at += _HEAD.size + size
+        at += HEAD.size + size
         yield kind, body, at
 
 
 def _cut_torn_end(path: Path) -> None:
     data, whole = path.read_bytes(), 0
-    for _kind, _body, whole in _batches(data):  # noqa: B007 -- the last end is what counts
+    for _kind, _body, whole in batches(data):  # noqa: B007 -- the last end is what counts
         pass
     if whole < len(data):
         log.warning("share_log_cut", file=path.name, bytes=len(data) - whole)
@@ -193,7 +206,8 @@ def _name(number: int, name: str) -> bytes:
     return struct.pack("<IB", number, len(encoded)) + encoded
 
 
-def _read_names(body: bytes) -> dict[int, str]:
+def read_names(body: bytes) -> dict[int, str]:
+    """The workers' names of a batch of names, by number."""
     names, at = {}, 0
     while at < len(body):
         number, size = struct.unpack_from("<IB", body, at)
