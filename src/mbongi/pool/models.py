@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from mbongi.pool.rules.block_record import BlockState
-from mbongi.pool.values import EntryKind, Protocol, Scheme
+from mbongi.pool.values import CoinKind, EntryKind, PaymentState, Protocol, Scheme
 
 NAME_CHARS_MAX = 255
 
@@ -298,3 +298,125 @@ class EntryChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.entry_id} {self.account_id} {self.sat:+d}"
+
+
+class Payment(models.Model):
+    """One transaction that pays balances off, from its proposal to its burial in the chain.
+
+    ``unsigned`` never changes; ``txid`` is empty until the signed transaction is here. ``proposer`` None: a program,
+    which ``proposed_by`` names as the ledger does. ``sent_height`` is the chain's height before it was first sent, so
+    no block up to there can hold it. ``block_hash`` is empty while no block of the best chain holds it.
+    """
+
+    state = models.CharField(max_length=10, choices=[(each.value, each.value) for each in PaymentState])
+    reason = models.CharField(max_length=500)
+    proposer = models.ForeignKey("identity.User", null=True, on_delete=models.PROTECT, related_name="+")
+    proposed_by = models.CharField(max_length=80)
+    proposed_at = models.DateTimeField()
+    approvals_needed = models.PositiveSmallIntegerField()
+    payer = models.CharField(max_length=12)
+    fee_sat_kvb = models.PositiveIntegerField()
+    fee_sat = models.BigIntegerField()
+    pool_fee_sat = models.BigIntegerField()
+    amount_sat = models.BigIntegerField()
+    change_sat = models.BigIntegerField()
+    change_index = models.PositiveIntegerField(null=True)
+    weight = models.PositiveIntegerField()
+    unsigned = models.BinaryField()
+    exported_at = models.DateTimeField(null=True)
+    signed = models.BinaryField(null=True)
+    signed_at = models.DateTimeField(null=True)
+    txid = models.CharField(max_length=64, blank=True, default="")
+    broadcast_at = models.DateTimeField(null=True)
+    sent_height = models.PositiveIntegerField(null=True)
+    block_hash = models.CharField(max_length=64, blank=True, default="")
+    block_height = models.PositiveIntegerField(null=True)
+    confirmations = models.PositiveIntegerField(default=0)
+    confirmed_at = models.DateTimeField(null=True)
+    missing_since = models.PositiveIntegerField(null=True)
+    is_at_rest = models.BooleanField(default=False)
+    ended_at = models.DateTimeField(null=True)
+    message = models.CharField(max_length=500, blank=True, default="")
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["txid"], condition=~Q(txid=""), name="pool_payment_txid_once"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["id"], name="pool_payment_moving", condition=Q(is_at_rest=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"payment {self.pk}"
+
+
+class PaymentApproval(models.Model):
+    """Somebody's consent to exactly the transaction of a payment; never the proposer's."""
+
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="approvals")
+    user = models.ForeignKey("identity.User", null=True, on_delete=models.PROTECT, related_name="+")
+    approved_by = models.CharField(max_length=80)
+    approved_at = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["payment", "approved_by"], name="pool_payment_approval_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.payment_id} {self.approved_by}"
+
+
+class PaymentOutput(models.Model):
+    """An account's part of a payment: ``amount_sat`` comes off its balance, ``sent_sat`` reaches its address."""
+
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="outputs")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="payments")
+    tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
+    index = models.PositiveIntegerField()
+    address = models.CharField(max_length=100)
+    amount_sat = models.BigIntegerField()
+    sent_sat = models.BigIntegerField()
+
+    class Meta:
+        ordering: ClassVar = ["index"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["payment", "index"], name="pool_payment_output_once"),
+            models.UniqueConstraint(fields=["payment", "account"], name="pool_payment_account_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.payment_id}:{self.index}"
+
+
+class Coin(models.Model):
+    """An output of the pool's own. ``transaction`` is the one that made it, which signers ask for, and ``unlock`` what
+    its script is the hash of, where that is a script too (``rules/payout/coins.py``).
+
+    ``height`` None: in no block. ``is_gone``: the chain does not hold it any more. ``reserved_by`` is the payment that
+    spends it, or would.
+    """
+
+    txid = models.CharField(max_length=64)
+    index = models.PositiveIntegerField()
+    kind = models.CharField(max_length=8, choices=[(each.value, each.value) for each in CoinKind])
+    value_sat = models.BigIntegerField()
+    script = models.BinaryField()
+    unlock = models.BinaryField(default=b"")
+    transaction = models.BinaryField()
+    height = models.PositiveIntegerField(null=True)
+    confirmations = models.PositiveIntegerField(default=0)
+    is_gone = models.BooleanField(default=False)
+    block = models.ForeignKey(Block, null=True, on_delete=models.PROTECT, related_name="coins")
+    made_by = models.ForeignKey(Payment, null=True, on_delete=models.PROTECT, related_name="change_coins")
+    reserved_by = models.ForeignKey(Payment, null=True, on_delete=models.PROTECT, related_name="coins")
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["txid", "index"], name="pool_coin_once")]
+        indexes: ClassVar = [models.Index(fields=["id"], name="pool_coin_free", condition=Q(reserved_by=None))]
+
+    def __str__(self) -> str:
+        return f"{self.txid}:{self.index}"

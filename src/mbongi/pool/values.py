@@ -48,11 +48,50 @@ class EntryKind(StrEnum):
     """Another entry undone: its block was orphaned, its payment never confirmed."""
 
 
+class PaymentState(StrEnum):
+    """How far a payment is. Amounts are reserved while it is open, debited once it is broadcast."""
+
+    DRAFT = "draft"
+    """Proposed; others have to approve it."""
+    APPROVED = "approved"
+    """To be signed outside."""
+    SIGNED = "signed"
+    """The signatures are here, checked; it goes out next."""
+    BROADCAST = "broadcast"
+    """Debited, and handed to the nodes until one has it in a block; also again after its block was orphaned."""
+    CONFIRMED = "confirmed"
+    """In a block of the best chain."""
+    FAILED = "failed"
+    """It can never be in a block: what it spends is gone. Its debit is reversed."""
+    CANCELLED = "cancelled"
+
+    @property
+    def reserves(self) -> bool:
+        """Whether its amounts are set aside and not debited yet."""
+        return self in {PaymentState.DRAFT, PaymentState.APPROVED, PaymentState.SIGNED}
+
+    @property
+    def is_debited(self) -> bool:
+        """Whether its amounts are taken off the balances."""
+        return self in {PaymentState.BROADCAST, PaymentState.CONFIRMED}
+
+
+class CoinKind(StrEnum):
+    """Where a coin of the pool's own comes from."""
+
+    COINBASE = "coinbase"
+    CHANGE = "change"
+    FLOAT = "float"
+    """Put in by the operator, to pay from before blocks' own coins may be spent."""
+
+
 FEE_ACCOUNT = ".fee"
 """The pool's fees. No miner's account has a dot in its name, so nobody can sign in to the pool's own."""
 DONATION_ACCOUNT = ".donations"
 RESERVE_ACCOUNT = ".reserve"
 """What pays FPPS: it gets the blocks and what the operator puts aside, and pays for the shares."""
+FLOAT_ACCOUNT = ".float"
+"""What the operator put in as coins, see CoinKind.FLOAT."""
 UNKNOWN_WORKER = ".unknown"
 """Shares whose worker's name was lost with a damaged part of a share log."""
 

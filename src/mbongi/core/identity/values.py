@@ -32,6 +32,8 @@ class Permission(StrEnum):
     ACCOUNT_VIEW = "account_view"
     ACCOUNT_MANAGE = "account_manage"
     TENANT_MANAGE = "tenant_manage"
+    PAYOUT_PROPOSE = "payout_propose"
+    PAYOUT_APPROVE = "payout_approve"
 
 
 @dataclass(frozen=True, slots=True)
