@@ -12,8 +12,8 @@ from mbongi.base.ids import TenantId
 from mbongi.core.bus.client import Bus
 from mbongi.core.telemetry.client import tenant_store
 from mbongi.core.telemetry.errors import SchemaError, StoreUnavailable
+from mbongi.core.telemetry.outgoing import Outgoing
 from mbongi.fleet import telemetry
-from mbongi.fleet.daemon.outgoing import SUBJECT, Outgoing
 from mbongi.fleet.reading import MachineReading
 from mbongi.fleet.values import MachineState
 from tests.core.data_plane import DataPlane
@@ -73,7 +73,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataPlane]:
 
 
 async def publish(plane):
-    outgoing = Outgoing()
+    outgoing = Outgoing(telemetry.READING, "fleet")
     for step in range(STEPS):
         outgoing.put(rows(step))
     outgoing.put([lone()])
@@ -210,7 +210,7 @@ def test_a_store_that_is_away_is_an_error_of_its_own(plane):
 
 
 def test_at_its_limit_the_queue_drops_the_oldest_and_counts_it():
-    outgoing = Outgoing(bytes_max=3000)
+    outgoing = Outgoing(telemetry.READING, "fleet", bytes_max=3000)
 
     for step in range(STEPS):
         outgoing.put(rows(step))
@@ -221,7 +221,7 @@ def test_at_its_limit_the_queue_drops_the_oldest_and_counts_it():
 
 
 def test_readings_that_cannot_be_encoded_are_left_out_and_hold_up_nothing():
-    outgoing = Outgoing()
+    outgoing = Outgoing(telemetry.READING, "fleet")
     broken = row(1, 0)
     broken.machine_id = -1
 
@@ -229,4 +229,4 @@ def test_readings_that_cannot_be_encoded_are_left_out_and_hold_up_nothing():
     outgoing.put(rows(0))
 
     assert len(outgoing) == 1
-    assert SUBJECT == "telemetry.machine_reading.fleet"
+    assert outgoing.subject == "telemetry.machine_reading.fleet"

@@ -12,12 +12,16 @@ from mbongi.base.config import Config
 from mbongi.base.errors import ConfigError
 from mbongi.base.keys import stored_key
 from mbongi.base.log import get_log
+from mbongi.core.bus.client import Bus
+from mbongi.core.bus.errors import BusUnavailable
 from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
 from mbongi.pool.daemon.blocks import Blocks
+from mbongi.pool.daemon.reporting import Reporter
 from mbongi.pool.daemon.server import Difficulty, PoolServer
 from mbongi.pool.daemon.share_log import ShareLog, shard_folder
 from mbongi.pool.daemon.work import Work
 from mbongi.pool.rules.job import Job
+from mbongi.pool.status import NodeStatus
 from mbongi.run import regtest
 from mbongi.run.stopping import stop_event
 from mbongi.wire.bitcoin.address import networks, script_of_address
@@ -79,13 +83,27 @@ class Pool:
             target_max=_target_max(config),
         )
         self.identity = Identity(config.site.data_dir / "secrets")
-        self._is_away = False
+        self._trouble = ""
+        self.reporter = Reporter(
+            self.server,
+            connect=lambda: _bus(config),
+            nodes=self._node_statuses,
+            newest_fees_sat=lambda: self.work.newest_fees_sat,
+            template_age_s=lambda: self.work.template_age_s,
+            trouble=lambda: self._trouble,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set."""
         tasks = [
             asyncio.create_task(each)
-            for each in (self.work.run(), self.blocks.run(), self.server.run(), self._keep_listening())
+            for each in (
+                self.work.run(),
+                self.blocks.run(),
+                self.server.run(),
+                self.reporter.run(),
+                self._keep_listening(),
+            )
         ]
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -98,6 +116,7 @@ class Pool:
             await asyncio.gather(*tasks, stopping, return_exceptions=True)
             self.server.gate.send_away("the pool stops")
             self.server.log.close()
+            await self.reporter.close()
             for node in self.nodes:
                 await node.close()
 
@@ -105,15 +124,28 @@ class Pool:
         self.blocks.found(job, header, extranonce, worker)
 
     def _on_trouble(self, reason: str) -> None:
-        self._is_away = bool(reason)
+        self._trouble = reason
         if reason and self.server.gate.is_listening:
             self.server.gate.send_away(reason)
+
+    def _node_statuses(self) -> list[NodeStatus]:
+        followed = self.work.node_name
+        height = self.work.template.height - 1 if self.work.template is not None else 0
+        return [
+            NodeStatus(
+                name=node.name,
+                standing="good" if node.name == followed else "unheard",
+                height=height if node.name == followed else 0,
+                followed=node.name == followed,
+            )
+            for node in self.nodes
+        ]
 
     async def _keep_listening(self) -> None:
         """Take connections while there is work."""
         pool = self._config.pool
         while True:
-            if self.work.template is not None and not self._is_away and not self.server.gate.is_listening:
+            if self.work.template is not None and not self._trouble and not self.server.gate.is_listening:
                 port = await self.server.listen(pool.host, pool.port)
                 v2_port = await self.server.listen_v2(pool.host, pool.v2_port, self.identity.responder)
                 url = PoolAddress(pool.host, v2_port, self.identity.authority_key).url()
@@ -149,6 +181,17 @@ class Identity:
             self._renew_at_s = now_s + CERTIFICATE_S // 2
             self._responder = Responder(self._key, certificate)
         return self._responder
+
+
+async def _bus(config: Config) -> Bus:
+    """The bus, with its streams; raises BusUnavailable."""
+    bus = await Bus.open(config, name="pool", limit_s=5.0)
+    try:
+        await bus.ensure_streams(config)
+    except BusUnavailable:
+        await bus.close()
+        raise
+    return bus
 
 
 def nodes_of(config: Config) -> list[NodeRpc]:

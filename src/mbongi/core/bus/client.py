@@ -285,6 +285,30 @@ class Bus:
 
         await self._client.subscribe(subject, queue="servers", cb=answer)
 
+    async def tell(self, subject: str, data: bytes) -> None:
+        """Say something to whoever listens at this moment: not acknowledged, and kept by no stream whose subjects it
+        is not among. Raises BusUnavailable while the bus is away, PublishRefused for what it can never take."""
+        if not self.is_up:
+            raise BusUnavailable(f"tell {subject}: the bus is away")
+        try:
+            await self._client.publish(subject, data)
+        except (nats.errors.MaxPayloadError, nats.errors.BadSubjectError) as error:
+            raise PublishRefused(f"tell {subject}, {len(data)} bytes: {error}") from error
+        except (nats.errors.Error, OSError) as error:
+            raise BusUnavailable(f"tell {subject}: {error or type(error).__name__}") from error
+
+    async def hear(self, subject: str, on_data: Callable[[bytes], None]) -> None:
+        """Call ``on_data`` with whatever passes on ``subject`` from now on; what passes during an outage is missed.
+        An error of ``on_data`` is logged, and the next message is heard."""
+
+        async def take(message: Msg) -> None:
+            try:
+                on_data(message.data)
+            except Exception:
+                log.exception("message_not_taken", subject=message.subject)
+
+        await self._client.subscribe(subject, cb=take)
+
     async def listen(self, subject: str, on_message: Callable[[], None]) -> None:
         """Call ``on_message`` whenever something passes on ``subject``: a bell, not a delivery; nothing is kept."""
 

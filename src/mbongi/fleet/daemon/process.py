@@ -14,17 +14,18 @@ from mbongi.base.log import get_log
 from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusError, BusUnavailable
 from mbongi.core.bus.streams import EVENTS
+from mbongi.core.telemetry.outgoing import Outgoing
 from mbongi.core.threads import ThreadBridge
 from mbongi.fleet import selectors
 from mbongi.fleet.conditions import Watch
 from mbongi.fleet.daemon.acting import Actor
-from mbongi.fleet.daemon.outgoing import Outgoing
 from mbongi.fleet.daemon.persistence import AWAY, Database
 from mbongi.fleet.daemon.recording import Recording
 from mbongi.fleet.daemon.scanning import Scanner, ScanRun
 from mbongi.fleet.poller import Poller
 from mbongi.fleet.ranges import ScanRangeError
 from mbongi.fleet.reading import DetailReport, Found, MachineReading, StateChange
+from mbongi.fleet.telemetry import READING
 from mbongi.fleet.values import STATUS_SUBJECT, ConditionChange
 
 log = get_log(__name__)
@@ -93,7 +94,7 @@ class FleetProcess:
         self._database = Database(bridge)
         self._reload = asyncio.Event()
         self.poller = Poller(config.fleet)
-        self.outgoing = Outgoing()
+        self.outgoing = Outgoing(READING, "fleet")
         self.recording = Recording(self._database)
         self.scanner = Scanner(config.fleet, self._database, self._reload.set)
         self.actor = Actor(config.fleet, self._database, self.poller.poll_soon)

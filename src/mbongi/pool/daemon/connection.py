@@ -2,12 +2,14 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from mbongi.base.log import get_log
 from mbongi.pool import values
 from mbongi.pool.daemon.gate import Gate
 from mbongi.pool.daemon.share_log import BLOCK_FLAG, pack_share
+from mbongi.pool.daemon.statistics import Member
 from mbongi.pool.rules.job import Job
 from mbongi.pool.rules.share import is_block
 from mbongi.wire.bitcoin.target import DIFFICULTY_1_TARGET
@@ -95,6 +97,10 @@ class PoolConnection(Connection):
 
     protocol: ClassVar[values.Protocol]
     server: "PoolServer"
+
+    @abstractmethod
+    def members(self) -> Iterable[Member]:
+        """The workers on it."""
 
     @abstractmethod
     def new_job(self, *, clean: bool) -> None:

@@ -7,9 +7,9 @@ connection gets its answers. A share is never answered with yes before it is in 
 import asyncio
 import secrets
 import ssl
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from mbongi.base.clock import monotonic_s, utc_now
@@ -17,6 +17,7 @@ from mbongi.base.log import get_log
 from mbongi.pool.daemon.connection import PoolConnection
 from mbongi.pool.daemon.gate import Gate, Limits
 from mbongi.pool.daemon.share_log import ShareLog
+from mbongi.pool.daemon.statistics import Statistics
 from mbongi.pool.daemon.v1 import V1Session, job_line, new_session_id
 from mbongi.pool.daemon.v2 import V2Session
 from mbongi.pool.errors import ShareLogError
@@ -38,17 +39,6 @@ RESUME_S_MAX: Final = 600.0
 SESSIONS_REMEMBERED: Final = 20_000
 OnBlock = Callable[[Job, bytes, bytes, str], None]
 """Called with job, header, extranonce and worker the moment a block is found. Must not block."""
-
-
-@dataclass(slots=True)
-class Statistics:
-    """Counts since the start."""
-
-    accepted: int = 0
-    difficulty_accepted: float = 0.0
-    blocks: int = 0
-    best_share: float = 0.0
-    rejected: "Counter[Reject]" = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +96,11 @@ class PoolServer:
         """The connections there are."""
         return cast("set[PoolConnection]", self.gate.connections)
 
+    @property
+    def keeps_shares(self) -> bool:
+        """Whether the last shares could be written."""
+        return not self._log_failed
+
     def now_s(self) -> float:
         """Unix seconds that never jump: a clock set back must not refuse honest shares."""
         return monotonic_s() + self._wall_offset_s
@@ -124,8 +119,16 @@ class PoolServer:
         self._current = job
         self._lines = {}
         self._forget_old_jobs()
+        began_s, now_s = monotonic_s(), self.now_s()
+        self.statistics.checked.add((now_s - job.made_at_s) * 1000.0, now_s)
         for session in self.sessions:
             session.new_job(clean=clean)
+        if self.sessions:
+            # After the answers of this turn of the loop, among which connections of Stratum V2 get their work.
+            asyncio.get_running_loop().call_soon(self._told, began_s)
+
+    def _told(self, began_s: float) -> None:
+        self.statistics.told.add((monotonic_s() - began_s) * 1000.0, self.now_s())
 
     def work_line(self, generation: int, *, clean: bool) -> bytes:
         """The newest job as a line, the same bytes for all connections of a generation; empty where there is none."""
@@ -226,8 +229,9 @@ class PoolServer:
 
     def _keep(self, shares: "list[tuple[bytes, int, Job, bytes, Any]]") -> bool:
         """Log the shares; False, and forget them, where that fails."""
+        records = [each[0] for each in shares]
         try:
-            self.log.append([each[0] for each in shares], {each[1] for each in shares})
+            self.log.append(records, {each[1] for each in shares})
         except ShareLogError as error:
             for _record, _worker, job, hash_, _id in shares:
                 job.seen.discard(hash_[:8])
@@ -239,7 +243,7 @@ class PoolServer:
         if self._log_failed:
             self._log_failed = False
             log.info("share_log_recovered")
-        self.statistics.accepted += len(shares)
+        self.statistics.kept(records)
         return True
 
     # Upkeep.

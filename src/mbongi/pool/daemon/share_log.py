@@ -32,6 +32,11 @@ _SUFFIX: Final = ".shares"
 BLOCK_FLAG: Final = 1
 
 
+SHARE_TALLY: Final = struct.Struct("<8xI4xdd29xB34x")
+"""Of a LoggedShare's bytes only worker, difficulty, reached and flags, for counting many."""
+assert SHARE_TALLY.size == _SHARE.size
+
+
 class LoggedShare(msgspec.Struct, gc=False, frozen=True):
     """One accepted share, in the order of its bytes.
 
@@ -67,6 +72,7 @@ class ShareLog:
         self._descriptor = -1
         self._size = 0
         self._names: dict[str, int] = {}
+        self._listed: list[str] = []
         self._written: set[int] = set()
         self._unnamed: list[int] = []
         self.dirty = False
@@ -83,7 +89,12 @@ class ShareLog:
         number = self._names.get(name)
         if number is None:
             number = self._names[name] = len(self._names)
+            self._listed.append(name)
         return number
+
+    def name(self, number: int) -> str:
+        """The worker's name that a number stands for."""
+        return self._listed[number]
 
     def append(self, shares: list[bytes], workers: set[int]) -> None:
         """Hand a batch to the kernel. ``workers`` are the numbers that occur in it.
@@ -95,8 +106,7 @@ class ShareLog:
         parts = []
         unnamed = workers - self._written
         if unnamed:
-            names = list(self._names)
-            parts.append(_batch(NAMES, b"".join(_name(number, names[number]) for number in sorted(unnamed))))
+            parts.append(_batch(NAMES, b"".join(_name(number, self._listed[number]) for number in sorted(unnamed))))
         parts.append(_batch(SHARES, b"".join(shares)))
         self._write(b"".join(parts))
         self._written |= unnamed

@@ -5,9 +5,11 @@ told together with the same work under a new id, so that each share counts for j
 """
 
 import secrets
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mbongi.pool.daemon.connection import PoolConnection
+from mbongi.pool.daemon.statistics import Member
 from mbongi.pool.daemon.targets import GENERATIONS, Targets
 from mbongi.pool.daemon.v1_connection import ANSWERS, WORKERS_MAX, V1Connection
 from mbongi.pool.rules.job import EXTRANONCE2_BYTES, Job
@@ -86,11 +88,11 @@ class V1Session(V1Connection, PoolConnection):
         job = server.job(number // GENERATIONS)
         set_to = self._targets.get(number % GENERATIONS)
         if job is None or set_to is None or number < 0:
-            self._reject(id_, Reject.UNKNOWN_JOB)
+            self._reject(id_, Reject.UNKNOWN_JOB, worker)
             return
         version = rolled_version(job.template.version, share.version_bits, self.version_mask)
         if version is None:
-            self._reject(id_, Reject.VERSION_OUT_OF_RANGE)
+            self._reject(id_, Reject.VERSION_OUT_OF_RANGE, worker)
             return
         now_s, extranonce = server.now_s(), self.extranonce1 + share.extranonce2
         refusal, header, hash_ = judge(
@@ -103,7 +105,7 @@ class V1Session(V1Connection, PoolConnection):
             now_s=now_s,
         )
         if refusal is not None:
-            self._reject(id_, refusal)
+            self._reject(id_, refusal, worker)
             return
         self._strikes = 0
         self._accept(
@@ -118,8 +120,8 @@ class V1Session(V1Connection, PoolConnection):
         )
         self._retarget(self.vardiff.share(now_s, set_to[0]))
 
-    def _reject(self, id_: bytes, why: Reject) -> None:
-        self.server.statistics.rejected[why] += 1
+    def _reject(self, id_: bytes, why: Reject, worker: int | None = None) -> None:
+        self.server.statistics.reject(why, worker)
         code, text = ANSWERS[why]
         self.out.append(replies.error(id_, code, text))
 
@@ -129,6 +131,11 @@ class V1Session(V1Connection, PoolConnection):
     def is_ready(self) -> bool:
         """Whether it takes work: subscribed, and somebody authorized."""
         return bool(self.extranonce1 and self.workers)
+
+    def members(self) -> Iterable[Member]:
+        """The workers that authorized."""
+        difficulty = self.vardiff.difficulty
+        return [Member(number, self.agent, self.protocol, difficulty) for number in self.workers.values()]
 
     def new_job(self, *, clean: bool) -> None:
         """Tell the newest job, at once."""

@@ -6,11 +6,12 @@ new id. A channel's first work, and work on a new tip, is a future job with the 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mbongi.base.log import get_log
 from mbongi.pool.daemon.connection import PoolConnection
+from mbongi.pool.daemon.statistics import Member
 from mbongi.pool.daemon.targets import GENERATIONS, Targets
 from mbongi.pool.errors import DifficultyError
 from mbongi.pool.rules.job import EXTRANONCE2_BYTES
@@ -298,7 +299,8 @@ class V2Session(PoolConnection):
             self._retarget(channel)
 
     def _reject(self, share: mining.SubmitSharesStandard | mining.SubmitSharesExtended, why: Reject) -> None:
-        self.server.statistics.rejected[why] += 1
+        channel = self._channels.get(share.channel_id)
+        self.server.statistics.reject(why, None if channel is None else channel.worker)
         self.out.append(mining.SubmitSharesError(share.channel_id, share.sequence_number, CODES[why]))
 
     # Work.
@@ -307,6 +309,11 @@ class V2Session(PoolConnection):
     def is_ready(self) -> bool:
         """Whether it takes work: a channel is open."""
         return bool(self._channels)
+
+    def members(self) -> Iterable[Member]:
+        """The workers of its channels."""
+        channels = self._channels.values()
+        return [Member(each.worker, self.agent, self.protocol, each.vardiff.difficulty) for each in channels]
 
     def look(self, now_s: float) -> None:
         """Time has passed: difficulties fall where no share comes."""

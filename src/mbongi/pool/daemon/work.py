@@ -64,6 +64,10 @@ class Work:
         self._template_at_s = self._heard_at_s = monotonic_s()
         self._trouble = ""
         self.template: Template | None = None
+        self.newest_fees_sat = 0
+        """Of the newest template that a node gave, published or not."""
+        self.node_name = ""
+        """The node that is followed; empty where there is none."""
 
     @property
     def template_age_s(self) -> float:
@@ -74,8 +78,11 @@ class Work:
         """Follow."""
         while True:
             try:
-                await self._follow(await self._usable_node())
+                node = await self._usable_node()
+                self.node_name = node.name
+                await self._follow(node)
             except (PoolError, WireError) as error:
+                self.node_name = ""
                 self._report(error)
             await asyncio.sleep(HEAD_S)
 
@@ -128,7 +135,7 @@ class Work:
         reply = await (node.next_template(long_poll_id) if long_poll_id else node.template())
         template = template_of(reply, target_max=self._target_max)
         self._template_at_s = monotonic_s()
-        self._tip = reply.previousblockhash
+        self._tip, self.newest_fees_sat = reply.previousblockhash, template.fees_sat
         mark = fingerprint(template)
         if mark != self._published:
             await self._publish(node, template)

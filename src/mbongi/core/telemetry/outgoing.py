@@ -1,24 +1,23 @@
-"""Readings on their way to the bus. While the bus is away they wait in memory, the oldest giving way at the limit."""
+"""Rows of telemetry on their way to the bus; while it is away they wait in memory, the oldest giving way at a limit."""
 
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mbongi.base.log import get_log
 from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusError, PublishRefused
-from mbongi.core.telemetry.batches import encode_batch
+from mbongi.core.telemetry.batches import Values, encode_batch
 from mbongi.core.telemetry.errors import BatchError
-from mbongi.fleet.reading import MachineReading
-from mbongi.fleet.telemetry import READING
+from mbongi.core.telemetry.tables import Table
 
 log = get_log(__name__)
 
 BYTES_MAX = 128_000_000
 """Batches that wait, in all: more than half an hour of 1,000 machines, or six minutes of 5,000, asked every 10 s."""
-SUBJECT = f"telemetry.{READING.name}.fleet"
 AT_ONCE = 128
 """Batches on their way at a time; they stay in memory until the bus has acknowledged them."""
 PUBLISH_S = 10.0
@@ -32,10 +31,12 @@ class _Waiting:
 
 
 class Outgoing:
-    """A queue of encoded batches, oldest first."""
+    """A queue of encoded batches of one table, oldest first; ``sender`` ends their subject."""
 
-    def __init__(self, *, bytes_max: int = BYTES_MAX) -> None:
+    def __init__(self, table: Table, sender: str, *, bytes_max: int = BYTES_MAX) -> None:
+        self.subject = f"telemetry.{table.name}.{sender}"
         self.bytes_max = bytes_max
+        self._table = table
         self.bytes_waiting = 0
         self.dropped = 0
         """Batches that gave way since the start."""
@@ -48,14 +49,14 @@ class Outgoing:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def put(self, readings: Sequence[MachineReading]) -> None:
-        """Queue a rack's readings as one batch. Never blocks, never raises; at the limit the oldest gives way."""
+    def put(self, rows_or_columns: Sequence[Any] | Mapping[str, Values]) -> None:
+        """Queue rows as one batch. Never blocks, never raises; at the limit the oldest gives way."""
         try:
-            data = encode_batch(READING, readings)
+            data = encode_batch(self._table, rows_or_columns)
         except BatchError as error:
             if not self._is_bad:
                 self._is_bad = True
-                log.exception("readings_not_sent", reason=str(error))
+                log.exception("rows_not_sent", table=self._table.name, reason=str(error))
             return
         self._count += 1
         self._queue.append(_Waiting(f"{self._instance}:{self._count}", data))
@@ -69,7 +70,12 @@ class Outgoing:
         self.dropped += 1
         if not self._is_dropping:
             self._is_dropping = True
-            log.warning("readings_dropped", reason="the bus is away and the waiting room is full", bytes=self.bytes_max)
+            log.warning(
+                "rows_dropped",
+                table=self._table.name,
+                reason="the bus is away and the waiting room is full",
+                bytes=self.bytes_max,
+            )
 
     async def run(self, bus: Bus) -> None:
         """Publish until cancelled. What the bus does not acknowledge stays in the queue under its message id."""
@@ -83,10 +89,10 @@ class Outgoing:
         """One attempt with the oldest batches."""
         sending = [self._queue[place] for place in range(min(AT_ONCE, len(self._queue)))]
         try:
-            messages = [(SUBJECT, each.data, each.message_id) for each in sending]
+            messages = [(self.subject, each.data, each.message_id) for each in sending]
             await bus.publish_many(messages, limit_s=PUBLISH_S)
         except PublishRefused as error:
-            log.warning("readings_refused", reason=str(error))
+            log.warning("rows_refused", table=self._table.name, reason=str(error))
             await self._publish_singly(bus, sending)
             return
         except BusError:
@@ -95,13 +101,13 @@ class Outgoing:
         self._forget(sending)
         if self._is_dropping:
             self._is_dropping = False
-            log.info("readings_flow_again", dropped=self.dropped)
+            log.info("rows_flow_again", table=self._table.name, dropped=self.dropped)
 
     async def _publish_singly(self, bus: Bus, sending: list[_Waiting]) -> None:
         """The bus will never take one of these: leave that one out, so that it does not hold up the others."""
         for each in sending:
             try:
-                await bus.publish(SUBJECT, each.data, message_id=each.message_id, limit_s=PUBLISH_S)
+                await bus.publish(self.subject, each.data, message_id=each.message_id, limit_s=PUBLISH_S)
             except PublishRefused:
                 self.dropped += 1
             except BusError:
@@ -121,4 +127,4 @@ class Outgoing:
                 while self._queue:
                     await self._publish(bus)
         except TimeoutError:
-            log.warning("readings_left_behind", batches=len(self._queue))
+            log.warning("rows_left_behind", table=self._table.name, batches=len(self._queue))
