@@ -141,13 +141,12 @@ class Statistics:
 
     def look(self, members: Iterable[Member], now_s: float) -> None:
         """Who is connected."""
-        for known in self._known.values():
-            known.is_online = False
+        for each in self._known.values():
+            each.is_online = False
         self.online = 0
         for member in members:
-            known = self._known.get(member.number)
-            if known is None:
-                known = self._known[member.number] = _Known("", 0, now_s)
+            known = self._known.get(member.number) or _Known("", 0, now_s)
+            self._known[member.number] = known
             if not known.is_online:
                 self.online += 1
                 known.difficulty = 0.0

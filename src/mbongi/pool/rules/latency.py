@@ -45,5 +45,5 @@ class Durations:
         for step, count in enumerate(self.counts):
             seen += count
             if seen and seen >= wanted:
-                return min(LEAST_MS * RATIO ** (step + 0.5), self.max_ms)
+                return min(LEAST_MS * math.pow(RATIO, step + 0.5), self.max_ms)
         return None
