@@ -118,7 +118,7 @@ async def test_a_version_rolled_winning_share_becomes_a_block_with_its_rolled_he
     assert answer["result"] is True
     assert height == before + 1
     assert header.version & 0x1FFF_E000 == 0x0034_A000
-    assert b"\x08/Mbongi/" + miner.extranonce1 in block
+    assert b"\x08/Mbongi/\x01" + miner.extranonce1 in block
     [(share, worker)] = running.shares()
     assert (share.hash[::-1].hex(), worker, share.flags & BLOCK_FLAG) == (tip, "acct.one", BLOCK_FLAG)
     miner.close()
@@ -183,7 +183,7 @@ async def test_accepted_shares_outlive_kill_9_and_none_is_twice_in_the_log(tmp_p
         process.end(signal.SIGKILL)
         miner.close()
 
-    kept = [f"{worker} {share.nonce:08x} {share.extranonce[4:].hex()}" for share, worker in process.shares()]
+    kept = [f"{worker} {share.nonce:08x} {share.extranonce[5:].hex()}" for share, worker in process.shares()]
 
     assert len(accepted) == 60
     assert sorted(kept) == sorted(accepted)

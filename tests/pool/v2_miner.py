@@ -24,6 +24,7 @@ class V2Miner:
         self.prefix = b""
         self.target = 0
         self.sequence = 0
+        self.is_extended = False
         self.job: mining.NewMiningJob | mining.NewExtendedMiningJob | None = None
         self.tip: mining.SetNewPrevHash | None = None
 
@@ -71,10 +72,18 @@ class V2Miner:
         elif isinstance(message, mining.SetTarget):
             self.target = message.maximum_target
 
-    async def open(self, *, extended: bool, user: str = "acct.v2", hashrate_hs: float = 0.0) -> None:
-        """Set up, open a channel, and wait for its first work."""
-        self.say(setup.SetupConnection(0, 2, 2, 0, "127.0.0.1", 1, "test", "1", "1", ""))
+    async def set_up(self, flags: int = 0) -> None:
+        """Set the connection up."""
+        self.say(setup.SetupConnection(0, 2, 2, flags, "127.0.0.1", 1, "test", "1", "1", ""))
         await self.hear(setup.SetupConnectionSuccess)
+
+    async def open(self, *, extended: bool, user: str = "acct.v2", hashrate_hs: float = 0.0, flags: int = 0) -> None:
+        """Set up, open a channel, and wait for its first work."""
+        await self.set_up(flags)
+        await self.open_channel(extended=extended, user=user, hashrate_hs=hashrate_hs)
+
+    async def open_channel(self, *, extended: bool, user: str = "acct.v2", hashrate_hs: float = 0.0) -> None:
+        """Open a channel, which what is solved from now on is for, and wait for its first work."""
         if extended:
             self.say(mining.OpenExtendedMiningChannel(7, user, hashrate_hs, ANY_TARGET, 4))
             answer = await self.hear(mining.OpenExtendedMiningChannelSuccess)
@@ -83,6 +92,7 @@ class V2Miner:
             answer = await self.hear(mining.OpenStandardMiningChannelSuccess)
         assert answer.request_id == 7
         self.channel, self.prefix, self.target = answer.channel_id, answer.extranonce_prefix, answer.target
+        self.is_extended = extended
         await self.hear(mining.SetNewPrevHash)
 
     def solve(
@@ -93,7 +103,8 @@ class V2Miner:
         assert job is not None
         assert tip is not None
         if isinstance(job, mining.NewExtendedMiningJob):
-            root = double(job.coinbase_tx_prefix + self.prefix + extranonce + job.coinbase_tx_suffix)
+            whole = self.prefix + extranonce if self.is_extended else self.prefix
+            root = double(job.coinbase_tx_prefix + whole + job.coinbase_tx_suffix)
             for each in job.merkle_path:
                 root = double(root + each)
         else:
@@ -109,7 +120,7 @@ class V2Miner:
         )
         self.sequence += 1
         fields = (self.channel, self.sequence, job.job_id, nonce, time_s, version)
-        if isinstance(job, mining.NewExtendedMiningJob):
+        if self.is_extended:
             return mining.SubmitSharesExtended(*fields, extranonce)
         return mining.SubmitSharesStandard(*fields)
 

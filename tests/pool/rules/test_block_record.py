@@ -37,11 +37,11 @@ def job(*outputs: TxOut, bits: int = 0x1D00FFFF) -> Job:
 def test_a_record_says_what_the_block_is_and_what_it_pays() -> None:
     work = job(TxOut(3_000_000_000, THEIRS), TxOut(2_000_000_000, OURS))
     record = record_of(
-        work, HEADER, b"\x01" + bytes(11), worker="acct.one", shard=1, pool_script=OURS, time_ms=1_700_000_000_123
+        work, HEADER, b"\x01" + bytes(12), worker="acct.one", shard=1, pool_script=OURS, time_ms=1_700_000_000_123
     )
 
-    # The coinbase, field by field (BIP 34 height 101 is pushed as one byte; 3 bytes of tag; 12 of extranonce).
-    script_in = b"\x01\x65" + b"\x03tag" + b"\x01" + bytes(11)
+    # The coinbase, field by field (BIP 34 height 101 is pushed as one byte; 3 bytes of tag; 13 of extranonce).
+    script_in = b"\x01\x65" + b"\x03tag" + b"\x01" + bytes(12)
     coinbase = struct.pack("<i", 2) + b"\x01" + bytes(32) + b"\xff" * 4 + bytes([len(script_in)]) + script_in
     coinbase += b"\xff" * 4 + b"\x02" + struct.pack("<q", 3_000_000_000) + b"\x22" + THEIRS
     coinbase += struct.pack("<q", 2_000_000_000) + b"\x16" + OURS + bytes(4)
@@ -55,17 +55,17 @@ def test_a_record_says_what_the_block_is_and_what_it_pays() -> None:
     assert (record.pool_output, record.subsidy_sat, record.fees_sat) == (1, 5_000_000_000, 0)
     assert (record.difficulty, record.bits, record.height, record.job, record.shard) == (1.0, 0x1D00FFFF, 101, 7, 1)
     assert (record.state, record.since_ms, record.confirmations) == (BlockState.FOUND, 1_700_000_000_123, 0)
-    assert (record.worker, record.header, record.extranonce) == ("acct.one", HEADER.hex(), "01" + "00" * 11)
+    assert (record.worker, record.header, record.extranonce) == ("acct.one", HEADER.hex(), "01" + "00" * 12)
 
 
 def test_a_block_that_pays_nothing_to_the_pool_says_so() -> None:
     work = job(TxOut(50, THEIRS))
-    record = record_of(work, HEADER, bytes(12), worker="a", shard=0, pool_script=OURS, time_ms=1)
+    record = record_of(work, HEADER, bytes(13), worker="a", shard=0, pool_script=OURS, time_ms=1)
     assert record.pool_output is None
 
 
 def test_a_record_is_read_as_it_was_written_and_is_plain_json() -> None:
-    record = record_of(job(TxOut(50, OURS)), HEADER, bytes(12), worker="é.1", shard=0, pool_script=OURS, time_ms=1)
+    record = record_of(job(TxOut(50, OURS)), HEADER, bytes(13), worker="é.1", shard=0, pool_script=OURS, time_ms=1)
     written = encode_record(record)
     assert decode_record(written) == record
     plain = json.loads(written)
@@ -85,7 +85,7 @@ def test_a_record_is_read_as_it_was_written_and_is_plain_json() -> None:
     ],
 )
 def test_a_record_that_cannot_be_read_is_refused_with_its_name(before: bytes, after: bytes, words: str) -> None:
-    record = record_of(job(TxOut(50, OURS)), HEADER, bytes(12), worker="a", shard=0, pool_script=OURS, time_ms=1)
+    record = record_of(job(TxOut(50, OURS)), HEADER, bytes(13), worker="a", shard=0, pool_script=OURS, time_ms=1)
     written = encode_record(record).replace(before, after, 1)
     with pytest.raises(BlockRecordError, match=words) as error:
         decode_record(written, "some.json")

@@ -20,7 +20,9 @@ from mbongi.pool.daemon.share_log import ShareLog
 from mbongi.pool.daemon.statistics import Statistics
 from mbongi.pool.daemon.v1 import V1Session, job_line, new_session_id
 from mbongi.pool.daemon.v2 import V2Session
+from mbongi.pool.daemon.v2_jobs import JobFrames
 from mbongi.pool.errors import ShareLogError
+from mbongi.pool.rules.generations import Generations
 from mbongi.pool.rules.job import EXTRANONCE1_BYTES, Job
 from mbongi.pool.rules.vardiff import Vardiff
 from mbongi.pool.values import Reject
@@ -71,8 +73,9 @@ class PoolServer:
         self._jobs: OrderedDict[int, Job] = OrderedDict()
         self._current: Job | None = None
         self._lines: dict[tuple[int, bool], bytes] = {}
+        self._frames: JobFrames | None = None
         self._extranonces = secrets.randbelow(1 << 24)
-        self._resumable: OrderedDict[str, tuple[bytes, float, float]] = OrderedDict()
+        self._resumable: OrderedDict[str, tuple[bytes, Generations, float]] = OrderedDict()
         self._answering: list[PoolConnection] = []
         self._wall_offset_s = utc_now().timestamp() - monotonic_s()
         self._log_failed = False
@@ -117,7 +120,7 @@ class PoolServer:
                 each.seen.clear()
         self._jobs[job.number] = job
         self._current = job
-        self._lines = {}
+        self._lines, self._frames = {}, None
         self._forget_old_jobs()
         began_s, now_s = monotonic_s(), self.now_s()
         self.statistics.checked.add((now_s - job.made_at_s) * 1000.0, now_s)
@@ -140,9 +143,16 @@ class PoolServer:
         return line
 
     @property
-    def current_job(self) -> Job | None:
-        """The newest job; None before the first."""
-        return self._current
+    def job_frames(self) -> JobFrames | None:
+        """The newest job as frames; None before the first."""
+        if self._frames is None and self._current is not None:
+            self._frames = JobFrames(self._current)
+        return self._frames
+
+    @property
+    def newest_number(self) -> int:
+        """The newest job's number; 0 before the first."""
+        return self._current.number if self._current is not None else 0
 
     def job(self, number: int) -> Job | None:
         """A job that was given out; None for an unknown or forgotten one."""
@@ -182,7 +192,7 @@ class PoolServer:
         if isinstance(connection, V1Session) and connection.session and connection.workers:
             self._resumable[connection.session] = (
                 connection.extranonce1,
-                connection.vardiff.difficulty,
+                connection.generations,
                 self.now_s(),
             )
             while len(self._resumable) > SESSIONS_REMEMBERED:
@@ -192,8 +202,7 @@ class PoolServer:
         """Session id and extranonce1: the former ones where the miner names a session that was lost lately."""
         found = self._resumable.pop(wish, None) if wish else None
         if found is not None and self.now_s() - found[2] <= RESUME_S_MAX:
-            session.vardiff.suggest(self.now_s(), found[1])
-            session.restart_difficulty()
+            session.take_up(found[1])
             return wish, found[0]
         return new_session_id(), self.new_extranonce1()
 

@@ -23,11 +23,11 @@ log = get_log(__name__)
 
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
 NAME_BYTES_MAX: Final = 255
-MAGIC: Final = b"MSL1"
+MAGIC: Final = b"MSL2"
 HEAD: Final = struct.Struct("<4sIII")
 """Magic, kind, length of what follows, CRC-32 of what follows."""
 SHARES, NAMES = 1, 2
-_SHARE: Final = struct.Struct("<QIIddIIII12sBBH32s")
+_SHARE: Final = struct.Struct("<QIIddIIII13sBBB32s")
 _SUFFIX: Final = ".shares"
 BLOCK_FLAG: Final = 1
 
@@ -41,7 +41,7 @@ class LoggedShare(msgspec.Struct, gc=False, frozen=True):
     """One accepted share, in the order of its bytes.
 
     ``difficulty`` is what it was set and counts as, ``reached`` what its hash reached; ``extranonce`` is the pool's
-    part and the miner's together; with the job's template they rebuild the header that hashes to ``hash``.
+    two parts and the miner's together; with the job's template they rebuild the header that hashes to ``hash``.
     """
 
     time_ms: int

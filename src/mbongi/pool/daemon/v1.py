@@ -1,7 +1,8 @@
 """One miner's connection in Stratum V1. The hot path is ``_share``.
 
 A job's id is its number and the connection's generation of difficulty, in hex. A new difficulty is a new generation,
-told together with the same work under a new id, so that each share counts for just the difficulty its miner was told.
+told together with new work: the generation stands in the coinbase too (decision 14), so that each share counts for just
+the difficulty that its work was given with.
 """
 
 import secrets
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from mbongi.pool.daemon.connection import PoolConnection
 from mbongi.pool.daemon.statistics import Member
-from mbongi.pool.daemon.targets import GENERATIONS, Targets
 from mbongi.pool.daemon.v1_connection import ANSWERS, WORKERS_MAX, V1Connection
-from mbongi.pool.rules.job import EXTRANONCE2_BYTES, Job
+from mbongi.pool.rules.generations import GENERATIONS, Generations
+from mbongi.pool.rules.job import EXTRANONCE2_BYTES, MARKS, Job
 from mbongi.pool.rules.share import judge, rolled_version
 from mbongi.pool.values import Protocol, Reject
 from mbongi.wire.stratum_v1 import replies, requests
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 class V1Session(V1Connection, PoolConnection):
     """A connection. Made by the server, which owns jobs, log and limits."""
 
-    __slots__ = ("_targets", "extranonce1", "session", "vardiff", "workers")
+    __slots__ = ("extranonce1", "generations", "session", "vardiff", "workers")
 
     protocol = Protocol.STRATUM_V1
     server: "PoolServer"
@@ -38,7 +39,7 @@ class V1Session(V1Connection, PoolConnection):
         self.extranonce1 = b""
         self.workers: dict[str, int] = {}
         self.vardiff = server.new_vardiff()
-        self._targets = Targets(self.vardiff.difficulty)
+        self.generations = Generations(self.vardiff.difficulty, server.newest_number)
 
     # What it asks.
 
@@ -85,8 +86,8 @@ class V1Session(V1Connection, PoolConnection):
         if worker is None:
             self._reject(id_, Reject.UNAUTHORIZED if self.extranonce1 else Reject.NOT_SUBSCRIBED)
             return
-        job = server.job(number // GENERATIONS)
-        set_to = self._targets.get(number % GENERATIONS)
+        job_number, generation = divmod(number, GENERATIONS)
+        job, set_to = server.job(job_number), self.generations.of(generation, job_number)
         if job is None or set_to is None or number < 0:
             self._reject(id_, Reject.UNKNOWN_JOB, worker)
             return
@@ -94,7 +95,7 @@ class V1Session(V1Connection, PoolConnection):
         if version is None:
             self._reject(id_, Reject.VERSION_OUT_OF_RANGE, worker)
             return
-        now_s, extranonce = server.now_s(), self.extranonce1 + share.extranonce2
+        now_s, extranonce = server.now_s(), MARKS[generation] + self.extranonce1 + share.extranonce2
         refusal, header, hash_ = judge(
             job,
             extranonce=extranonce,
@@ -140,7 +141,7 @@ class V1Session(V1Connection, PoolConnection):
     def new_job(self, *, clean: bool) -> None:
         """Tell the newest job, at once."""
         if self.is_ready and self.transport is not None:
-            self.transport.write(self.server.work_line(self._targets.generation, clean=clean))
+            self.transport.write(self.server.work_line(self.generations.now, clean=clean))
 
     def flush(self, *, kept: bool) -> None:
         """Send the answers of this turn of the loop; ``kept`` says whether its shares are in the log."""
@@ -148,9 +149,12 @@ class V1Session(V1Connection, PoolConnection):
         if self.transport is not None:
             self.transport.write(b"".join([_answered(each, kept=kept) for each in out]))
 
-    def restart_difficulty(self) -> None:
-        """Begin with the difficulty that ``vardiff`` has now: nothing was told yet."""
-        self._targets.restart(self.vardiff.difficulty)
+    def take_up(self, generations: Generations) -> None:
+        """Go on where a lost session was: the same difficulty, and its earlier work still counts."""
+        self.vardiff.suggest(self.server.now_s(), generations.difficulty)
+        self.generations = generations
+        if self.vardiff.difficulty != generations.difficulty:
+            self.generations.change(self.vardiff.difficulty, self.server.newest_number)
 
     def look(self, now_s: float) -> None:
         """Time has passed: the difficulty falls where no share comes."""
@@ -163,13 +167,15 @@ class V1Session(V1Connection, PoolConnection):
         """Tell a new difficulty; None stands for the old one."""
         if difficulty is None:
             return
-        self._targets.begin(difficulty)
-        if self.is_ready:
+        if not self.generations.change(difficulty, self.server.newest_number):
+            self.server.gate.strike(self, "changes")
+            self.drop()
+        elif self.is_ready:
             self._send_work()
 
     def _send_work(self) -> None:
-        self.out.append(replies.set_difficulty(self.vardiff.difficulty))
-        line = self.server.work_line(self._targets.generation, clean=False)
+        self.out.append(replies.set_difficulty(self.generations.difficulty))
+        line = self.server.work_line(self.generations.now, clean=False)
         if line:
             self.out.append(line)
 
@@ -194,7 +200,7 @@ def job_line(job: Job, generation: int, *, clean: bool) -> bytes:
     return replies.notify(
         f"{job.number * GENERATIONS + generation:x}",
         previous_hash=template.previous_hash,
-        coinbase_before=job.coinbase.before,
+        coinbase_before=job.coinbase.before + MARKS[generation],
         coinbase_after=job.coinbase.after,
         branch=template.branch,
         version=template.version,

@@ -4,16 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mbongi.pool.errors import TemplateError
+from mbongi.pool.rules.generations import GENERATIONS
 from mbongi.pool.rules.template import WITNESS_RESERVED, Template
 from mbongi.wire.bitcoin.hashing import sha256d
 from mbongi.wire.bitcoin.script import height_push
 from mbongi.wire.bitcoin.transaction import TxOut, compact_size
 
+GENERATION_BYTES = 1
+"""Ours: a miner's generation of difficulty, see ``generations``."""
 EXTRANONCE1_BYTES = 4
 """Ours: tells connections apart."""
 EXTRANONCE2_BYTES = 8
 """The miner's to roll; eight, as ckpool gives, so that a whole farm behind a proxy has room."""
-EXTRANONCE_BYTES = EXTRANONCE1_BYTES + EXTRANONCE2_BYTES
+EXTRANONCE_BYTES = GENERATION_BYTES + EXTRANONCE1_BYTES + EXTRANONCE2_BYTES
+"""In this order."""
+MARKS = tuple(bytes([generation]) for generation in range(GENERATIONS))
+"""Each generation as it stands in the coinbase."""
 SCRIPT_BYTES_MAX = 100
 """Of the coinbase's input. Source: Bitcoin Core, CheckTransaction (bad-cb-length)."""
 _VERSION = (2).to_bytes(4, "little")

@@ -1,0 +1,53 @@
+"""Channels of a Stratum V2 connection: one for each miner, each with a difficulty and a search space of its own."""
+
+import math
+
+from mbongi.pool.errors import DifficultyError
+from mbongi.pool.rules.generations import Generations
+from mbongi.pool.rules.job import EXTRANONCE2_BYTES
+from mbongi.pool.rules.vardiff import Vardiff, difficulty_of_hashrate
+from mbongi.wire.bitcoin.target import difficulty_of_target, target_of_difficulty
+from mbongi.wire.stratum_v2.codes import ErrorCode
+
+
+class Channel:
+    """One miner, or what a proxy makes of several."""
+
+    __slots__ = ("extranonce1", "generations", "id", "is_extended", "name", "vardiff", "worker")
+
+    def __init__(
+        self,
+        id_: int,
+        *,
+        name: str,
+        worker: int,
+        extranonce1: bytes,
+        vardiff: Vardiff,
+        newest: int,
+        extended: bool,
+    ) -> None:
+        self.id, self.name, self.worker, self.is_extended = id_, name, worker, extended
+        self.extranonce1, self.vardiff = extranonce1, vardiff
+        self.generations = Generations(vardiff.difficulty, newest)
+
+    @property
+    def prefix(self) -> bytes:
+        """What the pool sets of the extranonce: all of it where the miner rolls headers only."""
+        return self.extranonce1 if self.is_extended else self.extranonce1 + bytes(EXTRANONCE2_BYTES)
+
+
+def fit(vardiff: Vardiff, hashrate_hs: float, target_max: int, *, now_s: float, shares_per_minute: float) -> str:
+    """Set a channel's difficulty to what its miner states; the code of the refusal, or an empty text."""
+    if not (math.isfinite(hashrate_hs) and hashrate_hs >= 0):
+        return ErrorCode.INVALID_NOMINAL_HASHRATE
+    if target_max <= 0:
+        return ErrorCode.MAX_TARGET_OUT_OF_RANGE
+    try:
+        if hashrate_hs > 0:
+            vardiff.suggest(now_s, difficulty_of_hashrate(hashrate_hs, shares_per_minute))
+        if target_max < target_of_difficulty(vardiff.difficulty):
+            vardiff.require(now_s, difficulty_of_target(target_max))
+    except DifficultyError:
+        return ErrorCode.MAX_TARGET_OUT_OF_RANGE
+    fits = target_of_difficulty(vardiff.difficulty) <= target_max
+    return "" if fits else ErrorCode.MAX_TARGET_OUT_OF_RANGE
