@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mbongi.pool.daemon import share_log
-from mbongi.pool.daemon.share_log import ShareLog, files_of, pack_share, read_shares
+from mbongi.pool.daemon.share_log import SHARE_TALLY, LoggedShare, ShareLog, files_of, pack_share, read_shares
 from mbongi.pool.errors import ShareLogError
 
 
 def record(worker: int, nonce: int) -> bytes:
-    return pack_share(1, worker, 2, 1024.0, 5000.0, 900_000, 3, nonce, 4, bytes(12), 1, 0, 0, bytes(32))
+    return pack_share(1, worker, 2, 1024.0, 5000.0, 900_000, 3, nonce, 4, bytes(13), 1, 0, 0, bytes(32))
 
 
 def read(folder: Path) -> list[tuple[str, int]]:
@@ -81,3 +82,8 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ShareLogError, match="mend its owner, mode or disk"):
         ShareLog(tmp_path / "file")
+
+
+def test_the_tally_reads_the_same_fields_as_the_whole_record() -> None:
+    share = LoggedShare(1, 2, 3, 4.0, 5.0, 6, 7, 8, 9, bytes(range(13)), 1, 130, 11, bytes(range(32)))
+    assert SHARE_TALLY.unpack(pack_share(*msgspec.structs.astuple(share))) == (2, 4.0, 5.0, 130)

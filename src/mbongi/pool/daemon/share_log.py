@@ -32,7 +32,7 @@ _SUFFIX: Final = ".shares"
 BLOCK_FLAG: Final = 1
 
 
-SHARE_TALLY: Final = struct.Struct("<8xI4xdd29xB34x")
+SHARE_TALLY: Final = struct.Struct("<8xI4xdd30xB33x")
 """Of a LoggedShare's bytes only worker, difficulty, reached and flags, for counting many."""
 assert SHARE_TALLY.size == _SHARE.size
 
