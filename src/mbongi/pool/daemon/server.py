@@ -143,6 +143,11 @@ class PoolServer:
         return line
 
     @property
+    def current_job(self) -> Job | None:
+        """The newest job; None before the first."""
+        return self._current
+
+    @property
     def job_frames(self) -> JobFrames | None:
         """The newest job as frames; None before the first."""
         if self._frames is None and self._current is not None:
