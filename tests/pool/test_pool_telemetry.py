@@ -150,6 +150,7 @@ def reporter(bed: Bed, connect) -> Reporter:
         nodes=lambda: (),
         newest_fees_sat=lambda: 7_000,
         template_age_s=lambda: 1.5,
+        is_template_stale=lambda: False,
         trouble=lambda: "",
     )
 

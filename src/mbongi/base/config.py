@@ -108,8 +108,13 @@ class Pool:
 
     nodes: tuple[str, ...] = ()
     """The site's Bitcoin nodes, best first: http://user:password@host:port. None: the practice chain's node."""
-    cookie: str = ""
-    """File with the nodes' user and password, as Bitcoin Core writes it; wins over those in ``nodes``."""
+    cookies: tuple[str, ...] = ()
+    """Files with a node's user and password, as Bitcoin Core writes them: one for all nodes, or one each in their
+    order, ``-`` for a node without. They win over what stands in ``nodes``."""
+    zmq: tuple[str, ...] = ()
+    """Where each node announces new tips (``zmqpubhashblock``), in the order of ``nodes``; ``-`` for one without."""
+    node_quiet_s: float = 7200.0
+    """A node whose last block is older is taken for cut off; 0: never, as on practice chains."""
     network: Literal["mainnet", "testnet", "regtest", "regtest-bcoin"] = "regtest-bcoin"
     address: str = ""
     """Where the pool's blocks pay to. Needed on every network but the practice chain."""
@@ -263,6 +268,7 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "fleet.slow_s": (0.2, 86_400),
     "fleet.static_s": (1, 604_800),
     "fleet.rescan_s": (1, 604_800),
+    "pool.node_quiet_s": (0, 1e9),
     "pool.difficulty_start": (1e-9, 1e15),
     "pool.difficulty_min": (1e-9, 1e15),
     "pool.shares_per_minute": (0.1, 600),

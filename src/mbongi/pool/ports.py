@@ -48,7 +48,7 @@ class Node(Protocol):
         """Hand over a found block: None where it was taken, or known; else the reason against.
 
         The call itself sends the first bytes where a connection stands ready, so a caller in a hurry calls first and
-        awaits later.
+        awaits later. It never raises by itself; errors come when it is awaited.
         """
 
     def keep_ready(self) -> None:

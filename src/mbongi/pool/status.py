@@ -74,6 +74,8 @@ class PoolStatus(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int
     listening: bool
     trouble: str = ""
+    template_stale: bool = False
+    """The nodes answer and have given no newer template for minutes."""
     keeps_shares: bool = True
     v1_connections: int = 0
     v2_connections: int = 0
@@ -138,6 +140,7 @@ def merged(found: Iterable[PoolStatus]) -> PoolStatus | None:
         started_ms=min(each.started_ms for each in ordered),
         listening=any(each.listening for each in ordered),
         trouble=next((each.trouble for each in reversed(ordered) if each.trouble), ""),
+        template_stale=any(each.template_stale for each in ordered),
         keeps_shares=all(each.keeps_shares for each in ordered),
         v1_connections=sum(each.v1_connections for each in ordered),
         v2_connections=sum(each.v2_connections for each in ordered),

@@ -7,22 +7,24 @@ from pathlib import Path
 
 import uvloop
 
-from mbongi.base.clock import utc_now
+from mbongi.base.clock import monotonic_s, utc_now
 from mbongi.base.config import Config
 from mbongi.base.errors import ConfigError
 from mbongi.base.keys import stored_key
 from mbongi.base.log import get_log
 from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusUnavailable
-from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
 from mbongi.pool.daemon.blocks import Blocks
+from mbongi.pool.daemon.heads import Heads
 from mbongi.pool.daemon.reporting import Reporter
 from mbongi.pool.daemon.server import Difficulty, PoolServer
 from mbongi.pool.daemon.share_log import ShareLog, shard_folder
-from mbongi.pool.daemon.work import Work
+from mbongi.pool.daemon.work import Payout, Work
+from mbongi.pool.rules.heads import Standing
 from mbongi.pool.rules.job import Job
 from mbongi.pool.status import NodeStatus
 from mbongi.run import regtest
+from mbongi.run.pool_nodes import CHAINS, PRACTICE, feeds_of, limits_of, nodes_of
 from mbongi.run.stopping import stop_event
 from mbongi.wire.bitcoin.address import networks, script_of_address
 from mbongi.wire.bitcoin.target import TARGET_MAX, target_of_difficulty
@@ -35,7 +37,6 @@ log = get_log(__name__)
 
 SHARD = 0
 TAG_BYTES_MAX = 40
-PRACTICE = "regtest-bcoin"
 LISTEN_LOOK_S = 0.1
 CERTIFICATE_S = 86_400
 CLOCK_TOLERANCE_S = 3_600
@@ -64,18 +65,27 @@ class Pool:
     def __init__(self, config: Config) -> None:
         self._config = config
         folder = config.site.data_dir / "pool"
+        payout = Payout(payout_script(config), tag_of(config))
         self.nodes = nodes_of(config)
-        self.blocks = Blocks(folder / "blocks", self.nodes)
+        self.heads = Heads(self.nodes, limits=limits_of(config), chains=CHAINS[config.pool.network])
+        self.feeds = feeds_of(config, self.heads.look)
         self.server = PoolServer(
             ShareLog(shard_folder(folder / "shares", SHARD)),
             on_block=self._on_block,
             difficulty=difficulty_of(config),
             shard=SHARD,
         )
-        self.work = Work(
+        self.blocks = Blocks(
+            folder / "blocks",
             self.nodes,
-            script=payout_script(config),
-            tag=tag_of(config),
+            self.heads,
+            now_s=self.server.now_s,
+            pool_script=payout.script,
+            shard=self.server.shard,
+        )
+        self.work = Work(
+            self.heads,
+            payout,
             halving_blocks=networks()[config.pool.network].halving_blocks,
             now_s=self.server.now_s,
             on_job=self.server.publish,
@@ -90,21 +100,22 @@ class Pool:
             nodes=self._node_statuses,
             newest_fees_sat=lambda: self.work.newest_fees_sat,
             template_age_s=lambda: self.work.template_age_s,
+            is_template_stale=lambda: self.work.is_stale,
             trouble=lambda: self._trouble,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set."""
-        tasks = [
-            asyncio.create_task(each)
-            for each in (
-                self.work.run(),
-                self.blocks.run(),
-                self.server.run(),
-                self.reporter.run(),
-                self._keep_listening(),
-            )
+        runs = [
+            self.heads.run(),
+            self.work.run(),
+            self.blocks.run(),
+            self.server.run(),
+            self.reporter.run(),
+            self._keep_listening(),
+            *(feed.run() for feed in self.feeds),
         ]
+        tasks = [asyncio.create_task(each) for each in runs]
         stopping = asyncio.create_task(stop.wait())
         try:
             done, _ = await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -129,16 +140,18 @@ class Pool:
             self.server.gate.send_away(reason)
 
     def _node_statuses(self) -> list[NodeStatus]:
-        followed = self.work.node_name
-        height = self.work.template.height - 1 if self.work.template is not None else 0
+        now_s, choice = monotonic_s(), self.heads.choice
+        verdicts = choice.verdicts
         return [
             NodeStatus(
-                name=node.name,
-                standing="good" if node.name == followed else "unheard",
-                height=height if node.name == followed else 0,
-                followed=node.name == followed,
+                name=head.name,
+                standing=str(verdicts[head.name].standing if head.name in verdicts else Standing.UNHEARD),
+                reason=verdicts[head.name].reason if head.name in verdicts else "",
+                height=head.blocks,
+                heard_s=now_s - head.heard_at_s if head.heard_at_s is not None else None,
+                followed=head.name == choice.name,
             )
-            for node in self.nodes
+            for head in self.heads.heads
         ]
 
     async def _keep_listening(self) -> None:
@@ -192,19 +205,6 @@ async def _bus(config: Config) -> Bus:
         await bus.close()
         raise
     return bus
-
-
-def nodes_of(config: Config) -> list[NodeRpc]:
-    """The configured nodes, or the practice chain's. Raises ConfigError."""
-    if not config.pool.nodes:
-        if config.pool.network != PRACTICE:
-            raise ConfigError(f"pool.nodes: empty; expected the site's nodes of {config.pool.network}")
-        return [NodeRpc(regtest.address(config))]
-    cookie = Path(config.pool.cookie) if config.pool.cookie else None
-    try:
-        return [NodeRpc(NodeAddress.of_url(url, cookie)) for url in config.pool.nodes]
-    except ValueError as error:
-        raise ConfigError(f"pool.nodes: {error}") from error
 
 
 def payout_script(config: Config) -> bytes:

@@ -177,7 +177,7 @@ async def test_a_method_that_the_node_lacks_is_a_refusal(rpc: NodeRpc) -> None:
 
 
 async def test_the_heads_follow_a_real_chain_and_its_proof_of_work(rpc: NodeRpc, chain: Chain) -> None:
-    heads = Heads([rpc], limits=Limits(quiet_s=None), chain="regtest")
+    heads = Heads([rpc], limits=Limits(quiet_s=None), chains={"regtest"})
     heard: list[str] = []
     feed = TipFeed(chain.zmq, heard.append) if chain.zmq else None
     tasks = [asyncio.create_task(each.run()) for each in (heads, feed) if each is not None]

@@ -220,3 +220,29 @@ async def test_a_chain_work_that_is_no_number_makes_the_node_unusable() -> None:
     async with watching(node) as watch:
         await until(watch, lambda: watch.sync.in_sync is False)
         assert "node a: chainwork 'much': expected hex" in watch.sync.reason
+
+
+async def test_a_node_that_is_passed_over_comes_back_when_it_is_taken_back() -> None:
+    first, second = FakeNode("a"), FakeNode("b")
+    first.tip(100)
+    second.tip(100)
+    async with watching(first, second) as watch:
+        await until(watch, lambda: watch.node is first)
+        watch.pass_over("a", "no template")
+        assert watch.node is second
+        assert watch.sync.in_sync is True
+        second.is_silent = True
+        await until(watch, lambda: watch.choice.verdicts["b"].standing is Standing.SILENT)
+        assert (watch.node, watch.sync.in_sync, watch.next_height) == (first, False, 101)
+        watch.take_back("a")
+        assert (watch.node, watch.sync.in_sync) == (first, True)
+
+
+async def test_the_least_work_of_the_next_block_follows_from_the_tips() -> None:
+    node = FakeNode("a")
+    watch = Heads([node])
+    assert (watch.tip_work_least, watch.next_height) == (0, 0)
+    node.tip(100)
+    async with watching(node) as watch:
+        await watch.changed(0)
+        assert watch.tip_work_least == 0  # a quarter of regtest's two hashes, rounded down

@@ -1,10 +1,11 @@
 """Which node to build on, told in words; the numbers are of a chain at block 100 whose blocks take work 1000 each."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
-from mbongi.pool.rules.heads import Choice, Head, Limits, Standing, choose
+from mbongi.pool.rules.heads import Choice, Head, Limits, Standing, Verdict, choose
 
 NOW_S, UNIX_S = 10_000.0, 1_800_000_000.0
 LIMITS = Limits()
@@ -29,7 +30,7 @@ def head(name: str, *, blocks: int = 100, best_hash: str = "", **changes: object
 
 
 def decide(*heads: Head, current: str | None = None, limits: Limits = LIMITS) -> Choice:
-    return choose(heads, now_s=NOW_S, unix_s=UNIX_S, limits=limits, chain="main", current=current)
+    return choose(heads, now_s=NOW_S, unix_s=UNIX_S, limits=limits, chains={"main"}, current=current)
 
 
 def standing(choice: Choice, name: str) -> Standing:
@@ -172,3 +173,26 @@ def test_between_two_nodes_proof_of_work_decides() -> None:
 def test_a_retarget_to_a_quarter_is_no_forgery_and_test_chains_may_have_any_work() -> None:
     assert decide(head("a", blocks=101, tip_work=250), head("b")).name == "a"
     assert decide(head("a", blocks=101, tip_work=1), head("b"), limits=Limits(tip_work_least=0)).name == "a"
+
+
+def unfit(name: str, **changes: Any) -> Head:
+    return head(name, unfit_until_s=NOW_S + 1, unfit_reason="no template", **changes)
+
+
+def test_a_node_without_usable_templates_is_passed_over_while_there_is_another() -> None:
+    choice = decide(unfit("a"), head("b"), current="a")
+    assert (choice.name, choice.in_sync) == ("b", True)
+    assert choice.verdicts["a"] == Verdict(Standing.UNFIT, "no template")
+    assert decide(head("a", unfit_until_s=NOW_S), head("b"), current="a").name == "a"
+
+
+def test_the_last_node_is_tried_on_though_its_templates_are_not_usable_and_the_pool_is_out_of_sync() -> None:
+    choice = decide(unfit("a"), head("b", heard_at_s=NOW_S - 100))
+    assert (choice.name, choice.in_sync) == ("a", False)
+    assert "node a: no template" in choice.reason
+
+
+def test_a_node_far_behind_one_without_usable_templates_is_no_certain_ground() -> None:
+    choice = decide(unfit("a", blocks=110), head("b", blocks=100))
+    assert (choice.name, choice.in_sync) == ("b", None)
+    assert standing(choice, "b") is Standing.BEHIND

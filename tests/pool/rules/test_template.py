@@ -11,7 +11,7 @@ import pytest
 from mbongi.pool.errors import TemplateError
 from mbongi.pool.rules.job import EXTRANONCE_BYTES, Job, coinbase_of
 from mbongi.pool.rules.share import header_of, judge, rolled_version
-from mbongi.pool.rules.template import Template, empty_template, subsidy_sat, template_of
+from mbongi.pool.rules.template import Template, empty_template, require_on_chain, subsidy_sat, template_of
 from mbongi.pool.values import Reject
 from mbongi.wire.bitcoin.hashing import display, merkle_root
 from mbongi.wire.bitcoin.target import TARGET_MAX
@@ -153,3 +153,41 @@ def test_shares_are_judged_by_tip_time_target_and_novelty() -> None:
     assert verdict(extranonce=bytes(11)) is Reject.MALFORMED
     job.is_current = False
     assert verdict(nonce=3) is Reject.STALE
+
+
+REGTEST: dict[str, Any] = {"height": 451, "work_least": 2, "halving_blocks": 150, "now_s": 1_700_000_000.0}
+"""Block 451 of a chain that halves every 150 blocks may create 50 BTC / 8; its easiest target takes two hashes."""
+
+
+def on_chain(**changes: Any) -> Template:
+    fields: dict[str, Any] = {
+        "height": 451, "previous_hash": bytes(32), "version": 4, "bits": 0x207FFFFF, "time_s": 1_700_000_000,
+        "time_min_s": 1, "subsidy_sat": 625_000_000,
+    }  # fmt: skip
+    return empty_template(**fields | changes)
+
+
+def test_a_template_that_agrees_with_the_chain_is_taken() -> None:
+    require_on_chain(on_chain(), **REGTEST)
+    require_on_chain(on_chain(subsidy_sat=624_999_999, time_s=1_700_006_900, bits=0x1D00FFFF), **REGTEST)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"height": 452}, "expected one for block 451"),
+        ({"subsidy_sat": 625_000_001}, "a value of 625000001 sat; at most 625000000 sat"),
+        ({"time_s": 1_700_006_901}, "6901 s ahead of our clock"),
+    ],
+)
+def test_a_template_that_contradicts_the_chain_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(TemplateError, match=words):
+        require_on_chain(on_chain(**changes), **REGTEST)
+
+
+def test_a_target_that_is_far_easier_than_the_chains_is_refused() -> None:
+    # A fourth of difficulty 1, whose target takes 2^32 hashes and a little more, is what a retarget may ask for.
+    least = 4_295_032_833 // 4
+    require_on_chain(on_chain(bits=0x1D03FFFC), **REGTEST | {"work_least": least})
+    with pytest.raises(TemplateError, match=r"its target takes 2 hashes; expected 1073758208 or more"):
+        require_on_chain(on_chain(), **REGTEST | {"work_least": least})

@@ -153,8 +153,13 @@ class NodeRpc:
         """``submitblock``. Its first bytes have left when this returns, if a connection stood ready; await the rest."""
         parts = bitcoind.submit_parts(block_hex)
         link = self._ready.take()
+        begun = None
+        if link is not None:
+            try:
+                begun = link.write(self._signer.message(parts))
+            except NodeDenied:  # no cookie; the same will be raised when the answer is awaited
+                link.close()
         self.keep_ready()
-        begun = link.write(self._signer.message(parts)) if link is not None else None
         return self._submitted(parts, link, begun)
 
     def keep_ready(self) -> None:

@@ -7,7 +7,7 @@ its proof of work checked; where nodes differ for long, each is asked what it th
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -27,6 +27,8 @@ log = get_log(__name__)
 
 LOOK_S: Final = 1.0
 """How often each node is asked; a node that is slow to answer is asked again only afterwards."""
+UNFIT_S: Final = 60.0
+"""How long a node is passed over of whose templates no work could be made, where there is another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,14 @@ class Heads:
         nodes: Sequence[Node],
         *,
         limits: Limits | None = None,
-        chain: str = "",
+        chains: Collection[str] = (),
         unix_s: Callable[[], float] = time.time,
     ) -> None:
         self._nodes = {node.name: node for node in nodes}
-        self._limits, self._chain, self._unix_s = limits or Limits(), chain, unix_s
+        self._limits, self._chains, self._unix_s = limits or Limits(), chains, unix_s
         now_s = monotonic_s()
         self._heads = {name: Head(name, asked_since_s=now_s) for name in self._nodes}
+        self._unfit: dict[str, tuple[float, str]] = {}
         self._wake = {name: asyncio.Event() for name in self._nodes}
         self.choice = Choice(None, None, "no node has been asked yet")
         self.sync = Sync(None, utc_now(), self.choice.reason)
@@ -74,7 +77,34 @@ class Heads:
     @property
     def heads(self) -> Sequence[Head]:
         """What each node last said, for people."""
-        return list(self._heads.values())
+        plain = {name: head for name, head in self._heads.items() if name not in self._unfit}
+        unfit = {
+            name: dataclasses.replace(self._heads[name], unfit_until_s=until_s, unfit_reason=reason)
+            for name, (until_s, reason) in self._unfit.items()
+        }
+        return [(plain | unfit)[name] for name in self._nodes]
+
+    @property
+    def next_height(self) -> int:
+        """Of the block to build; 0 where there is no tip."""
+        return self._heads[self.choice.name].blocks + 1 if self.choice.name is not None else 0
+
+    @property
+    def tip_work_least(self) -> int:
+        """What the next block's target must ask for at least, in hashes; 0 where nothing can be said."""
+        if self.choice.name is None:
+            return 0
+        return int((self._heads[self.choice.name].tip_work or 0) * self._limits.tip_work_least)
+
+    def pass_over(self, name: str, reason: str) -> None:
+        """No work can be made of this node's templates: prefer any other for a while."""
+        self._unfit[name] = monotonic_s() + UNFIT_S, reason
+        self._decide()
+
+    def take_back(self, name: str) -> None:
+        """Work was made of this node's template: it is as good as any."""
+        if self._unfit.pop(name, None) is not None:
+            self._decide()
 
     def look(self, name: str) -> None:
         """Ask this node now: something says that its tip moved."""
@@ -166,7 +196,7 @@ class Heads:
             now_s=monotonic_s(),
             unix_s=self._unix_s(),
             limits=self._limits,
-            chain=self._chain,
+            chains=self._chains,
             current=before.name,
         )
         self._report(before)

@@ -59,11 +59,13 @@ class Reporter:
         nodes: Callable[[], Sequence[NodeStatus]],
         newest_fees_sat: Callable[[], int],
         template_age_s: Callable[[], float],
+        is_template_stale: Callable[[], bool],
         trouble: Callable[[], str],
     ) -> None:
         self._server, self._connect = server, connect
         self._nodes, self._newest_fees_sat = nodes, newest_fees_sat
         self._template_age_s, self._trouble = template_age_s, trouble
+        self._is_template_stale = is_template_stale
         self._outgoing = Outgoing(WORKER, f"pool{server.shard}", bytes_max=ROWS_BYTES_MAX)
         self._bus: Bus | None = None
         self._started_s = server.now_s()
@@ -145,6 +147,7 @@ class Reporter:
             started_ms=int(self._started_s * 1000),
             listening=server.gate.is_listening,
             trouble=self._trouble(),
+            template_stale=self._is_template_stale(),
             keeps_shares=server.keeps_shares,
             v1_connections=protocols.count(Protocol.STRATUM_V1),
             v2_connections=protocols.count(Protocol.STRATUM_V2),

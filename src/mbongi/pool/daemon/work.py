@@ -1,157 +1,307 @@
 """The newest work: follows the nodes, checks each template, and publishes jobs.
 
 When the tip changes, work without transactions goes out at once, the full template as soon as the node has it. Nothing
-is published that the node, asked in proposal mode, would not take. With no usable node there is no work, and miners are
-sent to their next pool.
+is published that the node, asked in proposal mode, would not take, nor what contradicts the chain that the watch over
+the nodes has seen. A node that gives no such template is left for another. With no usable node there is no work, and
+miners are sent to their next pool.
 """
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from mbongi.base.clock import monotonic_s
 from mbongi.base.log import get_log
-from mbongi.pool.errors import NodeError, PoolError, TemplateError
+from mbongi.pool.daemon.heads import Heads
+from mbongi.pool.errors import NodeError, NodeSilent, PoolError, TemplateError
 from mbongi.pool.ports import Node
 from mbongi.pool.rules.job import EXTRANONCE_BYTES, Job, coinbase_of
 from mbongi.pool.rules.share import header_of
-from mbongi.pool.rules.template import Template, empty_template, fingerprint, subsidy_sat, template_of
+from mbongi.pool.rules.template import Template, empty_template, fingerprint, require_on_chain, subsidy_sat, template_of
 from mbongi.wire.bitcoin.hashing import from_display
 from mbongi.wire.bitcoin.target import TARGET_MAX
 from mbongi.wire.bitcoin.transaction import TxOut
-from mbongi.wire.bitcoind import HeaderInfo
+from mbongi.wire.bitcoind import BlockTemplate, HeaderInfo
 from mbongi.wire.errors import WireError
 
 log = get_log(__name__)
 
-HEAD_S: Final = 1.0
-"""How often the tip is asked for; the long poll is usually sooner."""
+RETRY_S: Final = 1.0
+"""After a failure, before the next attempt."""
 REFRESH_S: Final = 30.0
 """A template is asked for anew at least so often, so that fees of the last half minute are in it."""
+TEMPLATE_S_MAX: Final = 20.0
+"""For a node to give a template and to look at our block; the watch over the nodes sees only that it answers."""
+TIP_S_MAX: Final = 3.0
+"""For the watch to see the tip that a template builds on."""
 WITHOUT_NODE_S_MAX: Final = 20.0
-"""So long the last work goes on without a node; then miners are sent away."""
+"""So long the last work goes on without a node that is in sync; then miners are sent away."""
+LONG_POLL_RETRY_S: Final = 5.0
+SAY_S: Final = 3.0
+"""A shorter interruption is not worth a word."""
 RETARGET_BLOCKS: Final = 2016
 TEMPLATE_AGE_S_MAX: Final = 120.0
 """An older template raises the alarm: the node answers and gives nothing new."""
+LOOK_S: Final = 1.0
+NOT_ON_TIP: Final = "inconclusive-not-best-prevblk"
+"""A node's answer to a proposal on a tip that is no longer its own. Source: BIP 23."""
 OnJob = Callable[[Job], None]
 OnTrouble = Callable[[str], None]
 """Called with why there is no work, and with an empty text when there is again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """What blocks pay to, and the pool's mark in them."""
+
+    script: bytes
+    tag: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A node's template, and the tip that was known when it was asked for."""
+
+    reply: BlockTemplate
+    known: str
+
+
+class _TipMoved(Exception):
+    """What was being looked at is of a tip that has just been left; no node is at fault."""
+
+
 class Work:
-    """Follows the nodes, the first usable one in their order. ``run`` until cancelled."""
+    """Follows the node that the watch chooses. ``run`` until cancelled."""
 
     def __init__(
         self,
-        nodes: Sequence[Node],
+        heads: Heads,
+        payout: Payout,
         *,
-        script: bytes,
-        tag: bytes,
         halving_blocks: int,
         now_s: Callable[[], float],
         on_job: OnJob,
         on_trouble: OnTrouble,
         target_max: int = TARGET_MAX,
     ) -> None:
-        self._target_max = target_max
-        self._nodes, self._script, self._tag = nodes, script, tag
+        self._heads, self._payout, self._target_max = heads, payout, target_max
         self._halving_blocks = halving_blocks
         self._now_s, self._on_job, self._on_trouble = now_s, on_job, on_trouble
         self._numbers = itertools.count(1)
-        self._tip = ""
         self._published = b""
-        self._template_at_s = self._heard_at_s = monotonic_s()
-        self._trouble = ""
+        self._last_time_s = 0
+        self._template_at_s = monotonic_s()
+        self._failing_since_s: float | None = None
+        self._doubt_since_s: float | None = None
+        self._failures: dict[str, int] = {}
+        self._said = ""
+        self._is_away = False
+        self.trouble = ""
+        """Why no new work can be made at present; empty where it can."""
+        self.is_stale = False
+        """Whether the stale-template alarm is raised."""
         self.template: Template | None = None
         self.newest_fees_sat = 0
         """Of the newest template that a node gave, published or not."""
-        self.node_name = ""
-        """The node that is followed; empty where there is none."""
 
     @property
     def template_age_s(self) -> float:
-        """Since a node last gave a template that was published or was the same."""
+        """Since a node last gave a template that was new, or the same at a later time."""
         return monotonic_s() - self._template_at_s
 
     async def run(self) -> None:
         """Follow."""
-        while True:
-            try:
-                node = await self._usable_node()
-                self.node_name = node.name
-                await self._follow(node)
-            except (PoolError, WireError) as error:
-                self.node_name = ""
-                self._report(error)
-            await asyncio.sleep(HEAD_S)
+        await asyncio.gather(self._keep_following(), self._keep_looking())
 
-    async def _usable_node(self) -> Node:
-        """The first node that answers, is past its first download and has the best chain of those that are."""
-        best: tuple[int, Node] | None = None
-        reasons = []
-        for node in self._nodes:
+    # Which node.
+
+    async def _keep_following(self) -> None:
+        while True:
+            seen, node = self._heads.revision, self._heads.node
+            if node is None:
+                await self._heads.changed(seen)
+                continue
+            following = asyncio.create_task(self._follow(node))
             try:
-                info = await node.info()
-            except NodeError as error:
-                reasons.append(str(error))
-                continue
-            if info.initialblockdownload or info.headers - info.blocks > 1:
-                reasons.append(f"node {node.name}: at block {info.blocks} of {info.headers}, still downloading")
-                continue
-            work = int(info.chainwork or "0", 16)
-            if best is None or work > best[0]:
-                best = work, node
-        if best is None:
-            raise NodeError("; ".join(reasons) or "no node is configured")
-        return best[1]
+                while self._heads.node is node and not following.done():
+                    changed = asyncio.create_task(self._heads.changed(self._heads.revision))
+                    await asyncio.wait({following, changed}, return_when=asyncio.FIRST_COMPLETED)
+                    changed.cancel()
+                if following.done():
+                    following.result()
+            except (PoolError, WireError) as error:
+                self._failed(node, error)
+                await asyncio.sleep(RETRY_S)
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+
+    def _failed(self, node: Node, error: Exception) -> None:
+        """The node gave no work. Once may be chance; twice in a row, and others are preferred."""
+        self._failures[node.name] = self._failures.get(node.name, 0) + 1
+        if self._failing_since_s is None:
+            self._failing_since_s = monotonic_s()
+        self.trouble = str(error)
+        if self._failures[node.name] >= 2:
+            self._heads.pass_over(node.name, str(error).removeprefix(f"node {node.name}: "))
+
+    def _succeeded(self, node: Node) -> None:
+        self._failures.pop(node.name, None)
+        self._heads.take_back(node.name)
+        self._failing_since_s, self.trouble = None, ""
+
+    # Whether there is work.
+
+    async def _keep_looking(self) -> None:
+        """Say once that there is no new work, and send miners away when that has lasted."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self._look()
+
+    def _look(self) -> None:
+        now_s, sync = monotonic_s(), self._heads.sync
+        if sync.in_sync is True:
+            self._doubt_since_s = None
+        elif self._doubt_since_s is None:
+            self._doubt_since_s = now_s
+        since_s = min((each for each in (self._doubt_since_s, self._failing_since_s) if each is not None), default=None)
+        reason = self.trouble or sync.reason
+        if since_s is None or now_s - since_s < SAY_S:
+            if self._said:
+                log.info("new_work_again")
+            self._said = ""
+            self._set_away("")
+        else:
+            if not self._said:
+                self._said = reason
+                log.warning("no_new_work", reason=reason)
+            if now_s - since_s > WITHOUT_NODE_S_MAX:
+                self._set_away(reason)
+        self._look_at_age()
+
+    def _set_away(self, reason: str) -> None:
+        if bool(reason) != self._is_away:
+            self._is_away = bool(reason)
+            if reason and self._failing_since_s is None:
+                self._failing_since_s = monotonic_s()  # until a template has come, whatever is said of the chain
+            self._on_trouble(reason)
+
+    def _look_at_age(self) -> None:
+        is_stale = self.template is not None and self.template_age_s > TEMPLATE_AGE_S_MAX
+        if is_stale and not self.is_stale:
+            node = self._heads.choice.name or ""
+            log.warning("template_stale", node=node, age_s=round(self.template_age_s))
+        elif self.is_stale and not is_stale:
+            log.info("template_fresh_again")
+        self.is_stale = is_stale
+
+    # One node.
 
     async def _follow(self, node: Node) -> None:
-        """Publish what the node gives until it fails; its tip and its long poll are watched side by side."""
-        long_poll_id = await self._take(node, "")
-        waiting = asyncio.create_task(self._take(node, long_poll_id))
+        """Publish what the node gives until it fails; its tip, its long poll and the clock are watched side by side."""
+        tip, seen = self._heads.best_hash, self._heads.revision
+        long_poll_id = await self._take(node)
+        waiting = asyncio.create_task(self._long_poll(node, long_poll_id))
+        changed = asyncio.create_task(self._heads.changed(seen))
         try:
-            asked_at_s = monotonic_s()
             while True:
-                await asyncio.wait({waiting}, timeout=HEAD_S)
+                await asyncio.wait({waiting, changed}, timeout=REFRESH_S, return_when=asyncio.FIRST_COMPLETED)
+                if changed.done():
+                    changed = asyncio.create_task(self._heads.changed(changed.result()))
+                    best = self._heads.best_hash
+                    if best == tip and not waiting.done() and not self._is_away:
+                        continue
+                    if best != tip and self._heads.node is node:
+                        tip = best
+                        await self._publish_empty(node, best)
+                long_poll_id = await self._take(node, waiting.result() if waiting.done() else None)
                 if waiting.done():
-                    long_poll_id = waiting.result()
-                    asked_at_s = monotonic_s()
-                    waiting = asyncio.create_task(self._take(node, long_poll_id))
-                    continue
-                best = (await node.info()).bestblockhash
-                is_new = best != self._tip
-                if is_new:
-                    await self._publish_empty(node, best)
-                if is_new or monotonic_s() - asked_at_s > REFRESH_S:
-                    asked_at_s = monotonic_s()
-                    long_poll_id = await self._take(node, "")
+                    waiting = asyncio.create_task(self._long_poll(node, long_poll_id))
         finally:
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
+            for task in (waiting, changed):
+                task.cancel()
+            await asyncio.gather(waiting, changed, return_exceptions=True)
 
-    async def _take(self, node: Node, long_poll_id: str) -> str:
-        """Take a template and publish it where it is new; returns the id to wait with."""
-        reply = await (node.next_template(long_poll_id) if long_poll_id else node.template())
-        template = template_of(reply, target_max=self._target_max)
-        self._template_at_s = monotonic_s()
-        self._tip, self.newest_fees_sat = reply.previousblockhash, template.fees_sat
+    async def _long_poll(self, node: Node, long_poll_id: str) -> _Given | None:
+        """The node's next template; None where waiting for it failed, which the next plain question will explain."""
+        if not long_poll_id:
+            await asyncio.sleep(REFRESH_S)
+            return None
+        known = self._heads.best_hash
+        try:
+            return _Given(await node.next_template(long_poll_id), known)
+        except NodeError as error:
+            log.debug("long_poll_ended", node=node.name, error=str(error))
+            await asyncio.sleep(LONG_POLL_RETRY_S)
+            return None
+
+    async def _take(self, node: Node, given: _Given | None = None) -> str:
+        """Take a template, publish it where it is new; returns the id to wait with."""
+        try:
+            async with asyncio.timeout(TEMPLATE_S_MAX):
+                while True:
+                    if given is None:
+                        known = self._heads.best_hash
+                        given = _Given(await node.template(), known)
+                    try:
+                        await self._use(node, given)
+                    except _TipMoved:
+                        given = None
+                        continue
+                    return given.reply.longpollid
+        except TimeoutError as error:
+            raise NodeSilent(f"node {node.name}: no template that we may use within {TEMPLATE_S_MAX:g} s") from error
+
+    async def _use(self, node: Node, given: _Given) -> None:
+        template = template_of(given.reply, target_max=self._target_max)
+        await self._require_on_tip(node, given)
+        require_on_chain(
+            template,
+            height=self._heads.next_height,
+            work_least=self._heads.tip_work_least,
+            halving_blocks=self._halving_blocks,
+            now_s=self._now_s(),
+        )
+        self.newest_fees_sat = template.fees_sat
         mark = fingerprint(template)
-        if mark != self._published:
+        is_new = mark != self._published
+        if is_new:
             await self._publish(node, template)
             self._published = mark
-        if self._trouble:
-            self._trouble = ""
-            self._on_trouble("")
-        self._heard_at_s = monotonic_s()
-        return reply.longpollid
+        if is_new or template.time_s > self._last_time_s:  # else the node answers and gives nothing new
+            self._last_time_s, self._template_at_s = template.time_s, monotonic_s()
+        self._succeeded(node)
+
+    async def _require_on_tip(self, node: Node, given: _Given) -> None:
+        """Wait for the watch to see the template's tip. Raises TemplateError for one on another tip than the node's."""
+        previous = given.reply.previousblockhash
+        end_s = monotonic_s() + TIP_S_MAX
+        while previous != self._heads.best_hash or self._heads.node is not node:
+            if self._heads.best_hash != given.known:
+                raise _TipMoved
+            self._heads.look(node.name)
+            try:
+                async with asyncio.timeout(max(0.0, end_s - monotonic_s())):
+                    await self._heads.changed(self._heads.revision)
+            except TimeoutError as error:
+                found = f"it builds on {previous}, and its node's tip is {self._heads.best_hash}"
+                raise TemplateError(f"template {given.reply.height}: {found}") from error
+
+    # Publishing.
 
     async def _publish_empty(self, node: Node, block_hash: str) -> None:
         """Work on a new tip before its template is there; not where the difficulty changes, which only a node knows."""
-        tip = await node.header(block_hash)
-        if self._halving_blocks >= RETARGET_BLOCKS and (tip.height + 1) % RETARGET_BLOCKS == 0:
+        if self.template is not None and self.template.previous_hash == from_display(block_hash):
             return
-        await self._publish(node, self._empty(tip))
+        try:
+            tip = await node.header(block_hash)
+            if self._halving_blocks >= RETARGET_BLOCKS and (tip.height + 1) % RETARGET_BLOCKS == 0:
+                return
+            await self._publish(node, self._empty(tip))
+        except (_TipMoved, TemplateError, NodeError, WireError) as error:  # the full template says what is wrong
+            log.info("no_empty_work", node=node.name, reason=str(error))
 
     def _empty(self, tip: HeaderInfo) -> Template:
         height = tip.height + 1
@@ -168,8 +318,9 @@ class Work:
         )
 
     async def _publish(self, node: Node, template: Template) -> None:
-        outputs = [TxOut(template.value_sat, self._script)]
-        job = Job(next(self._numbers), template, coinbase_of(template, outputs, self._tag), made_at_s=self._now_s())
+        outputs = [TxOut(template.value_sat, self._payout.script)]
+        coinbase = coinbase_of(template, outputs, self._payout.tag)
+        job = Job(next(self._numbers), template, coinbase, made_at_s=self._now_s())
         await self._require_acceptable(node, job)
         last = self.template
         if template.is_empty and last is not None and last.previous_hash == template.previous_hash:
@@ -182,14 +333,7 @@ class Work:
         template, extranonce = job.template, bytes(EXTRANONCE_BYTES)
         header = header_of(job, extranonce=extranonce, version=template.version, time_s=template.time_s, nonce=0)
         reason = await node.propose(job.block_hex(header, extranonce))
+        if reason == NOT_ON_TIP:
+            raise _TipMoved
         if reason is not None:
             raise TemplateError(f"template {template.height}: node {node.name} would refuse its block: {reason}")
-
-    def _report(self, error: Exception) -> None:
-        """Say once that there is no new work; send miners away when that has lasted."""
-        text = str(error)
-        if not self._trouble:
-            log.warning("no_new_work", reason=text)
-            self._trouble = text
-        if monotonic_s() - self._heard_at_s > WITHOUT_NODE_S_MAX:
-            self._on_trouble(text)

@@ -4,7 +4,7 @@ A block is built on the best chain of a node that answers, that has done its fir
 that the other nodes keep out of their chains. Times are seconds of one clock that never jumps, but for ``tip_time_s``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -27,6 +27,8 @@ class Standing(StrEnum):
     """Its head is in the chain of no other node, though they had the time to fetch it."""
     FORGED = "forged"
     """Its head lacks the proof of work that it states, or that the chain's blocks have."""
+    UNFIT = "unfit"
+    """It says good things of its chain, but its templates are missing or cannot be mined on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,9 @@ class Head:
     """When its best hash was first seen there."""
     denied_by: frozenset[str] = frozenset()
     """Nodes which, asked about this best hash, have it outside their best chain or do not know it."""
+    unfit_until_s: float = 0.0
+    unfit_reason: str = ""
+    """Why no work can be made of its templates; it is tried again after that time, or where no other node is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,46 +98,57 @@ class Choice:
 
 
 def choose(
-    heads: Sequence[Head], *, now_s: float, unix_s: float, limits: Limits, chain: str = "", current: str | None = None
+    heads: Sequence[Head],
+    *,
+    now_s: float,
+    unix_s: float,
+    limits: Limits,
+    chains: Collection[str] = (),
+    current: str | None = None,
 ) -> Choice:
     """Choose among the nodes, which come in the order of preference.
 
     The most work wins; among equals the one in use, so that two blocks of the same height do not make the pool swing.
-    ``chain`` is the only one to accept, empty for any.
+    ``chains`` are the only ones to accept, empty for any.
     """
-    verdicts = {head.name: _by_itself(head, now_s, limits, chain, unix_s) for head in heads}
+    verdicts = {head.name: _by_itself(head, now_s, limits, chains, unix_s) for head in heads}
     answering = [head for head in heads if verdicts[head.name].standing is Standing.GOOD]
     verdicts |= {head.name: _checked(head, answering, now_s, limits) for head in answering}
     sound = [head for head in answering if verdicts[head.name].standing is Standing.GOOD]
-    heard = [head for head in heads if head.heard_at_s is not None and verdicts[head.name].standing in _NOT_ANSWERING]
+    heard = [head for head in heads if head.heard_at_s is not None and verdicts[head.name].standing in _NOT_USED]
     verdicts |= {head.name: _compared(head, sound, heard, now_s, limits) for head in sound}
+    unfit = [head for head in heads if verdicts[head.name].standing is Standing.UNFIT]
     reason = "; ".join(f"node {name}: {verdict.reason}" for name, verdict in verdicts.items() if verdict.reason)
-    if sound:
-        best = max(sound, key=lambda head: (head.work, head.name == current))
-        # The best of those that answer can only be behind one that has fallen silent.
+    if sound or unfit:
+        best = max(sound or unfit, key=lambda head: (head.work, head.name == current))
+        # The best of those that answer can only be behind one that has fallen silent or gives no work.
         is_certain = verdicts[best.name].standing is Standing.GOOD
-        return Choice(best.name, True if is_certain else None, "" if is_certain else reason, verdicts)
+        doubt = None if sound else False
+        return Choice(best.name, True if is_certain else doubt, "" if is_certain else reason, verdicts)
     uncertain = [head for head in heads if verdicts[head.name].standing in {Standing.UNHEARD, Standing.QUIET}]
     kept = next((head.name for head in uncertain if head.name == current and head.heard_at_s is not None), None)
     return Choice(kept, None if uncertain else False, reason or "no node is configured", verdicts)
 
 
-_NOT_ANSWERING = frozenset({Standing.SILENT, Standing.UNHEARD})
+_NOT_USED = frozenset({Standing.SILENT, Standing.UNHEARD, Standing.UNFIT})
 
 
-def _by_itself(head: Head, now_s: float, limits: Limits, chain: str, unix_s: float) -> Verdict:
+def _by_itself(head: Head, now_s: float, limits: Limits, chains: Collection[str], unix_s: float) -> Verdict:
     """Whether it answers, and what its own words say of it."""
     silent_s = now_s - (head.asked_since_s if head.heard_at_s is None else head.heard_at_s)
     if silent_s > limits.silent_s:
         return Verdict(Standing.SILENT, head.trouble or f"no answer for {silent_s:.0f} s")
     if head.heard_at_s is None or head.trouble:
         return Verdict(Standing.UNHEARD, head.trouble or "not heard yet")
-    return _of_its_chain(head, limits, chain, unix_s)
+    verdict = _of_its_chain(head, limits, chains, unix_s)
+    if verdict.standing is Standing.GOOD and now_s < head.unfit_until_s:
+        return Verdict(Standing.UNFIT, head.unfit_reason)
+    return verdict
 
 
-def _of_its_chain(head: Head, limits: Limits, chain: str, unix_s: float) -> Verdict:
-    if chain and head.chain != chain:
-        return Verdict(Standing.WRONG_CHAIN, f"it is on chain {head.chain}; expected {chain}")
+def _of_its_chain(head: Head, limits: Limits, chains: Collection[str], unix_s: float) -> Verdict:
+    if chains and head.chain not in chains:
+        return Verdict(Standing.WRONG_CHAIN, f"it is on chain {head.chain}; expected {' or '.join(sorted(chains))}")
     if head.is_downloading or head.headers - head.blocks > limits.downloading_blocks:
         return Verdict(Standing.DOWNLOADING, f"at block {head.blocks} of {head.headers}, still downloading")
     if head.tip_work == 0:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from mbongi.pool.errors import TemplateError
+from mbongi.pool.values import BLOCK_FUTURE_S_MAX, TIME_MARGIN_S
 from mbongi.wire.bitcoin.hashing import coinbase_branch, from_display, merkle_root, sha256d
 from mbongi.wire.bitcoin.script import witness_commitment_script
-from mbongi.wire.bitcoin.target import TARGET_MAX, target_of_bits
+from mbongi.wire.bitcoin.target import TARGET_MAX, target_of_bits, work_of_target
 from mbongi.wire.bitcoin.transaction import compact_size
 from mbongi.wire.bitcoind import BlockTemplate, TemplateTransaction
 
@@ -95,6 +96,24 @@ def template_of(reply: BlockTemplate, *, target_max: int = TARGET_MAX) -> Templa
         weight=weight,
         sigops=sigops,
     )
+
+
+def require_on_chain(template: Template, *, height: int, work_least: int, halving_blocks: int, now_s: float) -> None:
+    """Check a template against what is known of the chain beside the node's word. Raises TemplateError.
+
+    ``work_least`` is what the next block's target must ask for at least, in hashes (0: unknown). A node that lies in
+    templates would take the block made of them in proposal mode, too.
+    """
+    if template.height != height:
+        raise TemplateError(f"template {template.height}: expected one for block {height}")
+    work = work_of_target(target_of_bits(template.bits))
+    if work < work_least:
+        raise TemplateError(f"template {height}: its target takes {work} hashes; expected {work_least} or more")
+    value_sat_max = subsidy_sat(height, halving_blocks=halving_blocks) + template.fees_sat
+    if template.value_sat > value_sat_max:
+        raise TemplateError(f"template {height}: a value of {template.value_sat} sat; at most {value_sat_max} sat")
+    if template.time_s > now_s + BLOCK_FUTURE_S_MAX - TIME_MARGIN_S:
+        raise TemplateError(f"template {height}: its time is {template.time_s - now_s:.0f} s ahead of our clock")
 
 
 def empty_template(

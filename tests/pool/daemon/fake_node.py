@@ -1,0 +1,80 @@
+"""A node that says what it is told to say, and the watch's word on which node to build on."""
+
+from collections.abc import Awaitable, Sequence
+
+from mbongi.pool.errors import NodeSilent
+from mbongi.wire.bitcoind import BlockTemplate, ChainInfo, HeaderInfo
+
+
+class FakeNode:
+    """It takes blocks and states depths; what a test gives it beyond that, it gives to the pool."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.taken: list[bytes] = []
+        self.submits = 0
+        self.depth: int | None = None
+        """Of every block, in its best chain; None: it knows none."""
+        self.blocks = 101
+        self.is_silent = False
+        self.refuses: str | None = None
+
+    async def info(self) -> ChainInfo:
+        if self.is_silent:
+            raise NodeSilent(f"node {self.name}: no answer")
+        return ChainInfo(chain="regtest", blocks=self.blocks, headers=self.blocks, bestblockhash="00")
+
+    async def confirmations(self, block_hash: str) -> int | None:
+        if self.is_silent:
+            raise NodeSilent(f"node {self.name}: no answer")
+        return self.depth
+
+    def submit(self, block_hex: Sequence[bytes]) -> Awaitable[str | None]:
+        self.submits += 1
+        return self._submitted(b"".join(block_hex))
+
+    async def _submitted(self, block: bytes) -> str | None:
+        if self.is_silent:
+            raise NodeSilent(f"node {self.name}: no answer")
+        if self.refuses is None:
+            self.taken.append(block)
+            self.depth = self.depth or 1
+        return self.refuses
+
+    async def header(self, block_hash: str) -> HeaderInfo:
+        raise NodeSilent(self.name)
+
+    async def raw_header(self, block_hash: str) -> bytes:
+        raise NodeSilent(self.name)
+
+    async def template(self) -> BlockTemplate:
+        raise NodeSilent(self.name)
+
+    async def next_template(self, long_poll_id: str) -> BlockTemplate:
+        raise NodeSilent(self.name)
+
+    async def propose(self, block_hex: Sequence[bytes]) -> str | None:
+        return None
+
+    def keep_ready(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+
+class FakeTips:
+    """The node that is built on, and its tip, which a test moves."""
+
+    def __init__(self, node: FakeNode | None) -> None:
+        self.node, self.number = node, 0
+
+    @property
+    def best_hash(self) -> str:
+        return f"{self.number:064x}" if self.node is not None else ""
+
+    def moved(self, *, blocks: int, depth: int | None) -> None:
+        """The chain is so high now, and the block lies so deep in it."""
+        assert self.node is not None
+        self.number += 1
+        self.node.blocks, self.node.depth = blocks, depth
