@@ -17,6 +17,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CLI = "import sys\nprint('ran', *sys.argv[1:])\n"
 NPM = '#!/bin/sh\necho npm "$@" >>npm.calls\nmkdir -p node_modules\n'
+CC = """#!/bin/sh
+echo compiled >>cc.calls
+while [ "$1" != -o ]; do shift; done
+: >"$2"
+"""
+NATIVE = "src/mbongi/wire/bitcoin/_native"
 TOOLS = "sh awk basename cat cksum df dirname env grep mkdir mv printf readlink rm sed sleep tail tee touch"
 
 
@@ -29,7 +35,7 @@ class Site:
 
     def make(self) -> None:
         root = self.root
-        for folder in ("bin", "requirements", "src/mbongi"):
+        for folder in ("bin", "requirements", "src/mbongi/wire/bitcoin"):
             (root / folder).mkdir(parents=True)
         shutil.copy(ROOT / "mbongi", root / "mbongi")
         for name, text in {
@@ -38,6 +44,7 @@ class Site:
             "package-lock.json": "{}",
             "src/mbongi/__init__.py": "",
             "src/mbongi/cli.py": CLI,
+            f"{NATIVE}.c": "",
         }.items():
             (root / name).write_text(text)
         for tool in TOOLS.split():
@@ -47,6 +54,7 @@ class Site:
         # A script, not a link: an interpreter finds its own library by the path that it was started with.
         self.tool("python3", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
         self.tool("npm", NPM)
+        self.tool("cc", CC)
         self.tool("node", "#!/bin/sh\necho v20.1.0\n")
 
     def tool(self, name: str, text: str) -> None:
@@ -132,6 +140,33 @@ def test_a_changed_lock_file_is_installed_again(ready: Site) -> None:
     assert "installing the Python packages" in result.stderr
     assert (ready.root / "npm.calls").read_text().count("npm ci") == 2
     assert ready.run("up").stderr == ""
+
+
+def test_the_compiled_part_is_made_once_and_again_after_a_change(ready: Site) -> None:
+    made = ready.root / f"{NATIVE}.abi3.so"
+    assert made.exists()
+
+    assert ready.run("up").stderr == ""
+    assert (ready.root / "cc.calls").read_text() == "compiled\n"
+    (ready.root / f"{NATIVE}.c").write_text("changed\n")
+    made.unlink()
+
+    assert ready.run("up").stdout == "ran up\n"
+    assert (ready.root / "cc.calls").read_text() == "compiled\n" * 2
+    assert made.exists()
+
+
+def test_without_a_compiler_it_runs_and_says_so_once(ready: Site) -> None:
+    ready.tool("cc", "#!/bin/sh\necho no such header >&2\nexit 1\n")
+    (ready.root / f"{NATIVE}.c").write_text("changed\n")
+
+    first, second = ready.run("up"), ready.run("up")
+
+    assert first.stdout == second.stdout == "ran up\n"
+    assert "no C compiler with Python's headers" in first.stderr
+    assert "apt install gcc python3-dev" in first.stderr
+    assert second.stderr == ""
+    assert not (ready.root / f"{NATIVE}.abi3.so").exists()
 
 
 def test_it_runs_from_any_folder_and_through_a_symlink(ready: Site, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def job_of(template: Template) -> Job:
 def test_a_block_holds_the_templates_transactions_under_the_headers_root_and_the_coinbases_commitment() -> None:
     job, extranonce = job_of(template_of(reply())), bytes(range(13))
 
-    header = header_of(job, extranonce=extranonce, version=job.template.version, time_s=1_700_000_000, nonce=7)
+    header, _ = header_of(job, extranonce=extranonce, version=job.template.version, time_s=1_700_000_000, nonce=7)
     block = bytes.fromhex(b"".join(job.block_hex(header, extranonce)).decode())
 
     assert block[:80] == header

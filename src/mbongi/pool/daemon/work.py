@@ -331,7 +331,7 @@ class Work:
     async def _require_acceptable(self, node: Node, job: Job) -> None:
         """Have the node look at the whole block, but for its proof of work. Raises TemplateError."""
         template, extranonce = job.template, bytes(EXTRANONCE_BYTES)
-        header = header_of(job, extranonce=extranonce, version=template.version, time_s=template.time_s, nonce=0)
+        header, _ = header_of(job, extranonce=extranonce, version=template.version, time_s=template.time_s, nonce=0)
         reason = await node.propose(job.block_hex(header, extranonce))
         if reason == NOT_ON_TIP:
             raise _TipMoved

@@ -86,6 +86,11 @@ class Job:
     made_at_s: float
     is_current: bool = True
     seen: set[bytes] = field(default_factory=set)
+    branch: bytes = field(init=False)
+    """The template's merkle branch, its hashes one after the other."""
+
+    def __post_init__(self) -> None:
+        self.branch = b"".join(self.template.branch)
 
     def block_hex(self, header: bytes, extranonce: bytes) -> list[bytes]:
         """The whole block in hex, in parts to be written one after the other."""

@@ -1,10 +1,8 @@
 """Whether a share counts: the header that the miner hashed, rebuilt, and its hash against the target. Pure."""
 
-from hashlib import sha256
-
 from mbongi.pool.rules.job import EXTRANONCE_BYTES, Job
 from mbongi.pool.values import BLOCK_FUTURE_S_MAX, TIME_MARGIN_S, VERSION_ROLLING_MASK, Reject
-from mbongi.wire.bitcoin.header import pack_header
+from mbongi.wire.bitcoin.work_hash import hashed_header, merkle_root
 
 SEEN_BYTES = 8
 """Of each hash, kept to know it again: two of a million different ones agree with a chance of 3 in 10**8."""
@@ -24,18 +22,23 @@ def rolled_version(version: int, bits: int | None, mask: int = VERSION_ROLLING_M
 
 def merkle_root_of(job: Job, extranonce: bytes) -> bytes:
     """The header's root with this extranonce in the coinbase."""
-    coinbase = job.coinbase
-    # Written out, for this is most of what a share costs: one hash of the coinbase, one for each level of the tree.
-    node = sha256(sha256(coinbase.before + extranonce + coinbase.after).digest()).digest()
-    for each in job.template.branch:
-        node = sha256(sha256(node + each).digest()).digest()
-    return node
+    return merkle_root(job.coinbase.before, extranonce, job.coinbase.after, job.branch)
 
 
-def header_of(job: Job, *, extranonce: bytes, version: int, time_s: int, nonce: int) -> bytes:
-    """The eighty bytes that the miner hashed."""
-    template = job.template
-    return pack_header(version, template.previous_hash, merkle_root_of(job, extranonce), time_s, template.bits, nonce)
+def header_of(job: Job, *, extranonce: bytes, version: int, time_s: int, nonce: int) -> tuple[bytes, bytes]:
+    """The eighty bytes that the miner hashed, and their hash."""
+    coinbase, template = job.coinbase, job.template
+    return hashed_header(
+        coinbase.before,
+        extranonce,
+        coinbase.after,
+        job.branch,
+        template.previous_hash,
+        version,
+        time_s,
+        template.bits,
+        nonce,
+    )
 
 
 def judge(
@@ -52,8 +55,7 @@ def judge(
         return Reject.MALFORMED, b"", b""
     if not job.template.time_min_s <= time_s <= now_s + BLOCK_FUTURE_S_MAX - TIME_MARGIN_S:
         return Reject.TIME_OUT_OF_RANGE, b"", b""
-    header = header_of(job, extranonce=extranonce, version=version, time_s=time_s, nonce=nonce)
-    found = sha256(sha256(header).digest()).digest()
+    header, found = header_of(job, extranonce=extranonce, version=version, time_s=time_s, nonce=nonce)
     if int.from_bytes(found, "little") > target:
         return Reject.LOW_DIFFICULTY, header, found
     mark = found[:SEEN_BYTES]
