@@ -27,15 +27,23 @@ class RpcFault(WireError):
 
 
 class TemplateTransaction(msgspec.Struct, gc=False, frozen=True, kw_only=True):
-    """A transaction of a template. ``data`` is hex; ``hash`` covers the witness and ``txid`` does not."""
+    """A transaction of a template; ``hash`` covers the witness and ``txid`` does not.
 
-    data: str
+    ``data`` is its hex, quoted and unread: it is most of the answer, and is looked at where it lies.
+    """
+
+    data: msgspec.Raw
     txid: str
     hash: str = ""
     depends: list[int] = []
     fee: int = 0
     sigops: int = 0
     weight: int = 0
+
+    @property
+    def hex(self) -> memoryview:
+        """Its bytes in hex, as the node wrote them: nobody has looked yet whether they are."""
+        return memoryview(self.data)[1:-1]
 
 
 class BlockTemplate(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,11 @@ with VECTORS.open(encoding="ascii") as _file:
 SCRIPT = bytes.fromhex("0014751e76e8199196d454941c45d1b3a323f1433bd6")
 
 
+def quoted(text: str) -> msgspec.Raw:
+    """As it stands in the node's answer."""
+    return msgspec.Raw(msgspec.json.encode(text))
+
+
 def double(data: bytes) -> bytes:
     return sha256(sha256(data).digest()).digest()
 
@@ -32,7 +37,7 @@ def reply(**changes: Any) -> BlockTemplate:
     """What a node would answer."""
     transactions = [
         TemplateTransaction(
-            data=raw.hex(),
+            data=quoted(raw.hex()),
             txid=display(Transaction.parse(raw).txid),
             hash=display(double(raw)),
             fee=1_000 + place,
@@ -82,8 +87,11 @@ def test_what_the_node_states_is_checked() -> None:
     first, *others = good.transactions
     replace = msgspec.structs.replace
     wrong: dict[str, BlockTemplate] = {
-        "hash to another id": replace(good, transactions=[replace(first, data=RAW[1].hex()), *others]),
-        "expected hex": replace(good, transactions=[replace(first, data="zz"), *others]),
+        "hash to another id": replace(good, transactions=[replace(first, data=quoted(RAW[1].hex())), *others]),
+        "expected hex": replace(good, transactions=[replace(first, data=quoted("zz")), *others]),
+        "transaction 1: .*expected hex": replace(
+            good, transactions=[replace(first, data=msgspec.Raw(b"null")), *others]
+        ),
         "before one that it spends": replace(good, transactions=[replace(first, depends=[2]), *others]),
         "witness commitment": replace(good, default_witness_commitment="6a24aa21a9ed" + "00" * 32),
         "is not that of bits": replace(good, target="7f" * 32),

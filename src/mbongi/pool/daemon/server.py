@@ -116,8 +116,7 @@ class PoolServer:
         clean = last is None or last.template.previous_hash != job.template.previous_hash
         if clean:
             for each in self._jobs.values():
-                each.is_current = False
-                each.seen.clear()
+                each.retire()
         self._jobs[job.number] = job
         self._current = job
         self._lines, self._frames = {}, None

@@ -1,7 +1,7 @@
 """Jobs: a template with our coinbase, in the two halves between which each miner's extranonce stands. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mbongi.pool.errors import TemplateError
 from mbongi.pool.rules.generations import GENERATIONS
@@ -91,6 +91,13 @@ class Job:
 
     def __post_init__(self) -> None:
         self.branch = b"".join(self.template.branch)
+
+    def retire(self) -> None:
+        """The tip is another: no share of it counts any more, and what a block of it would have held can go."""
+        self.is_current = False
+        self.seen.clear()
+        self.template = replace(self.template, tail_hex=b"", branch=())
+        self.branch = b""
 
     def block_hex(self, header: bytes, extranonce: bytes) -> list[bytes]:
         """The whole block in hex, in parts to be written one after the other."""

@@ -71,7 +71,7 @@ def template_of(reply: BlockTemplate, *, target_max: int = TARGET_MAX) -> Templa
     bits, target = _target(reply)
     witness_ids = _checked_transactions(transactions)
     commitment = _commitment(reply, witness_ids)
-    weight = sum(each.weight or 4 * len(each.data) // 2 for each in transactions)
+    weight = sum(each.weight or 4 * len(each.hex) // 2 for each in transactions)
     sigops = sum(max(each.sigops, 0) for each in transactions)
     _require_limits(reply, weight, sigops)
     fees_sat = sum(each.fee for each in transactions)
@@ -92,7 +92,7 @@ def template_of(reply: BlockTemplate, *, target_max: int = TARGET_MAX) -> Templa
         branch=tuple(coinbase_branch([from_display(each.txid) for each in transactions])),
         commitment_script=commitment,
         transaction_count=len(transactions),
-        tail_hex="".join([each.data for each in transactions]).encode("ascii"),
+        tail_hex=b"".join([each.hex for each in transactions]),
         weight=weight,
         sigops=sigops,
     )
@@ -169,7 +169,7 @@ def _checked_transactions(transactions: Sequence[TemplateTransaction]) -> list[b
     witness_ids = []
     for place, each in enumerate(transactions):
         try:
-            computed = sha256d(binascii.unhexlify(each.data))
+            computed = sha256d(binascii.unhexlify(each.hex))
             stated = from_display(each.hash or each.txid)
         except ValueError as error:
             raise TemplateError(f"template: transaction {place + 1}: {error}; expected hex") from error
