@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mbongi.base.ids import MachineId
+from mbongi.fleet.pool_side import PoolSight
 from mbongi.fleet.reading import DetailReport, MachineDetail, MachineReading, StateChange
 from mbongi.fleet.values import ConditionChange, EventKind, MachineState, Severity
 
@@ -111,7 +112,7 @@ class Watch:
                 key = (change.machine_id, kind, "")
                 self._judge(told, key, change.at_ms, limit(kind), params, is_so=change.state is state)
             if change.state is MachineState.SLEEPING:
-                for kind in (EventKind.HASHRATE_LOW, EventKind.POOL_DEAD):
+                for kind in (EventKind.HASHRATE_LOW, EventKind.POOL_DEAD, EventKind.POOL_SIDE_LOW):
                     self._judge(told, (change.machine_id, kind, ""), change.at_ms, limit(kind), {}, is_so=False)
         return told
 
@@ -138,6 +139,20 @@ class Watch:
                 key = (report.machine_id, EventKind.POOL_DEAD, "")
                 rests = report.detail.work_mode == "sleep"
                 self._judge(told, key, at_ms, limit(EventKind.POOL_DEAD), {}, is_so=not any(active) and not rests)
+        return told
+
+    def pool_side(self, sights: Sequence[PoolSight]) -> list[ConditionChange]:
+        """What the pool sees of machines, beside what they state of themselves."""
+        told: list[ConditionChange] = []
+        for sight in sights:
+            reading = sight.reading
+            params: Params = {
+                "pool_ths": reading.pool_side_ths,
+                "high_ths": reading.pool_side_high_ths,
+                "own_ths": sight.own_ths,
+            }
+            percent = 100 * reading.pool_side_high_ths / sight.own_ths
+            self._figure(told, reading, EventKind.POOL_SIDE_LOW, "", percent, params, falling=True)
         return told
 
     def tick(self, now_ms: int) -> list[ConditionChange]:

@@ -68,6 +68,9 @@ class MachineReading(msgspec.Struct, gc=False, kw_only=True):
     reject_ratio: float = NAN
     uptime_s: float = NAN
     pool: str = ""
+    pool_side_ths: float = NAN
+    pool_side_low_ths: float = NAN
+    pool_side_high_ths: float = NAN
     error_count: float = NAN
     poll_ms: float = NAN
     detail_age_s: float = NAN

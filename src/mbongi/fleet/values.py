@@ -91,6 +91,7 @@ class EventKind(StrEnum):
     REJECTS_HIGH = "rejects_high"
     ERROR_CODE = "error_code"
     POOL_DEAD = "pool_dead"
+    POOL_SIDE_LOW = "pool_side_low"
     FOUND = "found"
     MOVED = "moved"
     REPLACED = "replaced"

@@ -28,6 +28,7 @@ KINDS: dict[EventKind, Promise] = {
     EventKind.REJECTS_HIGH: _("Many rejected shares"),
     EventKind.ERROR_CODE: _("Error code"),
     EventKind.POOL_DEAD: _("Pool dead"),
+    EventKind.POOL_SIDE_LOW: _("Pool sees less"),
     EventKind.FOUND: _("Found"),
     EventKind.MOVED: _("Moved"),
     EventKind.REPLACED: _("Replaced"),
@@ -63,6 +64,9 @@ _SENTENCES: dict[EventKind, Promise] = {
     EventKind.REJECTS_HIGH: _("%(percent).1f %% of the shares since the last look were rejected."),
     EventKind.ERROR_CODE: _("Code %(part)s: %(text)s"),
     EventKind.POOL_DEAD: _("No pool takes the machine's shares."),
+    EventKind.POOL_SIDE_LOW: _(
+        "The pool sees %(pool_ths).1f TH/s (at most %(high_ths).1f); the machine states %(own_ths).1f TH/s."
+    ),
     EventKind.FOUND: _("First seen at %(address)s."),
     EventKind.MOVED: _("Moved from %(before)s to %(after)s."),
     EventKind.REPLACED: _("Another machine answers at %(address)s."),

@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 
+import msgspec
 import uvloop
 
 from mbongi.base.config import Config
@@ -13,7 +14,9 @@ from mbongi.base.errors import MbongiError
 from mbongi.base.log import get_log
 from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusError
+from mbongi.fleet.pool_side import PoolSide, Seen, SeenByPool
 from mbongi.fleet.values import STATUS_SUBJECT
+from mbongi.pool.status import WORKERS_SUBJECT, WorkerHashrates
 from mbongi.run.database import use_database
 from mbongi.run.stopping import stop_event
 
@@ -62,10 +65,28 @@ async def _run(config: Config) -> int:
     from mbongi.fleet.daemon.process import FleetProcess  # noqa: PLC0415
 
     stop = stop_event()
+    pool_side = PoolSide()
+
+    async def hear_the_pool(bus: Bus) -> None:
+        await bus.hear(f"{WORKERS_SUBJECT}.*", lambda data: pool_side.hear(_seen_by_pool(data)))
+
     async with ThreadBridge() as bridge:
-        await FleetProcess(config, bridge).run(stop)
+        await FleetProcess(config, bridge, pool_side=pool_side, on_bus=hear_the_pool).run(stop)
     log.info("fleet_stopped")
     return 0
+
+
+def _seen_by_pool(data: bytes) -> "SeenByPool":
+    """What a pool process tells of its workers, in the fleet's words: TH/s."""
+    told = msgspec.json.decode(data, type=WorkerHashrates)
+    return SeenByPool(
+        source=told.shard,
+        at_ms=told.at_ms,
+        users={
+            each.worker: Seen(each.span_s, each.hashrate_hs / 1e12, each.low_hs / 1e12, each.high_hs / 1e12)
+            for each in told.workers
+        },
+    )
 
 
 @contextlib.contextmanager

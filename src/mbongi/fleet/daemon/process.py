@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from mbongi.fleet.daemon.persistence import AWAY, Database
 from mbongi.fleet.daemon.recording import Recording
 from mbongi.fleet.daemon.scanning import Scanner, ScanRun
 from mbongi.fleet.poller import Poller
+from mbongi.fleet.pool_side import PoolSide
 from mbongi.fleet.ranges import ScanRangeError
 from mbongi.fleet.reading import DetailReport, Found, MachineReading, StateChange
 from mbongi.fleet.telemetry import READING
@@ -89,8 +90,17 @@ class ScanReply(msgspec.Struct, kw_only=True):
 class FleetProcess:
     """The whole process. ``run`` returns after ``stop`` is set and what waits has been handed over."""
 
-    def __init__(self, config: Config, bridge: ThreadBridge) -> None:
+    def __init__(
+        self,
+        config: Config,
+        bridge: ThreadBridge,
+        *,
+        pool_side: PoolSide | None = None,
+        on_bus: Callable[[Bus], Awaitable[None]] | None = None,
+    ) -> None:
+        """``on_bus`` is called with the bus once it is there, to subscribe to what other domains tell."""
         self._config = config
+        self._pool_side, self._on_bus = pool_side or PoolSide(), on_bus
         self._database = Database(bridge)
         self._reload = asyncio.Event()
         self.poller = Poller(config.fleet)
@@ -159,8 +169,10 @@ class FleetProcess:
     # What the poller says.
 
     def _on_batch(self, rack: str, readings: Sequence[MachineReading]) -> None:  # noqa: ARG002 -- the rows name it
+        sights = self._pool_side.fill(readings)
         self.outgoing.put(readings)
         self.recording.seen(readings)
+        self._note(self._watch.pool_side(sights))
         self._note(self._watch.readings(readings))
 
     def _on_states(self, changes: Sequence[StateChange]) -> None:
@@ -169,6 +181,7 @@ class FleetProcess:
 
     def _on_details(self, reports: Sequence[DetailReport]) -> None:
         self.recording.details(reports)
+        self._pool_side.details(reports)
         self._note(self._watch.details(reports, _now_ms()))
 
     def _note(self, changes: list[ConditionChange]) -> None:
@@ -188,6 +201,7 @@ class FleetProcess:
         known: set[MachineId] = {target.machine_id for target in targets}
         self.poller.set_targets(targets)
         self._watch.keep_only(known)
+        self._pool_side.keep_only(known)
         self.recording.keep_only(known)
 
     async def _keep_targets(self) -> None:
@@ -208,6 +222,8 @@ class FleetProcess:
     async def _serve_bus(self) -> None:
         """Connect, however long that takes; publish, answer, and listen for what people asked for."""
         self._bus = bus = await self._connected()
+        if self._on_bus is not None:
+            await self._on_bus(bus)
         await bus.serve(STATUS_SUBJECT, self._answer_status)
         await bus.serve(SCAN_SUBJECT, self._answer_scan)
         await bus.serve(PROGRESS_SUBJECT, self._answer_progress)

@@ -24,7 +24,7 @@ FIGURES = (
     *("fan1_rpm", "fan2_rpm", "fan3_rpm", "fan4_rpm", "fan_duty_pct", "board_count", "board_expected", "chips"),
     *("chips_expected", "board1_ths", "board2_ths", "board3_ths", "board1_temp_c", "board2_temp_c", "board3_temp_c"),
     *("frequency_mhz", "voltage_v", "accepted", "rejected", "stale", "hw_errors", "reject_ratio", "uptime_s"),
-    *("error_count", "poll_ms", "detail_age_s"),
+    *("pool_side_ths", "pool_side_low_ths", "pool_side_high_ths", "error_count", "poll_ms", "detail_age_s"),
 )
 """The numeric columns of a reading that pages use."""
 

@@ -23,6 +23,7 @@ LIVE = (
     *("inlet_temp_c", "fan1_rpm", "fan2_rpm", "fan3_rpm", "fan4_rpm", "fan_duty_pct", "fan_rpm", "reject_pct"),
     *("accepted", "rejected", "uptime_s", "board1_ths", "board2_ths", "board3_ths", "board1_temp_c"),
     *("board2_temp_c", "board3_temp_c", "poll_ms", "psu_temp_c", "frequency_mhz", "voltage_v"),
+    *("pool_side_ths", "pool_side_low_ths", "pool_side_high_ths"),
 )
 assert set(LIVE) - {"hashrate_pct", "fan_rpm", "reject_pct"} <= set(FIGURES)
 
