@@ -158,11 +158,6 @@ class PoolServer:
         """The newest job's number; 0 before the first."""
         return self._current.number if self._current is not None else 0
 
-    @property
-    def current_job(self) -> Job | None:
-        """The newest job; None before the first."""
-        return self._current
-
     def job(self, number: int) -> Job | None:
         """A job that was given out; None for an unknown or forgotten one."""
         return self._jobs.get(number)
