@@ -31,6 +31,14 @@ from mbongi.wire.bitcoind import BlockTemplate
 ANY_HASH = 2.0**-32
 """A difficulty that all but one of 65,536 hashes meet, so that the clients need not search."""
 TRANSACTION_BYTES = 800
+UNLIMITED = Limits(
+    connections_max=100_000,
+    per_address_max=100_000,
+    connects_per_s_per_address=1e9,
+    bytes_per_s_max=1e9,
+    bytes_per_s_per_address=1e9,
+    shares_per_s_per_worker=1e9,
+)
 SCRIPT = bytes.fromhex("0014751e76e8199196d454941c45d1b3a323f1433bd6")
 
 
@@ -65,7 +73,7 @@ class Bench:
             ShareLog(folder),
             on_block=lambda *_: None,
             difficulty=Difficulty(start=ANY_HASH, minimum=ANY_HASH, maximum=ANY_HASH),
-            limits=Limits(connections_max=100_000, per_address_max=100_000, bytes_per_s_max=10**9),
+            limits=UNLIMITED,
         )
         self.answer = answer(task["transactions"])
         self.tips = 0

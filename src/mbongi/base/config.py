@@ -144,6 +144,36 @@ class Pool:
     """How long files of shares stay after they are wholly taken in."""
     minute_days: int = 7
     """How long each worker's minutes stay."""
+    tls_port: int = 3334
+    """Stratum V1 over TLS, where ``tls_certificate`` is set."""
+    tls_certificate: str = ""
+    """PEM file of the certificate and those that vouch for it."""
+    tls_key: str = ""
+    """PEM file of its key."""
+    processes: int = 1
+    """Processes that take connections. From 2 on ``pool`` makes the work and ``pool-server`` processes share it."""
+    shard: int = 0
+    """Number of this machine's first such process; each machine of a pool has numbers of its own."""
+    follows: bool = False
+    """On a further machine: work comes over the bus, and shares go to the first machine over it."""
+    without_work_s: float = 20.0
+    """So long the last work goes on while no node, or nobody who asks one, is heard; then miners are sent away."""
+    connections_max: int = 20_000
+    """Of one process, as all limits here."""
+    connections_per_address: int = 1_000
+    connects_per_s_per_address: float = 100.0
+    line_bytes_max: int = 16_384
+    bytes_per_s: float = 32_768.0
+    """Of one connection."""
+    bytes_per_s_per_address: float = 4_000_000.0
+    shares_per_s_per_worker: float = 2_000.0
+    silent_s: float = 60.0
+    """From connecting to the first worker's name."""
+    idle_s: float = 3_600.0
+    """Without a word from a miner that has work."""
+    strikes_max: int = 5
+    """So often an address may send nonsense or floods before it is shut out for ``ban_s``."""
+    ban_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +308,20 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "pool.reserve_sat": (0, 21 * 10**14),
     "pool.share_log_days": (1, 36_500),
     "pool.minute_days": (1, 3660),
+    "pool.processes": (1, 64),
+    "pool.shard": (0, 255),
+    "pool.without_work_s": (1, 86_400),
+    "pool.connections_max": (1, 1_000_000),
+    "pool.connections_per_address": (1, 1_000_000),
+    "pool.connects_per_s_per_address": (0.1, 1e9),
+    "pool.line_bytes_max": (1_024, 1_048_576),
+    "pool.bytes_per_s": (100, 1e12),
+    "pool.bytes_per_s_per_address": (100, 1e12),
+    "pool.shares_per_s_per_worker": (0.1, 1e9),
+    "pool.silent_s": (1, 86_400),
+    "pool.idle_s": (1, 604_800),
+    "pool.strikes_max": (1, 1_000_000),
+    "pool.ban_s": (0, 604_800),
     "twin.machines": (0, 50_000),
     "twin.per_rack": (1, 254),
     "twin.time_scale": (0.01, 10_000),

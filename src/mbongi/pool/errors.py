@@ -11,6 +11,10 @@ class TemplateError(PoolError, ValueError):
     """A template that contradicts itself, or a coinbase that does not fit one; no miner may work on it."""
 
 
+class JobError(PoolError, ValueError):
+    """Bytes that are no job, or one too large to travel."""
+
+
 class ShareLogError(PoolError, OSError):
     """Shares cannot be kept: the disk is full, gone, or not ours. None is accepted until they can."""
 

@@ -15,29 +15,29 @@ from mbongi.base.log import get_log
 from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusUnavailable
 from mbongi.pool.daemon.blocks import Blocks
+from mbongi.pool.daemon.counters import JOB_NUMBERS, DurableCounter
 from mbongi.pool.daemon.heads import Heads
+from mbongi.pool.daemon.job_store import JobStore
 from mbongi.pool.daemon.reporting import Reporter
-from mbongi.pool.daemon.server import Difficulty, PoolServer
-from mbongi.pool.daemon.share_log import ShareLog, shard_folder
+from mbongi.pool.daemon.server import JOB_S_MAX
 from mbongi.pool.daemon.work import Payout, Work
 from mbongi.pool.rules.heads import Standing
 from mbongi.pool.rules.job import Job
 from mbongi.pool.status import NodeStatus
 from mbongi.run import regtest
 from mbongi.run.pool_nodes import CHAINS, PRACTICE, feeds_of, limits_of, nodes_of
+from mbongi.run.serving import Serving
 from mbongi.run.stopping import stop_event
 from mbongi.wire.bitcoin.address import networks, script_of_address
 from mbongi.wire.bitcoin.target import TARGET_MAX, target_of_difficulty
 from mbongi.wire.errors import WireError
-from mbongi.wire.noise.certificate import PoolAddress, sign_certificate
+from mbongi.wire.noise.certificate import sign_certificate
 from mbongi.wire.noise.handshake import Responder
 from mbongi.wire.noise.secp import EllSwiftKey, new_secret, x_only_of_secret
 
 log = get_log(__name__)
 
-SHARD = 0
 TAG_BYTES_MAX = 40
-LISTEN_LOOK_S = 0.1
 CERTIFICATE_S = 86_400
 CLOCK_TOLERANCE_S = 3_600
 """How far a miner's clock may be behind ours."""
@@ -69,40 +69,44 @@ class Pool:
         self.nodes = nodes_of(config)
         self.heads = Heads(self.nodes, limits=limits_of(config), chains=CHAINS[config.pool.network])
         self.feeds = feeds_of(config, self.heads.look)
-        self.server = PoolServer(
-            ShareLog(shard_folder(folder / "shares", SHARD)),
+        self.identity = Identity(config.site.data_dir / "secrets")
+        self.serving = Serving(
+            config,
+            shard=config.pool.shard,
             on_block=self._on_block,
-            difficulty=difficulty_of(config),
-            shard=SHARD,
+            responder=self.identity.responder,
+            authority_key=self.identity.authority_key,
         )
+        self.jobs = JobStore(folder / "jobs")
+        self._restore()
         self.blocks = Blocks(
             folder / "blocks",
             self.nodes,
             self.heads,
-            now_s=self.server.now_s,
+            now_s=self.serving.server.now_s,
             pool_script=payout.script,
-            shard=self.server.shard,
+            shard=config.pool.shard,
         )
         self.work = Work(
             self.heads,
             payout,
             halving_blocks=networks()[config.pool.network].halving_blocks,
-            now_s=self.server.now_s,
-            on_job=self.server.publish,
-            on_trouble=self._on_trouble,
+            now_s=self.serving.server.now_s,
+            numbers=DurableCounter(folder / "jobs" / "numbers", below=JOB_NUMBERS, step=16),
+            on_job=self._on_job,
+            on_trouble=self.serving.take_trouble,
             target_max=_target_max(config),
         )
-        self.identity = Identity(config.site.data_dir / "secrets")
-        self._trouble = ""
         self.reporter = Reporter(
-            self.server,
+            self.serving.server,
             connect=lambda: _bus(config),
             nodes=self._node_statuses,
             newest_fees_sat=lambda: self.work.newest_fees_sat,
             template_age_s=lambda: self.work.template_age_s,
             is_template_stale=lambda: self.work.is_stale,
-            trouble=lambda: self._trouble,
+            trouble=lambda: self.serving.trouble,
         )
+        self._writing: set[asyncio.Future[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set."""
@@ -110,9 +114,8 @@ class Pool:
             self.heads.run(),
             self.work.run(),
             self.blocks.run(),
-            self.server.run(),
+            self.serving.run(),
             self.reporter.run(),
-            self._keep_listening(),
             *(feed.run() for feed in self.feeds),
         ]
         tasks = [asyncio.create_task(each) for each in runs]
@@ -122,22 +125,16 @@ class Pool:
             for task in done - {stopping}:
                 task.result()
         finally:
+            await self.serving.stop()
             for task in (*tasks, stopping):
                 task.cancel()
-            await asyncio.gather(*tasks, stopping, return_exceptions=True)
-            self.server.gate.send_away("the pool stops")
-            self.server.log.close()
+            await asyncio.gather(*tasks, stopping, *self._writing, return_exceptions=True)
             await self.reporter.close()
             for node in self.nodes:
                 await node.close()
 
     def _on_block(self, job: Job, header: bytes, extranonce: bytes, worker: str) -> None:
         self.blocks.found(job, header, extranonce, worker)
-
-    def _on_trouble(self, reason: str) -> None:
-        self._trouble = reason
-        if reason and self.server.gate.is_listening:
-            self.server.gate.send_away(reason)
 
     def _node_statuses(self) -> list[NodeStatus]:
         now_s, choice = monotonic_s(), self.heads.choice
@@ -154,16 +151,17 @@ class Pool:
             for head in self.heads.heads
         ]
 
-    async def _keep_listening(self) -> None:
-        """Take connections while there is work."""
-        pool = self._config.pool
-        while True:
-            if self.work.template is not None and not self._trouble and not self.server.gate.is_listening:
-                port = await self.server.listen(pool.host, pool.port)
-                v2_port = await self.server.listen_v2(pool.host, pool.v2_port, self.identity.responder)
-                url = PoolAddress(pool.host, v2_port, self.identity.authority_key).url()
-                log.info("pool_listens", host=pool.host, port=port, v2=url)
-            await asyncio.sleep(LISTEN_LOOK_S)
+    def _on_job(self, job: Job) -> None:
+        self.serving.take_job(job)
+        writing = asyncio.ensure_future(asyncio.to_thread(self.jobs.keep, job))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+
+    def _restore(self) -> None:
+        """Take up the work of the process before, so that shares for it count."""
+        server = self.serving.server
+        unix_s, now_s = server.clock.unix_s(), server.now_s()
+        server.restore(self.jobs.newest(unix_s=unix_s, now_s=now_s, age_s_max=JOB_S_MAX))
 
 
 class Identity:
@@ -224,14 +222,6 @@ def tag_of(config: Config) -> bytes:
     if len(tag) > TAG_BYTES_MAX:
         raise ConfigError(f"pool.tag: {len(tag)} bytes; at most {TAG_BYTES_MAX}")
     return tag
-
-
-def difficulty_of(config: Config) -> Difficulty:
-    """How hard shares are."""
-    pool = config.pool
-    return Difficulty(
-        start=pool.difficulty_start, minimum=pool.difficulty_min, shares_per_minute=pool.shares_per_minute
-    )
 
 
 def _target_max(config: Config) -> int:

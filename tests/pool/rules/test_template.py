@@ -147,7 +147,7 @@ def test_shares_are_judged_by_tip_time_target_and_novelty() -> None:
     template = empty_template(
         height=1, previous_hash=bytes(32), version=4, bits=0x1D00FFFF, time_s=1000, time_min_s=900, subsidy_sat=50
     )
-    job, options = job_of(template), {"version": 4, "nonce": 1, "now_s": 1000.0, "extranonce": bytes(EXTRANONCE_BYTES)}
+    job, options = job_of(template), {"version": 4, "nonce": 1, "now_s": 0.0, "extranonce": bytes(EXTRANONCE_BYTES)}
 
     def verdict(*, time_s: int = 1000, target: int = TARGET_MAX, **changes: Any) -> Reject | None:
         return judge(job, time_s=time_s, target=target, **options | changes)[0]
@@ -157,7 +157,8 @@ def test_shares_are_judged_by_tip_time_target_and_novelty() -> None:
     assert verdict(nonce=2, target=0) is Reject.LOW_DIFFICULTY
     assert verdict(nonce=2) is None, "a share that was refused is not remembered"
     assert verdict(time_s=899) is Reject.TIME_OUT_OF_RANGE
-    assert verdict(time_s=1000 + 7200) is Reject.TIME_OUT_OF_RANGE
+    assert verdict(time_s=1000 + 6901) is Reject.TIME_OUT_OF_RANGE
+    assert verdict(time_s=1000 + 6901, now_s=1.0) is None, "a second later; our own clock has no say"
     assert verdict(extranonce=bytes(11)) is Reject.MALFORMED
     job.is_current = False
     assert verdict(nonce=3) is Reject.STALE

@@ -1,12 +1,15 @@
 """What connections of every kind have in common: the transport, its end, and the record of an accepted share."""
 
 import asyncio
+import contextlib
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from mbongi.base.log import get_log
 from mbongi.pool import values
+from mbongi.pool.daemon.addresses import NOWHERE
 from mbongi.pool.daemon.gate import Gate
 from mbongi.pool.daemon.share_log import BLOCK_FLAG, pack_share
 from mbongi.pool.daemon.statistics import Member
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
     from mbongi.pool.daemon.server import PoolServer
 
 log = get_log(__name__)
+
+KEEPALIVE_IDLE_S, KEEPALIVE_S, KEEPALIVE_TRIES = 60, 20, 3
+UNACKNOWLEDGED_MS_MAX = 120_000
+"""Sent and not acknowledged for so long: the other end is gone. Source of both: tcp(7)."""
 
 
 class Host(Protocol):
@@ -38,7 +45,7 @@ class Host(Protocol):
 class Connection(asyncio.Protocol, ABC):
     """A miner's or a proxy's connection; the host made it and owns its jobs and limits."""
 
-    __slots__ = ("agent", "opened_at_s", "out", "peer", "server", "transport")
+    __slots__ = ("address", "agent", "heard_at_s", "opened_at_s", "out", "peer", "received", "server", "transport")
 
     server: Host
     unsent_bytes_max: ClassVar[int]
@@ -48,8 +55,11 @@ class Connection(asyncio.Protocol, ABC):
         self.server = server
         self.transport: asyncio.Transport | None = None
         self.peer = ""
+        self.address = NOWHERE
         self.agent = ""
-        self.opened_at_s = server.now_s()
+        self.opened_at_s = self.heard_at_s = server.now_s()
+        self.received = 0
+        """Bytes in the present window of the limits."""
         self.out: list[Any] = []
         """Answers of this turn of the loop."""
 
@@ -59,6 +69,7 @@ class Connection(asyncio.Protocol, ABC):
         self.transport.set_write_buffer_limits(high=self.unsent_bytes_max)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if peer else ""
+        _notice_death(transport)
         if not self.server.gate.opened(self):
             self.transport.abort()
 
@@ -76,6 +87,11 @@ class Connection(asyncio.Protocol, ABC):
         """Break the connection at once."""
         if self.transport is not None:
             self.transport.abort()
+
+    def close(self) -> None:
+        """End the connection once what was written is out."""
+        if self.transport is not None:
+            self.transport.close()
 
     @property
     @abstractmethod
@@ -97,6 +113,14 @@ class PoolConnection(Connection):
 
     protocol: ClassVar[values.Protocol]
     server: "PoolServer"
+
+    def extranonces(self) -> Iterable[bytes]:
+        """The parts of the search space that it holds, which are free once it is gone."""
+        return ()
+
+    @abstractmethod
+    def ask_to_reconnect(self) -> None:
+        """Tell the miner to connect anew, as this process ends."""
 
     @abstractmethod
     def members(self) -> Iterable[Member]:
@@ -127,9 +151,12 @@ class PoolConnection(Connection):
         found = is_block(job, hash_)
         if found:
             server.found_block(job, header, extranonce, name)
+        if not server.gate.may_accept(self, worker):
+            self.drop()
+            return
         from_bytes = int.from_bytes
         record = pack_share(
-            int(server.now_s() * 1000.0),
+            int(server.clock.unix_s() * 1000.0),
             worker,
             job.number,
             difficulty,
@@ -145,3 +172,16 @@ class PoolConnection(Connection):
             hash_,
         )
         self.out.append((record, worker, job, hash_, answer))
+
+
+def _notice_death(transport: asyncio.BaseTransport) -> None:
+    """Have the system ask whether the other end still lives, and break the connection where it does not."""
+    connection = transport.get_extra_info("socket")
+    if connection is None or connection.family == socket.AF_UNIX:
+        return
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_TRIES)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS_MAX)

@@ -5,25 +5,29 @@ connection gets its answers. A share is never answered with yes before it is in 
 """
 
 import asyncio
+import itertools
 import secrets
 import ssl
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, cast
 
-from mbongi.base.clock import monotonic_s, utc_now
+from mbongi.base.clock import monotonic_s
 from mbongi.base.log import get_log
 from mbongi.pool.daemon.connection import PoolConnection
-from mbongi.pool.daemon.gate import Gate, Limits
+from mbongi.pool.daemon.counters import EXTRANONCE_NUMBERS, Extranonces
+from mbongi.pool.daemon.gate import SLICE, Gate, Limits
+from mbongi.pool.daemon.sessions import Kept, Sessions, write_sessions
 from mbongi.pool.daemon.share_log import ShareLog
 from mbongi.pool.daemon.statistics import Statistics
-from mbongi.pool.daemon.v1 import V1Session, job_line, new_session_id
+from mbongi.pool.daemon.steady_clock import SteadyClock
+from mbongi.pool.daemon.v1 import V1Session, job_line
 from mbongi.pool.daemon.v2 import V2Session
 from mbongi.pool.daemon.v2_jobs import JobFrames
 from mbongi.pool.errors import ShareLogError
-from mbongi.pool.rules.generations import Generations
-from mbongi.pool.rules.job import EXTRANONCE1_BYTES, Job
+from mbongi.pool.rules.job import Job
 from mbongi.pool.rules.vardiff import Vardiff
 from mbongi.pool.values import Reject
 from mbongi.wire.noise.handshake import Responder
@@ -36,9 +40,9 @@ JOB_S_MAX: Final = 600.0
 SEEN_MAX: Final = 2_000_000
 """Hashes remembered over all jobs (some 200 MB); above it the oldest job is forgotten."""
 SYNC_S: Final = 0.5
-RESUME_S_MAX: Final = 600.0
-"""How long a lost connection's session may be taken up again."""
-SESSIONS_REMEMBERED: Final = 20_000
+FOLLOW_S: Final = 5.0
+"""How often the system's clock is looked at."""
+PART_LOOK_S: Final = 0.05
 OnBlock = Callable[[Job, bytes, bytes, str], None]
 """Called with job, header, extranonce and worker the moment a block is found. Must not block."""
 
@@ -64,9 +68,14 @@ class PoolServer:
         difficulty: Difficulty | None = None,
         limits: Limits | None = None,
         shard: int = 0,
+        extranonces: Extranonces | None = None,
+        clock: SteadyClock | None = None,
     ) -> None:
         self.log, self.shard = share_log, shard
+        self.clock = clock or SteadyClock()
         self.gate = Gate(limits or Limits(), self.now_s)
+        self.extranonces = extranonces or Extranonces(shard, itertools.count(secrets.randbelow(EXTRANONCE_NUMBERS)))
+        self.resumable = Sessions(shard, self.extranonces, self.clock.unix_s)
         self.statistics = Statistics()
         self._difficulty = difficulty or Difficulty()
         self._on_block = on_block
@@ -74,11 +83,10 @@ class PoolServer:
         self._current: Job | None = None
         self._lines: dict[tuple[int, bool], bytes] = {}
         self._frames: JobFrames | None = None
-        self._extranonces = secrets.randbelow(1 << 24)
-        self._resumable: OrderedDict[str, tuple[bytes, Generations, float]] = OrderedDict()
+        self._marks: dict[int, set[bytes]] = {}
+        self._by_session: dict[str, V1Session] = {}
         self._answering: list[PoolConnection] = []
-        self._wall_offset_s = utc_now().timestamp() - monotonic_s()
-        self._log_failed = False
+        self._log_failed = self._save_failed = False
 
     # Listening.
 
@@ -92,7 +100,20 @@ class PoolServer:
 
     async def run(self) -> None:
         """Keep the log on the disk, difficulties and limits up to date, until cancelled."""
-        await asyncio.gather(self._keep_synced(), self.gate.keep_looking())
+        await asyncio.gather(self._keep_synced(), self._follow_clock(), self.gate.keep_looking())
+
+    async def part(self, *, within_s: float) -> None:
+        """Ask all miners to connect again, and answer what they still send, until they are gone or the time is up."""
+        self.gate.stop_listening()
+        log.info("miners_asked_to_reconnect", connections=len(self.sessions))
+        for session in list(self.sessions):
+            session.ask_to_reconnect()
+        end_s = self.now_s() + within_s
+        while self.sessions and self.now_s() < end_s:  # noqa: ASYNC110 -- the last answers may go out any time
+            await asyncio.sleep(PART_LOOK_S)
+        for session in list(self.sessions):
+            session.close()
+        await asyncio.sleep(PART_LOOK_S)
 
     @property
     def sessions(self) -> "set[PoolConnection]":
@@ -106,21 +127,13 @@ class PoolServer:
 
     def now_s(self) -> float:
         """Unix seconds that never jump: a clock set back must not refuse honest shares."""
-        return monotonic_s() + self._wall_offset_s
+        return self.clock.now_s()
 
     # Jobs.
 
     def publish(self, job: Job) -> None:
         """Give a job to every miner. One on another tip than the last makes all earlier ones stale."""
-        last = self._current
-        clean = last is None or last.template.previous_hash != job.template.previous_hash
-        if clean:
-            for each in self._jobs.values():
-                each.retire()
-        self._jobs[job.number] = job
-        self._current = job
-        self._lines, self._frames = {}, None
-        self._forget_old_jobs()
+        clean = self._add(job)
         began_s, now_s = monotonic_s(), self.now_s()
         self.statistics.checked.add((now_s - job.made_at_s) * 1000.0, now_s)
         for session in self.sessions:
@@ -131,6 +144,30 @@ class PoolServer:
 
     def _told(self, began_s: float) -> None:
         self.statistics.told.add((monotonic_s() - began_s) * 1000.0, self.now_s())
+
+    def restore(self, jobs: Iterable[Job]) -> None:
+        """Know jobs that were given out before, oldest first, so that shares for them count; nobody is told."""
+        for job in jobs:
+            if job.number not in self._jobs:
+                self._add(job)
+
+    def expect(self, marks: dict[int, set[bytes]]) -> None:
+        """Know the shares that were accepted before a restart: by job number, the first bytes of their hashes."""
+        self._marks = marks
+
+    def _add(self, job: Job) -> bool:
+        """Make it the newest job; whether its tip is another than that of the last."""
+        last = self._current
+        clean = last is None or last.template.previous_hash != job.template.previous_hash
+        if clean:
+            for each in self._jobs.values():
+                each.retire()
+        job.seen |= self._marks.pop(job.number, set())
+        self._jobs[job.number] = job
+        self._current = job
+        self._lines, self._frames = {}, None
+        self._forget_old_jobs()
+        return clean
 
     def work_line(self, generation: int, *, clean: bool) -> bytes:
         """The newest job as a line, the same bytes for all connections of a generation; empty where there is none."""
@@ -193,27 +230,54 @@ class PoolServer:
         """A connection is gone; a session of Stratum V1 may be taken up again for a while."""
         if not self.gate.closed(connection):
             return
-        if isinstance(connection, V1Session) and connection.session and connection.workers:
-            self._resumable[connection.session] = (
-                connection.extranonce1,
-                connection.generations,
-                self.now_s(),
-            )
-            while len(self._resumable) > SESSIONS_REMEMBERED:
-                self._resumable.popitem(last=False)
+        if isinstance(connection, V1Session):
+            self._by_session.pop(connection.session, None)
+        kept = self._kept(connection)
+        if kept is not None:
+            self.resumable.lose(kept)
+        else:
+            for extranonce1 in connection.extranonces():
+                self.extranonces.give_back(extranonce1)
 
     def assign(self, session: V1Session, wish: str) -> tuple[str, bytes]:
-        """Session id and extranonce1: the former ones where the miner names a session that was lost lately."""
-        found = self._resumable.pop(wish, None) if wish else None
-        if found is not None and self.now_s() - found[2] <= RESUME_S_MAX:
-            session.take_up(found[1])
-            return wish, found[0]
-        return new_session_id(), self.new_extranonce1()
+        """Session id and extranonce1: the former ones where the miner names a session that it has lost.
 
-    def new_extranonce1(self) -> bytes:
-        """A part of the search space that nobody else has; its first byte tells processes apart."""
-        self._extranonces = (self._extranonces + 1) % (1 << 24)
-        return bytes([self.shard]) + self._extranonces.to_bytes(EXTRANONCE1_BYTES - 1, "big")
+        A connection that the miner lost may still look open from here; it ends now.
+        """
+        held = self._by_session.get(wish) if wish else None
+        if held is not None:
+            held.drop()
+            self.closed(held)
+        kept = self.resumable.take(wish) if wish else None
+        if kept is None:
+            found = self.resumable.new_id(), self.extranonces.take()
+        else:
+            session.take_up(kept)
+            found = kept.session, kept.extranonce1
+        self._by_session[found[0]] = session
+        return found
+
+    def _kept(self, connection: PoolConnection) -> Kept | None:
+        """What is kept of a connection; None where nothing is to be taken up again."""
+        return connection.kept(self.clock.unix_s()) if isinstance(connection, V1Session) else None
+
+    async def save_sessions(self, path: Path) -> None:
+        """Write what may be taken up after a restart. Logged once where that fails."""
+        kept = self.resumable.lost()
+        for place, session in enumerate(list(self.sessions)):
+            found = self._kept(session) if session.transport is not None else None
+            if found is not None:
+                kept.append(found)
+            if place % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+        try:
+            await asyncio.to_thread(write_sessions, path, kept)
+        except OSError as error:
+            if not self._save_failed:
+                self._save_failed = True
+                log.error("sessions_not_kept", file=str(path), error=error.strerror)  # noqa: TRY400
+            return
+        self._save_failed = False
 
     def refusal(self, user: str) -> str:
         """Why a worker may not mine here; empty where it may."""
@@ -268,3 +332,8 @@ class PoolServer:
                 await asyncio.to_thread(self.log.sync)
             except ShareLogError as error:
                 log.error("share_log_failed", error=str(error))  # noqa: TRY400
+
+    async def _follow_clock(self) -> None:
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            self.clock.follow()

@@ -5,11 +5,11 @@ told together with new work: the generation stands in the coinbase too (decision
 the difficulty that its work was given with.
 """
 
-import secrets
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mbongi.pool.daemon.connection import PoolConnection
+from mbongi.pool.daemon.sessions import Kept
 from mbongi.pool.daemon.statistics import Member
 from mbongi.pool.daemon.v1_connection import ANSWERS, WORKERS_MAX, V1Connection
 from mbongi.pool.rules.generations import GENERATIONS, Generations
@@ -149,12 +149,43 @@ class V1Session(V1Connection, PoolConnection):
         if self.transport is not None:
             self.transport.write(b"".join([_answered(each, kept=kept) for each in out]))
 
-    def take_up(self, generations: Generations) -> None:
+    def kept(self, unix_s: float) -> Kept | None:
+        """What to keep of it, so that it may be taken up again; None before there is anything."""
+        if not self.is_ready:
+            return None
+        return Kept(
+            session=self.session,
+            extranonce1=self.extranonce1,
+            told=self.generations.told,
+            version_mask=self.version_mask,
+            workers=tuple(self.workers),
+            lost_at_s=unix_s,
+        )
+
+    def take_up(self, kept: Kept) -> None:
         """Go on where a lost session was: the same difficulty, and its earlier work still counts."""
-        self.vardiff.suggest(self.server.now_s(), generations.difficulty)
-        self.generations = generations
-        if self.vardiff.difficulty != generations.difficulty:
-            self.generations.change(self.vardiff.difficulty, self.server.newest_number)
+        self.generations = Generations.of_told(kept.told)
+        for name in kept.workers:
+            self.workers[name] = self.server.log.worker(name)
+        self.version_mask = self.version_mask or kept.version_mask
+        former = self.generations.difficulty
+        self.vardiff.suggest(self.server.now_s(), former)
+        if self.vardiff.difficulty != former:
+            self._retarget(self.vardiff.difficulty)
+
+    def extranonces(self) -> list[bytes]:
+        """Its own."""
+        return [self.extranonce1] if self.extranonce1 else []
+
+    def ask_to_reconnect(self) -> None:
+        """To the same place: without a host, because firmwares refuse an empty one."""
+        self.out.append(replies.reconnect())
+        self.server.has_answers(self)
+
+    def show(self, text: str) -> None:
+        """A message for the person at the machine."""
+        self.out.append(replies.show_message(text))
+        self.server.has_answers(self)
 
     def look(self, now_s: float) -> None:
         """Time has passed: the difficulty falls where no share comes."""
@@ -187,11 +218,6 @@ def _answered(each: "bytes | tuple[bytes, int, Job, bytes, bytes]", *, kept: boo
         return replies.accepted(each[4])
     code, text = ANSWERS[Reject.UNAVAILABLE]
     return replies.error(each[4], code, text)
-
-
-def new_session_id() -> str:
-    """What a miner shows to go on where it was."""
-    return secrets.token_hex(8)
 
 
 def job_line(job: Job, generation: int, *, clean: bool) -> bytes:

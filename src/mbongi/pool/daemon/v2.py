@@ -122,7 +122,7 @@ class V2Session(V2Connection):
             self._channel_ids,
             name=name,
             worker=server.log.worker(name),
-            extranonce1=server.new_extranonce1(),
+            extranonce1=server.extranonces.take(),
             vardiff=vardiff,
             newest=server.newest_number,
             extended=extended,
@@ -148,9 +148,20 @@ class V2Session(V2Connection):
             self._retarget(channel)
 
     def _close(self, message: mining.CloseChannel) -> None:
-        if message.channel_id == GROUP:
-            self._channels.clear()
-        self._channels.pop(message.channel_id, None)
+        ids = list(self._channels) if message.channel_id == GROUP else [message.channel_id]
+        for id_ in ids:
+            channel = self._channels.pop(id_, None)
+            if channel is not None:
+                self.server.extranonces.give_back(channel.extranonce1)
+
+    def extranonces(self) -> list[bytes]:
+        """Those of its channels."""
+        return [channel.extranonce1 for channel in self._channels.values()]
+
+    def ask_to_reconnect(self) -> None:
+        """To the same place."""
+        if self.is_set_up:
+            self.move("", 0)
 
     def _custom_job(self, message: mining.SetCustomMiningJob) -> None:
         code = ErrorCode.JD_NOT_SUPPORTED

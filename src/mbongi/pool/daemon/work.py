@@ -7,8 +7,7 @@ miners are sent to their next pool.
 """
 
 import asyncio
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -82,6 +81,7 @@ class Work:
         *,
         halving_blocks: int,
         now_s: Callable[[], float],
+        numbers: Iterator[int],
         on_job: OnJob,
         on_trouble: OnTrouble,
         target_max: int = TARGET_MAX,
@@ -89,7 +89,7 @@ class Work:
         self._heads, self._payout, self._target_max = heads, payout, target_max
         self._halving_blocks = halving_blocks
         self._now_s, self._on_job, self._on_trouble = now_s, on_job, on_trouble
-        self._numbers = itertools.count(1)
+        self._numbers = numbers
         self._published = b""
         self._last_time_s = 0
         self._template_at_s = monotonic_s()

@@ -5,7 +5,8 @@ another, and each work has exactly one difficulty, fixed when it was given out. 
 then choose between an easy and a hard difficulty for it, would be paid more than it worked.
 """
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Self
 
 from mbongi.wire.bitcoin.target import target_of_difficulty
 
@@ -29,6 +30,21 @@ class Generations:
         self._changes, self._number = 0, newest
         self._told: dict[int, tuple[float, int, int, int]] = {}  # difficulty, target, first job, last job
         self._tell(difficulty, newest)
+
+    @classmethod
+    def of_told(cls, told: Sequence[tuple[int, float, int, int]]) -> Self:
+        """What ``told`` said before a restart."""
+        generation, difficulty, first, _last = told[-1]
+        made = cls(difficulty, first)
+        made.now, made._told = generation, {}
+        for each, difficulty, first, last in told:
+            made._told[each] = difficulty, target_of_difficulty(difficulty), first, last
+        return made
+
+    @property
+    def told(self) -> tuple[tuple[int, float, int, int], ...]:
+        """All generations that count: number, difficulty, first and last job; the one in force is the last."""
+        return tuple([(each, told[0], told[2], told[3]) for each, told in self._told.items()])
 
     @property
     def difficulty(self) -> float:

@@ -53,7 +53,10 @@ def judge(
         return Reject.STALE, b"", b""
     if len(extranonce) != EXTRANONCE_BYTES:
         return Reject.MALFORMED, b"", b""
-    if not job.template.time_min_s <= time_s <= now_s + BLOCK_FUTURE_S_MAX - TIME_MARGIN_S:
+    template = job.template
+    # The node's clock and the job's age, not our own clock: that may have been set wrong.
+    latest_s = template.time_s + now_s - job.made_at_s + BLOCK_FUTURE_S_MAX - TIME_MARGIN_S
+    if not template.time_min_s <= time_s <= latest_s:
         return Reject.TIME_OUT_OF_RANGE, b"", b""
     header, found = header_of(job, extranonce=extranonce, version=version, time_s=time_s, nonce=nonce)
     if int.from_bytes(found, "little") > target:

@@ -1,0 +1,216 @@
+"""What takes miners' connections in one process: the server, its log, its sessions, its ports."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import resource
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from mbongi.base.config import Config
+from mbongi.base.config import Pool as PoolConfig
+from mbongi.base.errors import ConfigError
+from mbongi.base.log import get_log
+from mbongi.pool.daemon.counters import EXTRANONCE_NUMBERS, DurableCounter, Extranonces
+from mbongi.pool.daemon.gate import Limits
+from mbongi.pool.daemon.job_store import marks_of
+from mbongi.pool.daemon.server import JOB_S_MAX, Difficulty, OnBlock, PoolServer
+from mbongi.pool.daemon.share_log import ShareLog, shard_folder
+from mbongi.pool.rules.job import Job
+from mbongi.wire.noise.certificate import PoolAddress
+from mbongi.wire.noise.handshake import Responder
+
+log = get_log(__name__)
+
+LISTEN_LOOK_S: Final = 0.1
+SAVE_S: Final = 2.0
+"""How old the file of sessions may be."""
+PART_S_MAX: Final = 3.0
+"""So long a process that stops answers its miners."""
+
+
+class Serving:
+    """One process's part of the pool's connections. It listens while there is work.
+
+    Raises ConfigError where another process has the shard, or a file of TLS cannot be used.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        shard: int,
+        on_block: OnBlock,
+        responder: Callable[[], Responder],
+        authority_key: bytes,
+    ) -> None:
+        self._config, self._responder, self._authority_key = config.pool, responder, authority_key
+        folder = config.site.data_dir / "pool"
+        self._lock = Lock(folder / "sessions" / f"{shard}.lock", f"shard {shard}")
+        self._sessions_file = folder / "sessions" / f"{shard}.sessions"
+        numbers = DurableCounter(folder / "sessions" / f"{shard}.extranonces", below=EXTRANONCE_NUMBERS, step=4096)
+        shares = shard_folder(folder / "shares", shard)
+        self.server = PoolServer(
+            ShareLog(shares),
+            on_block=on_block,
+            difficulty=difficulty_of(config.pool),
+            limits=limits_of(config.pool),
+            shard=shard,
+            extranonces=Extranonces(shard, numbers),
+        )
+        unix_s = self.server.clock.unix_s()
+        self.server.expect(marks_of(shares, since_unix_s=unix_s - JOB_S_MAX))
+        resumable = self.server.resumable.read(self._sessions_file)
+        log.info("sessions_kept", shard=shard, sessions=resumable)
+        self.tls = tls_of(config.pool)
+        self.trouble = ""
+        self._has_work = self._is_parting = False
+        _allow_files()
+
+    def take_job(self, job: Job) -> None:
+        """New work; with the first, miners may connect: what was restored may be work on a tip of the past."""
+        self.server.publish(job)
+        self._has_work = True
+
+    def take_trouble(self, reason: str) -> None:
+        """Why there is no work, or an empty text when there is again."""
+        self.trouble = reason
+        if reason and self.server.gate.is_listening:
+            self.server.gate.send_away(reason)
+
+    def reload_tls(self) -> None:
+        """Read certificate and key again; what cannot be used is logged, and the former ones stay."""
+        if self.tls is None:
+            return
+        try:
+            load_certificate(self.tls, self._config)
+        except ConfigError as error:
+            log.error("certificate_not_read", error=str(error))  # noqa: TRY400
+        else:
+            log.info("certificate_read", file=self._config.tls_certificate)
+
+    async def run(self) -> None:
+        """Listen and keep everything up to date, until cancelled."""
+        await asyncio.gather(self.server.run(), self._keep_listening(), self._keep_sessions())
+
+    async def stop(self) -> None:
+        """Part from the miners, keep their sessions for the next process, close."""
+        self._is_parting = True
+        await self.server.part(within_s=PART_S_MAX)
+        await self.server.save_sessions(self._sessions_file)
+        self.server.log.close()
+        self._lock.close()
+
+    @property
+    def _may_listen(self) -> bool:
+        return self._has_work and not self.trouble and not self._is_parting
+
+    async def _keep_listening(self) -> None:
+        pool = self._config
+        while True:
+            if self._may_listen and not self.server.gate.is_listening:
+                port = await self.server.listen(pool.host, pool.port)
+                v2_port = await self.server.listen_v2(pool.host, pool.v2_port, self._responder)
+                if self.tls is not None:
+                    await self.server.listen(pool.host, pool.tls_port, tls=self.tls)
+                url = PoolAddress(pool.host, v2_port, self._authority_key).url()
+                log.info("pool_listens", host=pool.host, port=port, v2=url, tls=self.tls is not None)
+            await asyncio.sleep(LISTEN_LOOK_S)
+
+    async def _keep_sessions(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_S)
+            await self.server.save_sessions(self._sessions_file)
+
+
+def difficulty_of(pool: PoolConfig) -> Difficulty:
+    """How hard shares are."""
+    return Difficulty(
+        start=pool.difficulty_start, minimum=pool.difficulty_min, shares_per_minute=pool.shares_per_minute
+    )
+
+
+def limits_of(pool: PoolConfig) -> Limits:
+    """What connections, addresses and workers may use."""
+    return Limits(
+        connections_max=pool.connections_max,
+        per_address_max=pool.connections_per_address,
+        connects_per_s_per_address=pool.connects_per_s_per_address,
+        line_bytes_max=pool.line_bytes_max,
+        bytes_per_s_max=pool.bytes_per_s,
+        bytes_per_s_per_address=pool.bytes_per_s_per_address,
+        shares_per_s_per_worker=pool.shares_per_s_per_worker,
+        silent_s_max=pool.silent_s,
+        idle_s_max=pool.idle_s,
+        strikes_max=pool.strikes_max,
+        ban_s=pool.ban_s,
+    )
+
+
+def tls_of(pool: PoolConfig) -> ssl.SSLContext | None:
+    """What connections on the TLS port begin with; None where there is none. Raises ConfigError."""
+    if not pool.tls_certificate:
+        if pool.tls_key:
+            raise ConfigError("pool.tls_key: set, but pool.tls_certificate is empty; expected both or neither")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    load_certificate(context, pool)
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, pool: PoolConfig) -> None:
+    """Use the configured files for connections from now on. Raises ConfigError; then the former ones stay."""
+    for key, name in (("pool.tls_certificate", pool.tls_certificate), ("pool.tls_key", pool.tls_key)):
+        if not name:
+            raise ConfigError(f"{key}: empty; expected a PEM file, as the other of the two is set")
+        try:
+            Path(name).read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{key}: {name}: cannot be read: {error.strerror}; expected a PEM file") from error
+    try:
+        # First into a context of its own, for a pair that does not fit would leave half of itself in the one in use.
+        for each in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), context):
+            each.load_cert_chain(pool.tls_certificate, pool.tls_key, password=_no_password)
+    except (ssl.SSLError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"pool.tls_certificate {pool.tls_certificate} with pool.tls_key {pool.tls_key}: {error}; "
+            "expected a PEM certificate and its own key without a password"
+        ) from error
+
+
+def _no_password() -> str:
+    """Without it OpenSSL would ask the terminal."""
+    raise ValueError("the key is encrypted")
+
+
+class Lock:
+    """A file that one process holds; the kernel lets go of it however the process ends. Raises ConfigError."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._file = path.open("a+", encoding="ascii")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.seek(0)
+            holder = self._file.read().strip() or "unknown"
+            self._file.close()
+            raise ConfigError(f"pool: {what} runs already, as process {holder}; stop that one first") from error
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Let go."""
+        self._file.close()
+
+
+def _allow_files() -> None:
+    """As many open files as the system lets this process have; each connection is one."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
