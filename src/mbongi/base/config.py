@@ -174,6 +174,19 @@ class Pool:
     strikes_max: int = 5
     """So often an address may send nonsense or floods before it is shut out for ``ban_s``."""
     ban_s: float = 600.0
+    spend_script: str = ""
+    """In hex, what ``address`` is the hash of where it is a script's: the redeem script of p2sh, the witness script of
+    p2wsh. Payouts need it to know what a signature weighs."""
+    payout_minimum_sat: int = 100_000
+    """Balances below it wait, unless their account asks for more."""
+    payout_approvals: int = 1
+    """How many persons beside the proposer must approve a payout."""
+    payout_fee_sat_vb: float = 5.0
+    """The fee rate of a payout where its proposer states none."""
+    payout_fee_sat_vb_max: float = 200.0
+    payout_fee_payer: Literal["recipients", "pool"] = "recipients"
+    practice_payouts: bool = True
+    """On the practice chain: practice persons propose, approve and sign payouts by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +335,10 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "pool.idle_s": (1, 604_800),
     "pool.strikes_max": (1, 1_000_000),
     "pool.ban_s": (0, 604_800),
+    "pool.payout_minimum_sat": (0, 21 * 10**14),
+    "pool.payout_approvals": (1, 5),
+    "pool.payout_fee_sat_vb": (1, 10_000),
+    "pool.payout_fee_sat_vb_max": (1, 10_000),
     "twin.machines": (0, 50_000),
     "twin.per_rack": (1, 254),
     "twin.time_scale": (0.01, 10_000),

@@ -46,16 +46,17 @@ def credit(key: str, changes: Mapping[str, int], occasion: Occasion, *, may_owe:
 
 
 @transaction.atomic
-def debit(key: str, amounts: Mapping[str, int], occasion: Occasion) -> int | None:
+def debit(key: str, amounts: Mapping[str, int], occasion: Occasion, *, may_owe: Sequence[str] = ()) -> int | None:
     """Book a payment [sat, > 0] by account's name; returns the entry's id, or None where it stands already.
 
-    Raises BalanceError for more than a balance holds, or a key that stands for another entry.
+    Raises BalanceError for more than a balance holds, but of those in ``may_owe``, or a key that stands for another
+    entry.
     """
     if min(amounts.values(), default=0) < 0:
         raise BalanceError(f"{key}: a payment of less than 0 sat")
     lock_books()
     changes = {account: -sat for account, sat in amounts.items()}
-    return _book(Entry(key, EntryKind.DEBIT, _sorted(changes)), occasion, frozenset())
+    return _book(Entry(key, EntryKind.DEBIT, _sorted(changes)), occasion, frozenset(may_owe))
 
 
 @transaction.atomic

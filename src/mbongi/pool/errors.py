@@ -77,3 +77,19 @@ class ShortOfCoinsError(PayoutError):
     def __init__(self, message: str, missing_sat: int) -> None:
         super().__init__(message)
         self.missing_sat = missing_sat
+
+
+class PayoutRefusedError(PayoutError):
+    """A step of a payout that the rules do not allow; ``text`` is for the person who asked, in their language."""
+
+    def __init__(self, message: str, text: str = "") -> None:
+        super().__init__(message)
+        self.text = text or message
+
+
+class UnknownPaymentError(PoolError, LookupError):
+    """No such payment, or none that the asker may see."""
+
+
+class NotPermittedError(PoolError, PermissionError):
+    """The asker's role does not permit it."""

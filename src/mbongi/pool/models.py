@@ -304,8 +304,8 @@ class Payment(models.Model):
     """One transaction that pays balances off, from its proposal to its burial in the chain.
 
     ``unsigned`` never changes; ``txid`` is empty until the signed transaction is here. ``proposer`` None: a program,
-    which ``proposed_by`` names as the ledger does. ``sent_height`` is the chain's height before it was first sent, so
-    no block up to there can hold it. ``block_hash`` is empty while no block of the best chain holds it.
+    which ``proposed_by`` names as the ledger does. ``sent_height``: no block up to there can hold it, for nobody
+    outside had it. ``block_hash`` is empty while no block of the best chain holds it.
     """
 
     state = models.CharField(max_length=10, choices=[(each.value, each.value) for each in PaymentState])

@@ -24,13 +24,12 @@ from mbongi.pool.daemon.work import Payout, Work
 from mbongi.pool.rules.heads import Standing
 from mbongi.pool.rules.job import Job
 from mbongi.pool.status import NodeStatus
-from mbongi.run import regtest
-from mbongi.run.pool_nodes import CHAINS, PRACTICE, feeds_of, limits_of, nodes_of
+from mbongi.pool.terms import payout_script
+from mbongi.run.pool_nodes import CHAINS, feeds_of, limits_of, nodes_of
 from mbongi.run.serving import Serving
 from mbongi.run.stopping import stop_event
-from mbongi.wire.bitcoin.address import networks, script_of_address
+from mbongi.wire.bitcoin.address import networks
 from mbongi.wire.bitcoin.target import TARGET_MAX, target_of_difficulty
-from mbongi.wire.errors import WireError
 from mbongi.wire.noise.certificate import sign_certificate
 from mbongi.wire.noise.handshake import Responder
 from mbongi.wire.noise.secp import EllSwiftKey, new_secret, x_only_of_secret
@@ -203,17 +202,6 @@ async def _bus(config: Config) -> Bus:
         await bus.close()
         raise
     return bus
-
-
-def payout_script(config: Config) -> bytes:
-    """What the pool's blocks pay to. Raises ConfigError."""
-    network = networks()[config.pool.network]
-    if not config.pool.address and config.pool.network != PRACTICE:
-        raise ConfigError(f"pool.address: empty; expected an address of {network.name}")
-    try:
-        return script_of_address(config.pool.address or regtest.BURNED_ADDRESS, network)
-    except WireError as error:
-        raise ConfigError(f"pool.address: {error}") from error
 
 
 def tag_of(config: Config) -> bytes:

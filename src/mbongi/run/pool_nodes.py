@@ -10,9 +10,9 @@ from mbongi.base.errors import ConfigError
 from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
 from mbongi.pool.adapters.node_zmq import TipFeed
 from mbongi.pool.rules.heads import Limits
+from mbongi.pool.terms import PRACTICE
 from mbongi.run import regtest
 
-PRACTICE: Final = "regtest-bcoin"
 NONE: Final = "-"
 """In a list that follows the order of the nodes: this node has none."""
 CHAINS: Final[Mapping[str, frozenset[str]]] = {

@@ -11,6 +11,7 @@ from mbongi.base.errors import MbongiError
 from mbongi.base.keys import stored_key
 from mbongi.base.log import get_log
 from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
+from mbongi.pool.adapters.practice_wallet import PracticeWallet
 from mbongi.pool.errors import NodeError
 from mbongi.run.stopping import stop_event
 
@@ -22,7 +23,7 @@ SEGWIT_BLOCKS = 450
 """Blocks after which the practice chain's rules include segwit. Source: bcoin, regtest deployments of 144 blocks."""
 STOP_S_MAX = 10.0
 BURNED_ADDRESS = "rb1qw508d6qejxtdg4y5r3zarvary0c5xw7k38f4sn"
-"""Of BIP 173's example key; the first blocks pay to it, and nobody here spends them."""
+"""Of BIP 173's example key, for tests; nobody here spends what it receives."""
 
 
 class RegtestError(MbongiError, RuntimeError):
@@ -80,7 +81,7 @@ async def ready(config: Config) -> bool:
 
 
 async def _run(config: Config) -> int:
-    where = address(config)
+    where, wallet = address(config), PracticeWallet.of(config.site.data_dir)
     prefix = config.site.data_dir / "regtest"
     prefix.mkdir(parents=True, exist_ok=True)
     words = command(port=where.port, key=where.password, prefix=prefix)
@@ -88,7 +89,7 @@ async def _run(config: Config) -> int:
     process = await asyncio.create_subprocess_exec(*words, env=environment())
     ended = asyncio.create_task(process.wait())
     stopping = asyncio.create_task(stop.wait())
-    first = asyncio.create_task(_mine_first_blocks(NodeRpc(where)))
+    first = asyncio.create_task(_mine_first_blocks(NodeRpc(where), wallet.address))
     await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
     first.cancel()
     if ended.done():
@@ -102,13 +103,13 @@ async def _run(config: Config) -> int:
     return 0
 
 
-async def _mine_first_blocks(node: NodeRpc) -> None:
-    """Bring the chain to where segwit is active."""
+async def _mine_first_blocks(node: NodeRpc, address: str) -> None:
+    """Bring the chain to where segwit is active; the practice wallet gets the coins, from which payouts begin."""
     while True:
         try:
             missing = SEGWIT_BLOCKS - (await node.info()).blocks
             if missing > 0:
-                await node.call("generatetoaddress", missing, BURNED_ADDRESS)
+                await node.call("generatetoaddress", missing, address)
             break
         except NodeError:
             await asyncio.sleep(0.2)

@@ -1,0 +1,352 @@
+"""What happens to payouts once they are signed: debited, sent, in a block, out of it again, failed; and to the coins.
+
+The daemon (``daemon/paying.py``) looks at the chain and calls these; each is one transaction, and calling one again
+changes nothing. The debit is booked in the same transaction that makes a payment ``broadcast``, before its first byte
+leaves; whatever dies afterwards, the same transaction is sent again, and chains hold a transaction once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from django.db import transaction
+from django.db.models import F, Q
+
+from mbongi.base.clock import utc_now
+from mbongi.core.ledger import services as ledger
+from mbongi.core.ledger.values import NewEntry
+from mbongi.pool.entries import Occasion, credit, debit, lock_books, reverse, stands
+from mbongi.pool.errors import BalanceError, PayoutError
+from mbongi.pool.models import Block, Coin, Entry, Payment
+from mbongi.pool.payments import locked, record, unsigned_txid_of
+from mbongi.pool.payout_plan import coins_of
+from mbongi.pool.rules.block_record import MATURE_CONFIRMATIONS, SETTLED_CONFIRMATIONS, BlockState
+from mbongi.pool.values import FEE_ACCOUNT, FLOAT_ACCOUNT, CoinKind, PaymentState
+from mbongi.wire.bitcoin.hashing import display
+from mbongi.wire.bitcoin.script import witness_program
+from mbongi.wire.bitcoin.transaction import Transaction
+
+PROCESS: Final = "process:pool-accounts"
+_IN_CHAIN: Final = (BlockState.IN_CHAIN, BlockState.SETTLED, BlockState.MATURE)
+_CLOSED: Final = (PaymentState.CANCELLED, PaymentState.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A payment whose transaction may be in a block. ``txid`` empty: signatures will change it, and it is not sent.
+
+    ``raw`` is the signed transaction, empty while we have none. ``since_height``: no block up to there holds it.
+    """
+
+    id: int
+    state: PaymentState
+    txid: str
+    raw: bytes
+    since_height: int
+    block_hash: str
+    block_height: int | None
+    missing_since: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewCoin:
+    """An output of ours that a block of the best chain holds."""
+
+    transaction: bytes
+    index: int
+    height: int
+    block_id: int | None = None
+
+
+def watched() -> list[Watched]:
+    """The payments to look for, oldest first: also those given up that somebody outside may have signed."""
+    moving = Payment.objects.filter(is_at_rest=False).exclude(state=PaymentState.DRAFT)
+    return [_watched(each) for each in moving.exclude(sent_height=None, txid="").order_by("id")]
+
+
+def _watched(payment: Payment) -> Watched:
+    txid = payment.txid
+    if not txid and all(witness_program(bytes(coin.script)) is not None for coin in coins_of(payment)):
+        txid = unsigned_txid_of(payment)
+    return Watched(
+        id=payment.pk,
+        state=PaymentState(payment.state),
+        txid=txid,
+        raw=bytes(payment.signed or b""),
+        since_height=payment.sent_height or 0,
+        block_hash=payment.block_hash,
+        block_height=payment.block_height,
+        missing_since=payment.missing_since,
+    )
+
+
+def pending_txids() -> set[str]:
+    """The payments that are sent and in no block: what they make will be in the chain again, or for the first time."""
+    return set(Payment.objects.filter(state=PaymentState.BROADCAST).values_list("txid", flat=True))
+
+
+@transaction.atomic
+def begin_broadcast(payment_id: int, *, tip_height: int) -> bool:
+    """Debit a signed payment; from then on it is sent until a block holds it. Whether it was this call that did.
+
+    Where a balance does not cover its amount any more (a block was orphaned meanwhile) nothing changes but the
+    payment's message.
+    """
+    payment = locked(payment_id)
+    if payment.state != PaymentState.SIGNED:
+        return False
+    try:
+        with transaction.atomic():
+            _debit(payment, may_owe=(FEE_ACCOUNT,))
+    except BalanceError as error:
+        _say(payment, str(error))
+        return False
+    payment.state, payment.broadcast_at, payment.message = PaymentState.BROADCAST, utc_now(), ""
+    payment.sent_height = tip_height if payment.sent_height is None else payment.sent_height
+    payment.save(update_fields=["state", "broadcast_at", "sent_height", "message"])
+    _ensure_change(payment)
+    record(payment, PROCESS, "broadcast", after={"txid": payment.txid, "height": tip_height})
+    return True
+
+
+def _debit(payment: Payment, *, may_owe: Sequence[str]) -> None:
+    amounts = dict(payment.outputs.values_list("account__name", "amount_sat"))
+    if payment.pool_fee_sat:
+        amounts[FEE_ACCOUNT] = amounts.get(FEE_ACCOUNT, 0) + payment.pool_fee_sat
+    debit(_key(payment), amounts, Occasion(PROCESS, f"payment {payment.pk}: {payment.txid}"), may_owe=may_owe)
+
+
+def _key(payment: Payment) -> str:
+    return f"payment:{payment.pk}"
+
+
+def _ensure_change(payment: Payment) -> None:
+    """The coin that comes back to us; it may be spent once it is in a block."""
+    if payment.change_index is None:
+        return
+    output = Transaction.parse(bytes(payment.signed or b"")).outputs[payment.change_index]
+    former = coins_of(payment)
+    unlock = next((bytes(coin.unlock) for coin in former if bytes(coin.script) == output.script), b"")
+    Coin.objects.update_or_create(
+        txid=payment.txid,
+        index=payment.change_index,
+        defaults={
+            "kind": CoinKind.CHANGE,
+            "value_sat": output.value_sat,
+            "script": output.script,
+            "unlock": unlock,
+            "transaction": payment.signed,
+            "made_by": payment,
+            "is_gone": False,
+        },
+    )
+
+
+@transaction.atomic
+def seen_in_block(payment_id: int, block_hash: str, height: int, raw: bytes) -> bool:
+    """A block of the best chain holds the payment's transaction (``raw``). Whether that was news.
+
+    One that we never sent counts as well: whoever signed it sent it. Then a balance may fall below 0.
+    """
+    payment = locked(payment_id)
+    if payment.block_hash == block_hash and payment.state == PaymentState.CONFIRMED:
+        return False
+    before = payment.state
+    if not PaymentState(before).is_debited:
+        _take_up(payment, raw)
+    payment.state, payment.block_hash, payment.block_height = PaymentState.CONFIRMED, block_hash, height
+    payment.confirmed_at, payment.missing_since, payment.message = utc_now(), None, ""
+    payment.ended_at, payment.confirmations = None, max(payment.confirmations, 1)
+    payment.save()
+    payment.change_coins.update(height=height, confirmations=1, is_gone=False)
+    after = {"txid": payment.txid, "block": block_hash, "height": height, "before": before}
+    record(payment, PROCESS, "confirm", after=after)
+    return True
+
+
+def _take_up(payment: Payment, raw: bytes) -> None:
+    """Debit a payment that went out without us, or came back after it had failed, and take its coins."""
+    signed = Transaction.parse(raw)
+    payment.signed, payment.txid = raw, display(signed.txid)
+    payment.broadcast_at = payment.broadcast_at or utc_now()
+    payment.save(update_fields=["signed", "txid", "broadcast_at"])
+    names = [*payment.outputs.values_list("account__name", flat=True), FEE_ACCOUNT]
+    if Entry.objects.filter(key=_key(payment)).exists():
+        if not stands(_key(payment)):
+            last = Entry.objects.filter(key__startswith=f"{_key(payment)}:").order_by("-id")[0]
+            reverse(_next_key(payment), Occasion(PROCESS, f"payment {payment.pk} is in a block"), undoes=last.key)
+    else:
+        _debit(payment, may_owe=names)
+    Coin.objects.filter(pk__in=[coin.pk for coin in coins_of(payment)]).update(reserved_by=payment, is_gone=False)
+    _ensure_change(payment)
+
+
+def _next_key(payment: Payment) -> str:
+    """Keys of what undoes the debit, restores it, and so on, are counted."""
+    return f"{_key(payment)}:{Entry.objects.filter(key__startswith=f'{_key(payment)}:').count() + 1}"
+
+
+@transaction.atomic
+def left_block(payment_id: int) -> bool:
+    """Its block is in the best chain no more: it is sent again. Its debit stands. Whether that was news."""
+    payment = locked(payment_id)
+    if payment.state != PaymentState.CONFIRMED:
+        return False
+    after = {"txid": payment.txid, "block": payment.block_hash}
+    payment.state, payment.block_hash, payment.block_height = PaymentState.BROADCAST, "", None
+    payment.confirmations, payment.confirmed_at = 0, None
+    payment.save(update_fields=["state", "block_hash", "block_height", "confirmations", "confirmed_at"])
+    payment.change_coins.update(height=None, confirmations=0)
+    record(payment, PROCESS, "unconfirm", after=after)
+    return True
+
+
+@transaction.atomic
+def note_trouble(payment_id: int, message: str, *, missing_since: int | None = None) -> None:
+    """Keep why a payment does not get on, for people; and since which height coins of it are missing."""
+    payment = locked(payment_id)
+    if payment.state in _CLOSED or payment.state == PaymentState.CONFIRMED:
+        return
+    payment.missing_since = missing_since
+    payment.save(update_fields=["missing_since"])
+    _say(payment, message)
+
+
+@transaction.atomic
+def fail(payment_id: int, reason: str, *, lost: Sequence[tuple[str, int]]) -> bool:
+    """A payment that can never be in a block, since the chain does not hold the coins ``lost``: undo its debit.
+
+    Its other coins are free again. It stays watched for a while all the same. Whether that was news.
+    """
+    payment = locked(payment_id)
+    if payment.state != PaymentState.BROADCAST:
+        return False
+    undone = _key(payment)
+    later = Entry.objects.filter(key__startswith=f"{undone}:").order_by("-id").values_list("key", flat=True).first()
+    reverse(
+        _next_key(payment), Occasion(PROCESS, f"payment {payment.pk} failed: {reason}"[:400]), undoes=later or undone
+    )
+    payment.state, payment.message, payment.ended_at = PaymentState.FAILED, reason[:500], utc_now()
+    payment.save(update_fields=["state", "message", "ended_at"])
+    payment.change_coins.update(is_gone=True)
+    for txid, index in lost:
+        Coin.objects.filter(txid=txid, index=index, reserved_by=payment).update(is_gone=True)
+    Coin.objects.filter(reserved_by=payment, is_gone=False).update(reserved_by=None)
+    record(payment, PROCESS, "fail", reason=reason[:500], after={"txid": payment.txid})
+    return True
+
+
+@transaction.atomic
+def note_tip(height: int) -> None:
+    """The best chain is so high: count confirmations, and let rest what is buried deep enough."""
+    lock_books()
+    deep = height + 1
+    Coin.objects.filter(height__isnull=False, is_gone=False, height__lte=height).update(
+        confirmations=deep - F("height")
+    )
+    confirmed = Payment.objects.filter(state=PaymentState.CONFIRMED, is_at_rest=False, block_height__lte=height)
+    confirmed.update(confirmations=deep - F("block_height"))
+    buried = Payment.objects.filter(state=PaymentState.CONFIRMED, confirmations__gte=MATURE_CONFIRMATIONS)
+    buried.filter(is_at_rest=False).update(is_at_rest=True)
+    for payment in Payment.objects.filter(state__in=_CLOSED, is_at_rest=False):
+        if _is_overtaken_for_good(payment):
+            payment.is_at_rest = True
+            payment.save(update_fields=["is_at_rest"])
+
+
+def _is_overtaken_for_good(payment: Payment) -> bool:
+    """Whether another payment, six deep, has spent what a given-up one would: so that one is void."""
+    return any(
+        coin.reserved_by is not None
+        and coin.reserved_by_id != payment.pk
+        and coin.reserved_by.confirmations >= SETTLED_CONFIRMATIONS
+        for coin in coins_of(payment)
+    )
+
+
+def blocks_without_coin(script: bytes) -> list[tuple[int, str, int, int]]:
+    """Blocks of ours in the chain whose own output is not among the coins: id, hash, height, the output's index."""
+    found = Block.objects.filter(state__in=_IN_CHAIN, own_output_index__isnull=False, own_output_sat__gt=0, coins=None)
+    rows = found.filter(own_output_script=script).order_by("height")
+    return list(rows.values_list("pk", "hash", "height", "own_output_index"))  # type: ignore[arg-type]
+
+
+@transaction.atomic
+def add_coins(coins: Sequence[NewCoin], *, script: bytes, unlock: bytes) -> int:
+    """Take outputs of ours in blocks of the best chain among the coins; returns how many are new.
+
+    Raises PayoutError for one that does not pay to ``script``.
+    """
+    lock_books()
+    added = 0
+    for each in coins:
+        made = Transaction.parse(each.transaction)
+        if each.index >= len(made.outputs) or made.outputs[each.index].script != script:
+            raise PayoutError(f"coin {display(made.txid)}:{each.index}: it does not pay to the pool's own script")
+        _row, is_new = Coin.objects.get_or_create(
+            txid=display(made.txid),
+            index=each.index,
+            defaults={
+                "kind": CoinKind.COINBASE if made.is_coinbase else CoinKind.FLOAT,
+                "value_sat": made.outputs[each.index].value_sat,
+                "script": script,
+                "unlock": unlock,
+                "transaction": each.transaction,
+                "height": each.height,
+                "block_id": each.block_id,
+            },
+        )
+        added += is_new
+    return added
+
+
+@transaction.atomic
+def follow_blocks_coins() -> int:
+    """Coins of blocks that left the chain are gone; of blocks that came back they are there. Returns how many moved."""
+    coins = Coin.objects.filter(block__isnull=False)
+    lost = coins.filter(is_gone=False).filter(Q(block__state=BlockState.ORPHANED) | Q(block__state=BlockState.BESIDE))
+    back = coins.filter(is_gone=True, block__state__in=_IN_CHAIN)
+    if not lost.exists() and not back.exists():
+        return 0
+    lock_books()
+    return back.update(is_gone=False) + lost.update(is_gone=True, confirmations=0)
+
+
+@transaction.atomic
+def take_in_float(key: str, coins: Sequence[NewCoin], *, script: bytes, unlock: bytes, reason: str) -> bool:
+    """Enter coins that the operator put in, against the float's account, once under ``key``. Whether it was new."""
+    if Entry.objects.filter(key=key).exists():
+        return False
+    lock_books()
+    add_coins(coins, script=script, unlock=unlock)
+    total_sat = sum(Transaction.parse(each.transaction).outputs[each.index].value_sat for each in coins)
+    credit(key, {FLOAT_ACCOUNT: total_sat}, Occasion(PROCESS, reason))
+    return True
+
+
+@transaction.atomic
+def forget_chain(key: str, reason: str) -> None:
+    """The practice chain began anew: its coins are gone, and with them what is under way and the former float.
+
+    ``key`` is the float's of the new chain; what stands under another is reversed.
+    """
+    lock_books()
+    Coin.objects.filter(is_gone=False).update(is_gone=True, confirmations=0)
+    for payment in Payment.objects.filter(state=PaymentState.BROADCAST):
+        fail(payment.pk, reason, lost=[])
+    for payment in Payment.objects.filter(state__in=[state for state in PaymentState if state.reserves]):
+        payment.state, payment.message, payment.ended_at = PaymentState.CANCELLED, reason, utc_now()
+        payment.save(update_fields=["state", "message", "ended_at"])
+        Coin.objects.filter(reserved_by=payment).update(reserved_by=None)
+        record(payment, PROCESS, "cancel", reason=reason)
+    Payment.objects.filter(is_at_rest=False).update(is_at_rest=True)
+    for entry in Entry.objects.filter(key__startswith="float:", undoes=None).exclude(key=key):
+        if stands(entry.key):
+            reverse(f"{entry.key}:gone", Occasion(PROCESS, reason), undoes=entry.key)
+    ledger.append([NewEntry(PROCESS, "pool.coin.forget", "pool:coins", reason)])
+
+
+def _say(payment: Payment, message: str) -> None:
+    if payment.message != message[:500]:
+        payment.message = message[:500]
+        payment.save(update_fields=["message"])
