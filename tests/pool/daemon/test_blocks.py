@@ -16,7 +16,7 @@ from mbongi.pool.daemon import block_files, blocks
 from mbongi.pool.daemon.block_files import BlockFiles
 from mbongi.pool.daemon.blocks import Blocks
 from mbongi.pool.rules.block_record import BlockRecord, BlockState, booked_path, decode_record
-from mbongi.pool.rules.job import Job, coinbase_of
+from mbongi.pool.rules.job import EXTRANONCE_BYTES, Job, coinbase_of
 from mbongi.pool.rules.template import empty_template
 from mbongi.wire.bitcoin.transaction import TxOut
 from tests.core.data_plane import SOURCE
@@ -47,7 +47,7 @@ class Bed:
         self.name = ""
 
     def find(self) -> None:
-        self.name = self.blocks.found(job(), bytes(80), bytes(12), "acct.one")
+        self.name = self.blocks.found(job(), bytes(80), bytes(EXTRANONCE_BYTES), "acct.one")
 
     @property
     def path(self) -> Path:

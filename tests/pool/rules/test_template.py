@@ -11,7 +11,14 @@ import pytest
 from mbongi.pool.errors import TemplateError
 from mbongi.pool.rules.job import EXTRANONCE_BYTES, Job, coinbase_of
 from mbongi.pool.rules.share import header_of, judge, rolled_version
-from mbongi.pool.rules.template import Template, empty_template, require_on_chain, subsidy_sat, template_of
+from mbongi.pool.rules.template import (
+    KnownTransactions,
+    Template,
+    empty_template,
+    require_on_chain,
+    subsidy_sat,
+    template_of,
+)
 from mbongi.pool.values import Reject
 from mbongi.wire.bitcoin.hashing import display, merkle_root
 from mbongi.wire.bitcoin.target import TARGET_MAX
@@ -104,6 +111,22 @@ def test_what_the_node_states_is_checked() -> None:
         with pytest.raises(TemplateError, match=said):
             template_of(template)
     assert template_of(good).fees_sat == sum(range(1_000, 1_000 + len(RAW)))
+
+
+def test_what_the_template_before_held_is_shared_and_still_checked() -> None:
+    known = KnownTransactions()
+    before = template_of(reply(), known=known)
+    first, *others = reply().transactions
+
+    after = template_of(reply(transactions=[first, *others[1:]], coinbasevalue=312_500_000 + 10_000), known=known)
+
+    assert after.transactions_hex[0] is before.transactions_hex[0]
+    assert after == template_of(reply(transactions=[first, *others[1:]], coinbasevalue=312_500_000 + 10_000))
+    changed = msgspec.structs.replace(first, data=quoted(RAW[1].hex()))
+    with pytest.raises(TemplateError, match="hash to another id"):
+        template_of(reply(transactions=[changed, *others]), known=known)
+    with pytest.raises(TemplateError, match="1 of its transactions stand there twice"):
+        template_of(reply(transactions=[first, *others, first]), known=known)
 
 
 def test_a_coinbase_pays_its_value_to_the_satoshi() -> None:

@@ -18,7 +18,15 @@ from mbongi.pool.errors import NodeError, NodeSilent, PoolError, TemplateError
 from mbongi.pool.ports import Node
 from mbongi.pool.rules.job import EXTRANONCE_BYTES, Job, coinbase_of
 from mbongi.pool.rules.share import header_of
-from mbongi.pool.rules.template import Template, empty_template, fingerprint, require_on_chain, subsidy_sat, template_of
+from mbongi.pool.rules.template import (
+    KnownTransactions,
+    Template,
+    empty_template,
+    fingerprint,
+    require_on_chain,
+    subsidy_sat,
+    template_of,
+)
 from mbongi.wire.bitcoin.hashing import from_display
 from mbongi.wire.bitcoin.target import TARGET_MAX
 from mbongi.wire.bitcoin.transaction import TxOut
@@ -90,6 +98,7 @@ class Work:
         self._halving_blocks = halving_blocks
         self._now_s, self._on_job, self._on_trouble = now_s, on_job, on_trouble
         self._numbers = numbers
+        self._known = KnownTransactions()
         self._published = b""
         self._last_time_s = 0
         self._template_at_s = monotonic_s()
@@ -255,7 +264,7 @@ class Work:
             raise NodeSilent(f"node {node.name}: no template that we may use within {TEMPLATE_S_MAX:g} s") from error
 
     async def _use(self, node: Node, given: _Given) -> None:
-        template = template_of(given.reply, target_max=self._target_max)
+        template = template_of(given.reply, target_max=self._target_max, known=self._known)
         await self._require_on_tip(node, given)
         require_on_chain(
             template,

@@ -96,11 +96,11 @@ class Job:
         """The tip is another: no share of it counts any more, and what a block of it would have held can go."""
         self.is_current = False
         self.seen.clear()
-        self.template = replace(self.template, tail_hex=b"", branch=())
+        self.template = replace(self.template, transactions_hex=(), branch=())
         self.branch = b""
 
     def block_hex(self, header: bytes, extranonce: bytes) -> list[bytes]:
         """The whole block in hex, in parts to be written one after the other."""
         template = self.template
         coinbase = self.coinbase.encoded(extranonce, witness=template.commitment_script is not None)
-        return [(header + template.count_prefix + coinbase).hex().encode("ascii"), template.tail_hex]
+        return [(header + template.count_prefix + coinbase).hex().encode("ascii"), b"".join(template.transactions_hex)]

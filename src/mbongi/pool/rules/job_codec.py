@@ -82,7 +82,7 @@ def encode_job(job: Job) -> bytes:
             template.sigops,
             job.coinbase.before,
             job.coinbase.after,
-            binascii.unhexlify(template.tail_hex),
+            binascii.unhexlify(b"".join(template.transactions_hex)),
         )
     )
 
@@ -108,7 +108,7 @@ def decode_job(body: bytes) -> Job:
         branch=read.branch,
         commitment_script=read.commitment_script,
         transaction_count=read.transaction_count,
-        tail_hex=binascii.hexlify(read.tail),
+        transactions_hex=(binascii.hexlify(read.tail),) if read.tail else (),
         weight=read.weight,
         sigops=read.sigops,
     )

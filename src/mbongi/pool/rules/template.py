@@ -29,8 +29,8 @@ class Template:
 
     ``target`` is what a hash must meet to be handed in as a block: the chain's, or a harder one on a practice chain,
     where every other hash would be one.
-    ``tail_hex`` are the transactions after the coinbase as they stand in a block, in ASCII hex, joined beforehand, so
-    that a found block goes out without a pause. ``branch`` leads from the coinbase's id to the merkle root.
+    ``transactions_hex`` stand in the block one after the other behind the coinbase, in ASCII hex; templates of one tip
+    share those that they have in common. ``branch`` leads from the coinbase's id to the merkle root.
     """
 
     height: int
@@ -46,7 +46,7 @@ class Template:
     commitment_script: bytes | None
     """None where the block holds no witness and the node asked for no commitment."""
     transaction_count: int
-    tail_hex: bytes
+    transactions_hex: tuple[bytes, ...]
     weight: int
     sigops: int
 
@@ -61,15 +61,46 @@ class Template:
         return compact_size(self.transaction_count + 1)
 
 
-def template_of(reply: BlockTemplate, *, target_max: int = TARGET_MAX) -> Template:
+class KnownTransactions:
+    """The last template's: what the next one holds too is neither hashed nor stored a second time."""
+
+    __slots__ = ("_by_stated_id",)
+
+    def __init__(self) -> None:
+        self._by_stated_id: dict[str, tuple[bytes, bytes]] = {}
+
+    def checked(self, transactions: Sequence[TemplateTransaction]) -> tuple[list[bytes], tuple[bytes, ...]]:
+        """The witness ids, each computed from its transaction's bytes, and these bytes in hex.
+
+        Raises TemplateError for a transaction that is not what the node states, or comes before what it spends.
+        """
+        known: dict[str, tuple[bytes, bytes]] = {}
+        for place, each in enumerate(transactions):
+            stated, data = each.hash or each.txid, bytes(each.hex)
+            found = self._by_stated_id.get(stated)
+            known[stated] = found if found is not None and found[1] == data else _checked(place, stated, data)
+            if any(not 0 < parent <= place for parent in each.depends):
+                depends = each.depends
+                raise TemplateError(f"template: transaction {place + 1} comes before one that it spends ({depends})")
+        if len(known) != len(transactions):
+            raise TemplateError(f"template: {len(transactions) - len(known)} of its transactions stand there twice")
+        self._by_stated_id = known
+        return [each[0] for each in known.values()], tuple(each[1] for each in known.values())
+
+
+def template_of(
+    reply: BlockTemplate, *, target_max: int = TARGET_MAX, known: KnownTransactions | None = None
+) -> Template:
     """Check a node's template and make ours of it; its target is lowered to ``target_max`` where it is easier.
+
+    ``known`` are the transactions of the template before, and of this one afterwards.
 
     Raises TemplateError for one that contradicts itself: a hash that is not its transaction's, an order in which a
     transaction comes before what it spends, a wrong commitment, more than the limits, a value below the fees.
     """
     transactions = reply.transactions
     bits, target = _target(reply)
-    witness_ids = _checked_transactions(transactions)
+    witness_ids, transactions_hex = (known or KnownTransactions()).checked(transactions)
     commitment = _commitment(reply, witness_ids)
     weight = sum(each.weight or 4 * len(each.hex) // 2 for each in transactions)
     sigops = sum(max(each.sigops, 0) for each in transactions)
@@ -92,7 +123,7 @@ def template_of(reply: BlockTemplate, *, target_max: int = TARGET_MAX) -> Templa
         branch=tuple(coinbase_branch([from_display(each.txid) for each in transactions])),
         commitment_script=commitment,
         transaction_count=len(transactions),
-        tail_hex=b"".join([each.hex for each in transactions]),
+        transactions_hex=transactions_hex,
         weight=weight,
         sigops=sigops,
     )
@@ -141,7 +172,7 @@ def empty_template(
         branch=(),
         commitment_script=None,
         transaction_count=0,
-        tail_hex=b"",
+        transactions_hex=(),
         weight=0,
         sigops=0,
     )
@@ -164,21 +195,14 @@ def _target(reply: BlockTemplate) -> tuple[int, int]:
     return bits, target
 
 
-def _checked_transactions(transactions: Sequence[TemplateTransaction]) -> list[bytes]:
-    """The witness ids, each computed from its transaction's bytes."""
-    witness_ids = []
-    for place, each in enumerate(transactions):
-        try:
-            computed = sha256d(binascii.unhexlify(each.hex))
-            stated = from_display(each.hash or each.txid)
-        except ValueError as error:
-            raise TemplateError(f"template: transaction {place + 1}: {error}; expected hex") from error
-        if computed != stated:
-            raise TemplateError(f"template: transaction {place + 1}: its bytes hash to another id than {each.hash}")
-        if any(not 0 < parent <= place for parent in each.depends):
-            raise TemplateError(f"template: transaction {place + 1} comes before one that it spends ({each.depends})")
-        witness_ids.append(computed)
-    return witness_ids
+def _checked(place: int, stated_id: str, data: bytes) -> tuple[bytes, bytes]:
+    try:
+        computed, stated = sha256d(binascii.unhexlify(data)), from_display(stated_id)
+    except ValueError as error:
+        raise TemplateError(f"template: transaction {place + 1}: {error}; expected hex") from error
+    if computed != stated:
+        raise TemplateError(f"template: transaction {place + 1}: its bytes hash to another id than {stated_id}")
+    return computed, data
 
 
 def _commitment(reply: BlockTemplate, witness_ids: list[bytes]) -> bytes | None:
@@ -208,6 +232,7 @@ def _require_limits(reply: BlockTemplate, weight: int, sigops: int) -> None:
 def fingerprint(template: Template) -> bytes:
     """Names the template's content, so that the same one is not sent to miners twice."""
     digest = sha256(template.previous_hash)
-    digest.update(template.tail_hex)
+    digest.update(b"".join(template.branch))  # all ids but the coinbase's
+    digest.update(template.commitment_script or b"")  # and their witnesses
     digest.update(b"%d %d %d" % (template.version, template.bits, template.value_sat))
     return digest.digest()
