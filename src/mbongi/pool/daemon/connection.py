@@ -96,7 +96,12 @@ class Connection(asyncio.Protocol, ABC):
     @property
     @abstractmethod
     def is_ready(self) -> bool:
-        """Whether it takes work."""
+        """Whether it has said who it is."""
+
+    @property
+    def weight(self) -> int:
+        """How many times the bytes of one miner it may send."""
+        return 1
 
     @abstractmethod
     def look(self, now_s: float) -> None:

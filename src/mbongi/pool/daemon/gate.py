@@ -73,6 +73,11 @@ class Gate:
         return int(listener.sockets[0].getsockname()[1])
 
     @property
+    def port(self) -> int:
+        """Where miners connect, the first of several; 0 where they cannot."""
+        return int(self._listeners[0].sockets[0].getsockname()[1]) if self._listeners else 0
+
+    @property
     def is_listening(self) -> bool:
         """Whether miners can connect."""
         return bool(self._listeners)
@@ -113,7 +118,8 @@ class Gate:
     def may_receive(self, connection: "Connection", size: int) -> bool:
         """Whether a connection and its address keep to their rates."""
         connection.received += size
-        if connection.received <= self._bytes_max and self._addresses.may_receive(connection.address, size):
+        most = self._bytes_max * connection.weight
+        if connection.received <= most and self._addresses.may_receive(connection.address, size):
             return True
         self.strike(connection, "flood")
         return False

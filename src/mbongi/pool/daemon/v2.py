@@ -16,8 +16,9 @@ from mbongi.pool.rules.generations import GENERATIONS
 from mbongi.pool.rules.job import EXTRANONCE2_BYTES, MARKS
 from mbongi.pool.rules.share import judge
 from mbongi.pool.values import VERSION_GENERAL_MASK, Reject
+from mbongi.wire.errors import WireError
 from mbongi.wire.noise.handshake import Responder
-from mbongi.wire.stratum_v2 import mining, registry, setup
+from mbongi.wire.stratum_v2 import extensions, mining, registry, setup
 from mbongi.wire.stratum_v2.codes import ErrorCode
 from mbongi.wire.stratum_v2.layout import Message
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 CHANNELS_MAX: Final = 5_000
 """Of one connection, as a proxy of a whole site may open."""
+CHANNELS_PER_WEIGHT: Final = 16
+WORKERS_MAX: Final = 20_000
+"""Names on the shares of one connection."""
 GROUP: Final = 0xFFFF_FFFF
 """The one group of each connection."""
 CODES: Final[dict[Reject, str]] = {
@@ -44,7 +48,7 @@ CODES: Final[dict[Reject, str]] = {
 class V2Session(V2Connection):
     """A connection. Made by the server, which owns jobs, log and limits."""
 
-    __slots__ = ("_channel_ids", "_channels", "_flags")
+    __slots__ = ("_channel_ids", "_channels", "_flags", "_tells_workers", "_workers")
 
     speaks = setup.Protocol.MINING
     payload_bytes_max = 128 * 1024
@@ -54,6 +58,9 @@ class V2Session(V2Connection):
         self._flags = 0
         self._channels: dict[int, Channel] = {}
         self._channel_ids = 0
+        self._tells_workers = False
+        self._workers: dict[str, int] = {}
+        """Of shares that name their worker (extension 0x0002), what the log knows it by."""
 
     def refusal(self, message: setup.SetupConnection) -> tuple[str, int]:
         """Work selection is not to be had here."""
@@ -61,6 +68,14 @@ class V2Session(V2Connection):
         if not unsupported and not self.is_set_up:
             self._flags = message.flags
         return ErrorCode.UNSUPPORTED_FEATURE_FLAGS if unsupported else "", unsupported
+
+    def _extend(self, message: extensions.RequestExtensions) -> None:
+        known = tuple(each for each in message.requested_extensions if each == extensions.WORKER_HASHRATE)
+        if known:
+            self._tells_workers = True
+            self.out.append(extensions.RequestExtensionsSuccess(message.request_id, known))
+        else:
+            self.out.append(extensions.RequestExtensionsError(message.request_id, message.requested_extensions, ()))
 
     # Channels.
 
@@ -173,9 +188,39 @@ class V2Session(V2Connection):
         self._share(message, None)
 
     def _extended_share(self, message: mining.SubmitSharesExtended) -> None:
-        self._share(message, message.extranonce)
+        if not (self.rest and self._tells_workers):
+            self._share(message, message.extranonce)
+            return
+        whose = self._whose(self.rest)
+        if whose is None:
+            self.server.statistics.reject(Reject.UNAUTHORIZED, None)
+            code = ErrorCode.INVALID_USER_IDENTITY
+            self.out.append(mining.SubmitSharesError(message.channel_id, message.sequence_number, code))
+        else:
+            self._share(message, message.extranonce, whose)
 
-    def _share(self, share: mining.SubmitSharesStandard | mining.SubmitSharesExtended, rolled: bytes | None) -> None:
+    def _whose(self, fields: bytes) -> tuple[int, str] | None:
+        """Number and name of the worker that a share names; an empty name where it names none, None for a bad one."""
+        try:
+            name = extensions.user_identity(fields)
+        except WireError:
+            return None
+        if name is None:
+            return 0, ""
+        worker = self._workers.get(name)
+        if worker is None:
+            if self.server.refusal(name) or len(self._workers) >= WORKERS_MAX:
+                return None
+            worker = self._workers[name] = self.server.log.worker(name)
+        return worker, name
+
+    def _share(
+        self,
+        share: mining.SubmitSharesStandard | mining.SubmitSharesExtended,
+        rolled: bytes | None,
+        whose: tuple[int, str] = (0, ""),
+    ) -> None:
+        """A share of a channel; ``whose`` where it is not the channel's own worker's."""
         server, channel = self.server, self._channels.get(share.channel_id)
         if channel is None or channel.is_extended != (rolled is not None):
             self._reject(share, Reject.UNAUTHORIZED)
@@ -208,8 +253,8 @@ class V2Session(V2Connection):
             header,
             hash_,
             extranonce=extranonce,
-            worker=channel.worker,
-            name=channel.name,
+            worker=whose[0] if whose[1] else channel.worker,
+            name=whose[1] or channel.name,
             difficulty=set_to[0],
             answer=(share.channel_id, share.sequence_number, set_to[0]),
         )
@@ -225,8 +270,13 @@ class V2Session(V2Connection):
 
     @property
     def is_ready(self) -> bool:
-        """Whether it takes work: a channel is open."""
-        return bool(self._channels)
+        """Whether its client has said what it wants; a proxy may still have no miner, and so no channel."""
+        return self.is_set_up
+
+    @property
+    def weight(self) -> int:
+        """Each channel may send a little, on top of what a connection may."""
+        return 1 + len(self._channels) // CHANNELS_PER_WEIGHT
 
     def members(self) -> Iterable[Member]:
         """The workers of its channels."""
@@ -277,6 +327,7 @@ class V2Session(V2Connection):
         self.send([each if isinstance(each, bytes) else registry.encode(each) for each in _answered(out, kept=kept)])
 
     handlers: ClassVar[dict[type[Message], Callable[["V2Session", Any], None]]] = {
+        extensions.RequestExtensions: _extend,
         mining.OpenStandardMiningChannel: _open_standard,
         mining.OpenExtendedMiningChannel: _open_extended,
         mining.UpdateChannel: _update,

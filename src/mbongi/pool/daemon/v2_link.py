@@ -28,7 +28,7 @@ UNSENT_BYTES_MAX: Final = 4 * 1024 * 1024
 class V2Connection(PoolConnection):
     """A connection that speaks one of Stratum V2's protocols, which its class names with the messages that it takes."""
 
-    __slots__ = ("_decryptor", "_handshake", "_responder", "_sending", "is_set_up")
+    __slots__ = ("_decryptor", "_handshake", "_responder", "_sending", "is_set_up", "rest")
 
     protocol = Protocol.STRATUM_V2
     unsent_bytes_max = UNSENT_BYTES_MAX
@@ -44,6 +44,8 @@ class V2Connection(PoolConnection):
         self._sending: CipherState | None = None
         self._decryptor: FrameDecryptor | None = None
         self.is_set_up = False
+        self.rest = b""
+        """What stands behind the fields of the message that is being taken: those of extensions."""
 
     @abstractmethod
     def refusal(self, message: setup.SetupConnection) -> tuple[str, int]:
@@ -83,7 +85,7 @@ class V2Connection(PoolConnection):
     def _take(self, frame: Frame) -> None:
         protocol = self.speaks if self.is_set_up else None
         try:
-            message = registry.decode(protocol, frame.message_type, frame.payload, frame.extension_type)
+            message, self.rest = registry.decode_with_rest(protocol, frame)
         except UnknownMessageError:
             return  # to be discarded, as the specification says of what a side does not know
         if isinstance(message, setup.SetupConnection):
