@@ -17,7 +17,7 @@ GROUPS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
         ),
     ),
     (
-        "One process each (up starts all but pool and regtest)",
+        "One process each (up starts all but pool, proxy and regtest)",
         (
             ("postgres", "the embedded database"),
             ("bus", "the embedded message bus"),
@@ -27,6 +27,7 @@ GROUPS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
             ("fleet", "find, poll and control machines; `fleet scan RANGE` looks once"),
             ("twin", "the virtual site"),
             ("pool", "the mining pool: templates, Stratum V1 and V2, the log of shares"),
+            ("proxy", "miners in Stratum V1 behind one encrypted Stratum V2 link to a pool"),
             ("regtest", "a full node on a practice chain of its own"),
             ("web", "the control room"),
         ),

@@ -190,6 +190,27 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class Proxy:
+    """The translation proxy: miners that speak Stratum V1 behind one encrypted Stratum V2 link."""
+
+    upstreams: tuple[str, ...] = ()
+    """The pools, best first: stratum2+tcp://host:port/AUTHORITYKEY."""
+    host: str = "127.0.0.1"
+    port: int = 3340
+    aggregate: bool = False
+    """True: one channel for all miners, under the name ``user``; False: a channel for each, under its own name."""
+    user: str = "proxy"
+    difficulty_start: float = 16_384.0
+    difficulty_min: float = 1.0
+    shares_per_minute: float = 6.0
+    """Of each miner, where miners share a channel; else what a miner's hashrate is guessed from at its start."""
+    hold_s: float = 30.0
+    """How long miners are kept without a pool; then they are sent away."""
+    metrics_port: int = 8430
+    """Prometheus, on 127.0.0.1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Twin:
     """The virtual site."""
 
@@ -224,6 +245,7 @@ class Config:
     telemetry: Telemetry = field(default_factory=Telemetry)
     fleet: Fleet = field(default_factory=Fleet)
     pool: Pool = field(default_factory=Pool)
+    proxy: Proxy = field(default_factory=Proxy)
     twin: Twin = field(default_factory=Twin)
     log: Log = field(default_factory=Log)
 
@@ -339,6 +361,10 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "pool.payout_approvals": (1, 5),
     "pool.payout_fee_sat_vb": (1, 10_000),
     "pool.payout_fee_sat_vb_max": (1, 10_000),
+    "proxy.difficulty_start": (1e-9, 1e15),
+    "proxy.difficulty_min": (1e-9, 1e15),
+    "proxy.shares_per_minute": (0.1, 600),
+    "proxy.hold_s": (0, 3600),
     "twin.machines": (0, 50_000),
     "twin.per_rack": (1, 254),
     "twin.time_scale": (0.01, 10_000),

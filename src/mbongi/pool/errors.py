@@ -59,6 +59,10 @@ class DifficultyError(PoolError, ValueError):
     """A difficulty, a bound of it or a goal of shares that cannot be used."""
 
 
+class UpstreamError(PoolError):
+    """A pool that we speak Stratum V2 to does what the protocol does not allow, or refuses us."""
+
+
 class PayoutError(PoolError, ValueError):
     """Amounts, fees or work that no payout can be computed from."""
 

@@ -19,6 +19,8 @@ class Reject(StrEnum):
     MALFORMED = "malformed"
     UNAVAILABLE = "unavailable"
     """The pool cannot keep shares at present; accepting one that may be lost would be a lie."""
+    UNCONFIRMED = "unconfirmed"
+    """The link to the pool broke before its answer: whether it counts there is not known. Of proxies only."""
 
 
 class Protocol(IntEnum):

@@ -35,6 +35,7 @@ ANSWERS: Final[dict[Reject, tuple[Code, str]]] = {
     Reject.VERSION_OUT_OF_RANGE: (Code.OTHER, "Version bits outside the mask"),
     Reject.MALFORMED: (Code.OTHER, "Malformed share"),
     Reject.UNAVAILABLE: (Code.OTHER, "Pool cannot keep shares at present"),
+    Reject.UNCONFIRMED: (Code.OTHER, "The link to the pool broke before its answer"),
 }
 Handler = Callable[[Any, bytes, Line], None]
 
