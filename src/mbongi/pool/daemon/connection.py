@@ -69,7 +69,7 @@ class Connection(asyncio.Protocol, ABC):
         self.transport.set_write_buffer_limits(high=self.unsent_bytes_max)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if peer else ""
-        _notice_death(transport)
+        notice_death(transport)
         if not self.server.gate.opened(self):
             self.transport.abort()
 
@@ -179,7 +179,7 @@ class PoolConnection(Connection):
         self.out.append((record, worker, job, hash_, answer))
 
 
-def _notice_death(transport: asyncio.BaseTransport) -> None:
+def notice_death(transport: asyncio.BaseTransport) -> None:
     """Have the system ask whether the other end still lives, and break the connection where it does not."""
     connection = transport.get_extra_info("socket")
     if connection is None or connection.family == socket.AF_UNIX:

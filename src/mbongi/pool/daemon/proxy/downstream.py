@@ -225,7 +225,7 @@ class Downstream(V1Connection):
             return Reject.VERSION_OUT_OF_RANGE
         if len(share.extranonce2) != EXTRANONCE2_BYTES:
             return Reject.MALFORMED
-        if not job.time_min_s <= share.time_s <= self.server.now_s() + BLOCK_FUTURE_S_MAX:
+        if not job.time_min_s <= share.time_s <= self.server.clock.unix_s() + BLOCK_FUTURE_S_MAX:
             return Reject.TIME_OUT_OF_RANGE
         return None
 

@@ -5,13 +5,14 @@ read, or contradicts the protocol, ends the link with the reason.
 """
 
 import asyncio
-import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol, cast
 
 from mbongi.base.log import get_log
+from mbongi.pool.daemon.connection import notice_death
 from mbongi.pool.daemon.proxy.channel import Channel
+from mbongi.pool.daemon.steady_clock import SteadyClock
 from mbongi.pool.errors import PoolError, UpstreamError
 from mbongi.pool.rules.upstream_work import EXTRANONCE_BYTES, Bodies, ChannelWork, UpstreamJob, tip_of
 from mbongi.wire.errors import WireError
@@ -42,6 +43,8 @@ VENDOR: Final = "Mbongi"
 
 class Owner(Protocol):
     """Whose link it is."""
+
+    clock: SteadyClock
 
     def now_s(self) -> float:
         """Unix seconds that never jump."""
@@ -121,7 +124,7 @@ class Link(asyncio.Protocol):
         """Begin the handshake."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
-        keep_alive(transport.get_extra_info("socket"))
+        notice_death(transport)
         assert self._initiator is not None
         self.transport.write(self._initiator.act_1())
 
@@ -152,7 +155,7 @@ class Link(asyncio.Protocol):
         act_2, rest = self._handshake[:ACT_2_BYTES], self._handshake[ACT_2_BYTES:]
         initiator, self._initiator, self._handshake = self._initiator, None, b""
         assert initiator is not None
-        session = initiator.finish(act_2, now_s=int(self._owner.now_s()), tolerance_s=CLOCK_TOLERANCE_S)
+        session = initiator.finish(act_2, now_s=int(self._owner.clock.unix_s()), tolerance_s=CLOCK_TOLERANCE_S)
         self._sending = session.sending
         self._decryptor = FrameDecryptor(session.receiving, payload_bytes_max=PAYLOAD_BYTES_MAX)
         address = self.address
@@ -387,15 +390,3 @@ class Link(asyncio.Protocol):
         mining.CloseChannel: _closed,
         mining.UpdateChannelError: _update_refused,
     }
-
-
-def keep_alive(connection: Any) -> None:
-    """Have the system notice a peer that is gone without a word, within two minutes."""
-    for level, option, value in (
-        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
-        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
-        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
-        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    ):
-        connection.setsockopt(level, option, value)

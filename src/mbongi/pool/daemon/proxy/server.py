@@ -10,13 +10,13 @@ import itertools
 from dataclasses import dataclass
 from typing import Final, cast
 
-from mbongi.base.clock import monotonic_s, utc_now
 from mbongi.base.log import get_log
 from mbongi.pool.daemon.gate import Gate, Limits
 from mbongi.pool.daemon.proxy.channel import Channel
 from mbongi.pool.daemon.proxy.downstream import Downstream
 from mbongi.pool.daemon.proxy.link import Link
 from mbongi.pool.daemon.proxy.statistics import Statistics
+from mbongi.pool.daemon.steady_clock import SteadyClock
 from mbongi.pool.rules.upstream_work import EXTRANONCE1_BYTES, ActiveJob, Bodies, Body, Tip
 from mbongi.pool.rules.vardiff import HASHES_PER_DIFFICULTY, Vardiff
 from mbongi.wire.bitcoin.target import TARGET_MAX
@@ -57,7 +57,7 @@ class ProxyServer:
         self.statistics = Statistics()
         self.link: Link | None = None
         self.bodies = Bodies()
-        self._wall_offset_s = utc_now().timestamp() - monotonic_s()
+        self.clock = SteadyClock()
         self.gate = Gate(limits or Limits(), self.now_s)
         self.without_link_since_s = self.now_s()
         self._numbers = itertools.count(1)
@@ -101,6 +101,7 @@ class ProxyServer:
     async def _keep_looking(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
+            self.clock.follow()
             now_s = self.now_s()
             for link in list(self._links):
                 link.look(now_s)
@@ -108,7 +109,7 @@ class ProxyServer:
 
     def now_s(self) -> float:
         """Unix seconds that never jump."""
-        return monotonic_s() + self._wall_offset_s
+        return self.clock.now_s()
 
     def next_number(self) -> int:
         """Of jobs; never the same twice."""
