@@ -29,7 +29,9 @@ def virtual_site(config: Twin) -> Iterator[dict[Family, list[Position]]]:
     command = [sys.executable, "-m", "mbongi.cli", "twin"]
     for name in ("machines", "network", "per_rack", "rpc_port", "http_port", "control_port"):
         command += [f"--{name.replace('_', '-')}", str(getattr(config, name))]
-    child = subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        command, cwd=ROOT, env=environment() | {"MBONGI_POOL_ENABLED": "false"}, stderr=subprocess.PIPE, text=True
+    )
     try:
         _wait(child, config, places[-1])
         yield {family: [place for place in places if place.family is family] for family in Family}

@@ -17,7 +17,7 @@ GROUPS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
         ),
     ),
     (
-        "One process each (up starts all but pool, proxy and regtest)",
+        "One process each (up starts all but proxy)",
         (
             ("postgres", "the embedded database"),
             ("bus", "the embedded message bus"),

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from mbongi.base.config import Bus, Config, Postgres, Telemetry, Web
+from mbongi.base.config import Bus, Config, Pool, Postgres, Telemetry, Web
 from mbongi.run.ports import Need, PortBusyError, is_free, needed, require_free
 
 
@@ -35,7 +35,10 @@ def test_a_port_is_free_once_its_listener_has_gone() -> None:
 
 def test_only_embedded_servers_need_ports() -> None:
     config = Config(
-        postgres=Postgres(url="postgresql://db/x"), bus=Bus(url="nats://bus"), telemetry=Telemetry(url="http://t")
+        postgres=Postgres(url="postgresql://db/x"),
+        bus=Bus(url="nats://bus"),
+        telemetry=Telemetry(url="http://t"),
+        pool=Pool(enabled=False),
     )
 
     assert [need.key for need in needed(config, with_twin=False)] == ["web.port"]
@@ -45,4 +48,9 @@ def test_only_embedded_servers_need_ports() -> None:
         "bus.port",
         "telemetry.port",
         "twin.control_port",
+        "pool.port",
+        "pool.v2_port",
+        "pool.regtest_port",
     ]
+    with_nodes = Config(pool=Pool(nodes=("http://node:8332",)))
+    assert "pool.regtest_port" not in [need.key for need in needed(with_nodes, with_twin=False)]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mbongi.base.config import Bus, Config, Fleet, Twin
+from mbongi.base.config import Bus, Config, Fleet, Pool, Twin
+from mbongi.base.errors import ConfigError
 from mbongi.base.status import ProcessStatus, Watch
 from mbongi.run.screen import Screen
 from mbongi.run.up import add_arguments, effective, plan, twin_ranges
@@ -66,11 +67,52 @@ def test_a_racks_range_holds_all_its_slots_between_network_and_broadcast_address
 def test_servers_start_first_then_those_who_need_them_and_the_control_room_last() -> None:
     steps = [[service.name for service in step] for step in plan(Config(), with_twin=True)]
 
-    assert steps == [["postgres", "bus", "telemetry", "twin"], ["recorder", "ingest"], ["fleet"], ["web"]]
+    assert steps == [
+        ["postgres", "bus", "telemetry", "twin", "regtest"],
+        ["recorder", "ingest"],
+        ["fleet", "pool"],
+        ["web"],
+    ]
+
+
+def test_with_nodes_given_the_pool_follows_those_and_no_practice_chain_runs() -> None:
+    config, with_twin = effective(
+        Config(fleet=Fleet(ranges=("10.20.0.0/20",)), pool=Pool(nodes=("http://node:8332",))), options()
+    )
+
+    assert [service.name for step in plan(config, with_twin=with_twin) for service in step][3:] == [
+        "recorder",
+        "ingest",
+        "fleet",
+        "pool",
+        "web",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (Config(), ["--no-pool"]),
+        (Config(pool=Pool(enabled=False)), []),
+        (Config(fleet=Fleet(ranges=("10.20.0.0/20",))), []),
+        (Config(), ["--no-twin"]),
+    ],
+)
+def test_without_a_virtual_site_or_nodes_or_when_told_so_no_pool_runs(given: Config, words: list[str]) -> None:
+    config, with_twin = effective(given, options(*words))
+
+    assert not config.pool.enabled
+    names = {service.name for step in plan(config, with_twin=with_twin) for service in step}
+    assert not names & {"pool", "regtest"}
+
+
+def test_a_pool_on_a_real_chain_without_nodes_is_refused_with_the_cure() -> None:
+    with pytest.raises(ConfigError, match=r"pool.nodes: empty; expected the site's nodes of mainnet, or set MBONGI_"):
+        effective(Config(pool=Pool(network="mainnet")), options())
 
 
 def test_a_server_that_is_named_by_url_is_not_started() -> None:
-    steps = plan(Config(bus=Bus(url="nats://bus.example")), with_twin=False)
+    steps = plan(Config(bus=Bus(url="nats://bus.example"), pool=Pool(enabled=False)), with_twin=False)
 
     assert [service.name for service in steps[0]] == ["postgres", "telemetry"]
 

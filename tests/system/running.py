@@ -21,7 +21,16 @@ STOP_S_MAX = 60.0
 FAST_S = 2.0
 """How often the machines are asked: "one poll" in these tests."""
 TIMEOUT_S = 2.0
-PORTS = ("WEB_PORT", "POSTGRES_PORT", "BUS_PORT", "TELEMETRY_PORT", "TWIN_CONTROL_PORT")
+PORTS = (
+    "WEB_PORT",
+    "POSTGRES_PORT",
+    "BUS_PORT",
+    "TELEMETRY_PORT",
+    "TWIN_CONTROL_PORT",
+    "POOL_PORT",
+    "POOL_V2_PORT",
+    "POOL_REGTEST_PORT",
+)
 
 
 class RunningSite:

@@ -206,7 +206,7 @@ async def asked(site: VirtualSite, method: str, path: str, **options: Any) -> ht
 async def test_faults_are_set_over_http() -> None:
     async with running_site(control=True) as site:
         address = one(site, Family.BITAXE)
-        assert (await asked(site, "GET", "/health")).json() == {"machines": 3}
+        assert (await asked(site, "GET", "/health")).json() == {"machines": 3, "practice": None}
         assert {row["address"] for row in (await asked(site, "GET", "/machines")).json()} == set(site.addresses)
 
         reply = await asked(site, "POST", f"/machines/{address}/fault", json={"fault": "off"})

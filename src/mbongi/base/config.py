@@ -106,6 +106,8 @@ class Fleet:
 class Pool:
     """The mining pool."""
 
+    enabled: bool = True
+    """Whether ``up`` runs it."""
     nodes: tuple[str, ...] = ()
     """The site's Bitcoin nodes, best first: http://user:password@host:port. None: the practice chain's node."""
     cookies: tuple[str, ...] = ()
@@ -125,13 +127,18 @@ class Pool:
     """Stratum V2, encrypted; its authority key is in the log."""
     tag: str = "/Mbongi/"
     """Written into the pool's blocks; at most 40 bytes."""
-    difficulty_start: float = 16_384.0
-    difficulty_min: float = 1.0
+    difficulty_start: float = 0.0
+    """Of a new connection's shares; 0: 16384, on a practice chain what the virtual machines' hashes allow."""
+    difficulty_min: float = 0.0
+    """No connection's shares are easier; 0: 1, on a practice chain next to nothing."""
     shares_per_minute: float = 6.0
     regtest_port: int = 8428
     """RPC of the practice chain's node, on 127.0.0.1."""
     block_difficulty_min: float = 0.0
-    """On a practice chain, where every other hash would be a block: what a hash must reach to be handed in as one."""
+    """On a practice chain, where every other hash would be a block: what a hash must reach to be handed in as one.
+
+    0: so that the virtual site finds one every 45 s or so.
+    """
     scheme: Literal["pplns", "tides", "solo", "fpps"] = "pplns"
     """How rewards are divided."""
     fee_ppm: int = 0
@@ -224,6 +231,10 @@ class Twin:
     """Where faults are set while it runs; 127.0.0.1 only."""
     time_scale: float = 1.0
     """How much faster than the world's its time passes: 60 reboots a machine in a second."""
+    hash_scale: float = 4.0
+    """On the practice chain: hashes really tried for each 10**12 that a machine states; 0: its shares are made up."""
+    v2_share: float = 0.5
+    """Of the Antminers, how many speak Stratum V2 with the site's pool, as with Braiins' firmware; all others V1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,8 +345,8 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "fleet.static_s": (1, 604_800),
     "fleet.rescan_s": (1, 604_800),
     "pool.node_quiet_s": (0, 1e9),
-    "pool.difficulty_start": (1e-9, 1e15),
-    "pool.difficulty_min": (1e-9, 1e15),
+    "pool.difficulty_start": (0, 1e15),
+    "pool.difficulty_min": (0, 1e15),
     "pool.shares_per_minute": (0.1, 600),
     "pool.block_difficulty_min": (0, 1e15),
     "pool.fee_ppm": (0, 1_000_000),
@@ -368,6 +379,8 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "twin.machines": (0, 50_000),
     "twin.per_rack": (1, 254),
     "twin.time_scale": (0.01, 10_000),
+    "twin.hash_scale": (0, 1000),
+    "twin.v2_share": (0, 1),
 }
 """Lowest and highest value that a site can run with; ports are 1..65535."""
 

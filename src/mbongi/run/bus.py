@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -18,6 +17,7 @@ from mbongi.base.errors import ConfigError
 from mbongi.base.keys import stored_key
 from mbongi.base.log import get_log
 from mbongi.core.bus.errors import BusError
+from mbongi.run.start import dies_with_parent
 
 log = get_log(__name__)
 
@@ -26,7 +26,6 @@ PING_S = "20s"
 FSYNC_S = "10s"
 """How much of the newest may be lost with the power when ``bus.fsync_always`` is off."""
 STOP_S_MAX = 9.0
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def main(config: Config, arguments: argparse.Namespace | None = None) -> int:  # noqa: ARG001
@@ -34,15 +33,10 @@ def main(config: Config, arguments: argparse.Namespace | None = None) -> int:  #
     if config.bus.url:
         raise ConfigError("bus.url names a server, so the embedded one is not run; unset it to run this one")
     settings_path = write_settings(config)
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def die_with_parent() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
     # The hook runs between fork and exec; this process has one thread, so that is safe here.
     child = subprocess.Popen(  # noqa: S603
         [str(binary()), "--config", str(settings_path)],
-        preexec_fn=die_with_parent,  # noqa: PLW1509
+        preexec_fn=dies_with_parent(),  # noqa: PLW1509
     )
     stop_at: list[float] = []
 

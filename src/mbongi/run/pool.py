@@ -25,6 +25,7 @@ from mbongi.pool.rules.heads import Standing
 from mbongi.pool.rules.job import Job
 from mbongi.pool.status import NodeStatus
 from mbongi.pool.terms import payout_script
+from mbongi.run import practice
 from mbongi.run.pool_nodes import CHAINS, feeds_of, limits_of, nodes_of
 from mbongi.run.serving import Serving
 from mbongi.run.stopping import stop_event
@@ -62,7 +63,7 @@ class Pool:
     """The parts of one pool process, wired together."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config
+        self._config = config = practice.fitted(config)
         folder = config.site.data_dir / "pool"
         payout = Payout(payout_script(config), tag_of(config))
         self.nodes = nodes_of(config)
@@ -170,7 +171,7 @@ class Identity:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._authority = bytes.fromhex(stored_key(folder / "pool-authority.key", new_secret().hex().encode()))
+        self._authority = practice.authority_secret(folder)
         self._key = EllSwiftKey.of_secret(
             bytes.fromhex(stored_key(folder / "pool-server.key", new_secret().hex().encode()))
         )

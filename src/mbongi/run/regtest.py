@@ -13,6 +13,7 @@ from mbongi.base.log import get_log
 from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
 from mbongi.pool.adapters.practice_wallet import PracticeWallet
 from mbongi.pool.errors import NodeError
+from mbongi.run.start import dies_with_parent
 from mbongi.run.stopping import stop_event
 
 log = get_log(__name__)
@@ -32,9 +33,7 @@ class RegtestError(MbongiError, RuntimeError):
 
 def command(*, port: int, key: str, prefix: Path) -> list[str]:
     """The node's command line. Its peer port is the RPC port's neighbour and takes no connections."""
-    node = shutil.which("node")
-    if node is None or not PROGRAM.is_file():
-        raise RegtestError("bcoin is missing; run ./mbongi up once, which installs it with the pages' packages")
+    node = require_installed()
     options = {
         "network": "regtest",
         "memory": "true",
@@ -47,10 +46,21 @@ def command(*, port: int, key: str, prefix: Path) -> list[str]:
         "only": "127.0.0.1:1",
         "no-dns": "true",
         "no-wallet": "true",
-        "log-level": "warning",
+        "workers": "false",
+        "log-level": "error",
         "log-file": "false",
     }
     return [node, str(PROGRAM), *(f"--{name}={value}" for name, value in options.items())]
+
+
+def require_installed() -> str:
+    """The path of Node.js. Raises RegtestError where it or bcoin is missing."""
+    node = shutil.which("node")
+    if node is None:
+        raise RegtestError("practice chain: node is missing; install Node.js 20 or newer, or use --no-pool")
+    if not PROGRAM.is_file():
+        raise RegtestError(f"practice chain: bcoin is missing in {PROGRAM.parents[1]}; run npm ci in {ROOT}")
+    return node
 
 
 def environment() -> dict[str, str]:
@@ -86,7 +96,8 @@ async def _run(config: Config) -> int:
     prefix.mkdir(parents=True, exist_ok=True)
     words = command(port=where.port, key=where.password, prefix=prefix)
     stop = stop_event()
-    process = await asyncio.create_subprocess_exec(*words, env=environment())
+    # The hook runs between fork and exec; this process has one thread, so that is safe here.
+    process = await asyncio.create_subprocess_exec(*words, env=environment(), preexec_fn=dies_with_parent())
     ended = asyncio.create_task(process.wait())
     stopping = asyncio.create_task(stop.wait())
     first = asyncio.create_task(_mine_first_blocks(NodeRpc(where), wallet.address))

@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 from mbongi.base.config import load_config
 from mbongi.base.errors import ConfigError, MbongiError
@@ -47,3 +48,13 @@ def stop_with_supervisor() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(parent):
         sys.exit("mbongi: the supervisor that started this process is gone")
+
+
+def dies_with_parent() -> Callable[[], None]:
+    """What a child runs between fork and exec so that the kernel sends it SIGTERM when this process dies."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def ask() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    return ask

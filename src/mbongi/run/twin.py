@@ -14,11 +14,12 @@ import uvloop
 
 from mbongi.base.config import Config, Twin
 from mbongi.base.log import configure_log, get_log
+from mbongi.run.practice import site_pool, twin_mines
 from mbongi.run.stopping import stop_event
 from mbongi.twin.control import HOST, fault_named
 from mbongi.twin.errors import TwinError
 from mbongi.twin.site import VirtualSite
-from mbongi.twin.values import Fault
+from mbongi.twin.values import Fault, SitePool
 
 log = get_log(__name__)
 
@@ -50,12 +51,13 @@ def main(config: Config, arguments: argparse.Namespace | None = None) -> int:
     """Run the virtual site until SIGTERM or SIGINT; or set faults in the one that runs already."""
     try:
         twin = _settings(config.twin, arguments)
+        pool = site_pool(config) if twin_mines(config) else None
         faults = [_fault(text) for text in getattr(arguments, "fault", None) or []]
         if faults and _ask(twin, "GET", "/health") is not None:
             return _send(twin, faults)
         configure_log(process="twin", level=config.log.level, style=config.log.style)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(twin, faults))
+            return runner.run(_serve(twin, pool, faults))
     except TwinError as error:
         sys.stderr.write(f"mbongi twin: {error}\n")
         return 1
@@ -75,9 +77,9 @@ async def ready(config: Config) -> bool:
         return False
 
 
-async def _serve(twin: Twin, faults: list[tuple[str, Fault]]) -> int:
+async def _serve(twin: Twin, pool: SitePool | None, faults: list[tuple[str, Fault]]) -> int:
     stopped = stop_event()
-    site = VirtualSite(twin)
+    site = VirtualSite(twin, pool=pool)
     for address, _ in faults:
         site.machine(address)
     await site.start(control=True)

@@ -11,9 +11,12 @@ import sys
 from collections.abc import Sequence
 
 from mbongi.base.clock import monotonic_s, utc_now
-from mbongi.base.config import Config, Twin
+from mbongi.base.config import Config, Pool, Twin
+from mbongi.base.errors import ConfigError
 from mbongi.base.log import log_to
 from mbongi.base.status import SiteStatus, StatusError, write_status
+from mbongi.pool.terms import PRACTICE
+from mbongi.run import regtest
 from mbongi.run.ports import needed, require_free
 from mbongi.run.screen import Screen
 from mbongi.run.site_lock import end_leftovers, site_lock
@@ -30,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said for one run; everything else stands in the configuration."""
     parser.add_argument("--machines", type=_machines, metavar="N", help="size of the virtual site (default 60)")
     parser.add_argument("--no-twin", action="store_true", help="no virtual site, even when fleet.ranges is empty")
+    parser.add_argument(
+        "--no-pool", action="store_true", help="no mining pool; the virtual machines' shares are made up"
+    )
     parser.add_argument("--port", type=int, metavar="PORT", help="the control room's port (web.port)")
 
 
@@ -42,8 +48,10 @@ def _machines(text: str) -> int:
 
 def main(config: Config, arguments: argparse.Namespace | None = None) -> int:
     """Run the site until SIGTERM or Ctrl-C. Returns 0 after a clean stop, 1 when the start failed."""
-    options = arguments or argparse.Namespace(machines=None, no_twin=False, port=None)
+    options = arguments or argparse.Namespace(machines=None, no_twin=False, no_pool=False, port=None)
     config, with_twin = effective(config, options)
+    if runs_practice_chain(config):
+        regtest.require_installed()
     data_dir = config.site.data_dir
     with site_lock(data_dir):
         end_leftovers(data_dir)
@@ -57,16 +65,32 @@ def effective(config: Config, options: argparse.Namespace) -> tuple[Config, bool
     """The configuration of this run, and whether the virtual site is part of it.
 
     It is where no real range is configured, or where ``--machines`` asks for it; the fleet is pointed at it only when
-    no real range is configured.
+    no real range is configured. The pool runs with the virtual site, and where nodes are given; ``pool.enabled`` says
+    so afterwards. Raises ConfigError where the pool has no node to follow.
     """
     with_twin = not options.no_twin and (options.machines is not None or not config.fleet.ranges)
     site = dataclasses.replace(config.site, data_dir=config.site.data_dir.resolve())
     web = config.web if options.port is None else dataclasses.replace(config.web, port=options.port)
     twin = config.twin if options.machines is None else dataclasses.replace(config.twin, machines=options.machines)
+    pool = dataclasses.replace(config.pool, enabled=_with_pool(config.pool, options, with_twin=with_twin))
     fleet = config.fleet
     if with_twin and not fleet.ranges:
         fleet = dataclasses.replace(fleet, ranges=twin_ranges(twin), rpc_port=twin.rpc_port, http_port=twin.http_port)
-    return dataclasses.replace(config, site=site, web=web, twin=twin, fleet=fleet), with_twin
+    return dataclasses.replace(config, site=site, web=web, twin=twin, fleet=fleet, pool=pool), with_twin
+
+
+def _with_pool(pool: Pool, options: argparse.Namespace, *, with_twin: bool) -> bool:
+    enabled = pool.enabled and not options.no_pool
+    if enabled and not pool.nodes and pool.network != PRACTICE:
+        raise ConfigError(
+            f"pool.nodes: empty; expected the site's nodes of {pool.network}, or set MBONGI_POOL_ENABLED=false"
+        )
+    return enabled and (with_twin or bool(pool.nodes))
+
+
+def runs_practice_chain(config: Config) -> bool:
+    """Whether the site runs a practice chain's node of its own."""
+    return config.pool.enabled and not config.pool.nodes
 
 
 def twin_ranges(twin: Twin) -> tuple[str, ...]:
@@ -80,7 +104,8 @@ def plan(config: Config, *, with_twin: bool) -> list[list[Service]]:
     """The processes in the order of their start; those of one step start together. The tables are made after step 1."""
     servers = {"postgres": config.postgres.url, "bus": config.bus.url, "telemetry": config.telemetry.url}
     first = [name for name, url in servers.items() if not url] + (["twin"] if with_twin else [])
-    steps = [first, ["recorder", "ingest"], ["fleet"], ["web"]]
+    first += ["regtest"] if runs_practice_chain(config) else []
+    steps = [first, ["recorder", "ingest"], ["fleet", *(["pool"] if config.pool.enabled else [])], ["web"]]
     return [[Service(name, _command(name), _probe(name)) for name in step] for step in steps]
 
 

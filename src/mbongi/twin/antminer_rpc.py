@@ -7,9 +7,9 @@ and S21 do.
 from collections.abc import Callable
 from typing import Any
 
-from mbongi.twin.firmware import Reply, encode, host_and_port, json_object, unix_s
+from mbongi.twin.firmware import Reply, encode, host_and_port, json_object, short_difficulty, unix_s, whole
 from mbongi.twin.machine import VirtualMachine
-from mbongi.twin.values import Phase
+from mbongi.twin.values import Phase, PoolTally
 
 COMPILE_TIME = "Thu Oct  9 18:55:45 CST 2025"
 MINER_VERSION = "uart_trans.1.3"
@@ -93,7 +93,7 @@ class AntminerRpc:
         machine = self.machine
         elapsed = machine.elapsed_s
         minutes = max(elapsed / 60.0, 1 / 60)
-        difficulty = machine.model.share_difficulty
+        taken, refused, late = _difficulties(machine.tallies)
         works = int(elapsed * 90)
         return {
             "Elapsed": int(elapsed),
@@ -113,11 +113,11 @@ class AntminerRpc:
             "Remote Failures": 0,
             "Network Blocks": int(elapsed / 600),
             "Total MH": round(sum(machine.work_th) * 1e6, 0),
-            "Work Utility": round(machine.accepted * difficulty / minutes, 2),
-            "Difficulty Accepted": float(machine.accepted * difficulty),
-            "Difficulty Rejected": float(machine.rejected * difficulty),
-            "Difficulty Stale": float(machine.stale * difficulty),
-            "Best Share": int(machine.best_share),
+            "Work Utility": round(taken / minutes, 2),
+            "Difficulty Accepted": taken,
+            "Difficulty Rejected": refused,
+            "Difficulty Stale": late,
+            "Best Share": whole(machine.best_share),
             "Device Hardware%": 0.0,
             "Device Rejected%": 0.0,
             "Pool Rejected%": _percent(machine.rejected, machine.accepted),
@@ -195,46 +195,45 @@ class AntminerRpc:
         return {"STATUS": [self._status("S", 7, f"{len(rows)} Pool(s)")], "POOLS": [] if self._silent else rows}
 
     def _pool(self, index: int) -> dict[str, Any]:
-        machine, pool = self.machine, self.machine.pools[index]
-        used = index == 0
-        accepted, rejected, stale = (machine.accepted, machine.rejected, machine.stale) if used else (0, 0, 0)
-        difficulty = machine.model.share_difficulty
+        machine, pool, tally = self.machine, self.machine.pools[index], self.machine.tallies[index]
+        used = tally.is_active
         return {
             "POOL": index,
             "URL": pool.url,
-            "Status": "Alive",
+            "Status": tally.status,
             "Priority": index,
             "Quota": 1,
             "Long Poll": "N",
             "Getworks": int(machine.elapsed_s / 12.8) if used else 3,
-            "Accepted": accepted,
-            "Rejected": rejected,
+            "Accepted": tally.accepted,
+            "Rejected": tally.rejected,
             "Discarded": int(machine.elapsed_s * 90) if used else 0,
-            "Stale": stale,
+            "Stale": tally.stale,
             "Get Failures": 0,
             "Remote Failures": 0,
             "User": pool.user,
-            "Last Share Time": _clock_text(machine.at - machine.last_share_at) if used and accepted else "0",
-            "Diff": f"{difficulty / 1000:.0f}K" if used else "",
+            "Last Share Time": _clock_text(machine.at - tally.last_share_at) if tally.accepted else "0",
+            "Diff": short_difficulty(tally.difficulty) if used else "",
             "Diff1 Shares": 0,
             "Proxy Type": "",
             "Proxy": "",
-            "Difficulty Accepted": float(accepted * difficulty),
-            "Difficulty Rejected": float(rejected * difficulty),
-            "Difficulty Stale": float(stale * difficulty),
-            "Last Share Difficulty": float(difficulty) if used and accepted else 0.0,
+            "Difficulty Accepted": float(tally.difficulty_accepted),
+            "Difficulty Rejected": float(tally.difficulty_rejected),
+            "Difficulty Stale": float(tally.difficulty_stale),
+            "Last Share Difficulty": float(tally.last_share_difficulty),
             "Has Stratum": True,
-            "Stratum Active": used and machine.rate_ths > 0,
+            "Stratum Active": machine.works_for(index),
             "Stratum URL": host_and_port(pool.url)[0] if used else "",
             "Has GBT": False,
-            "Best Share": float(machine.best_share) if used else 0.0,
-            "Pool Rejected%": _percent(rejected, accepted),
-            "Pool Stale%%": _percent(stale, accepted),
+            "Best Share": float(tally.best_share),
+            "Pool Rejected%": _percent(tally.rejected, tally.accepted),
+            "Pool Stale%%": _percent(tally.stale, tally.accepted),
         }
 
     def _devs(self) -> dict[str, Any]:
         machine = self.machine
         share_at = int(machine.last_share_at)
+        taken, refused, _ = _difficulties(machine.tallies)
         row = {
             "ASC": 0,
             "Name": "BTM_SOC",
@@ -252,8 +251,8 @@ class AntminerRpc:
             "Last Share Time": share_at,
             "Total MH": 0.0,
             "Diff1 Work": 0,
-            "Difficulty Accepted": int(machine.accepted * machine.model.share_difficulty),
-            "Difficulty Rejected": int(machine.rejected * machine.model.share_difficulty),
+            "Difficulty Accepted": whole(taken),
+            "Difficulty Rejected": whole(refused),
             "Last Share Difficulty": share_at,
             "Last Valid Work": share_at,
             "Device Hardware%": 0.0,
@@ -278,6 +277,15 @@ class AntminerRpc:
 def _chip_map(chips: int) -> str:
     whole, rest = divmod(chips, 3)
     return ASIC_MAP_OK * whole + (" " + "o" * rest if rest else "")
+
+
+def _difficulties(tallies: list[PoolTally]) -> tuple[float, float, float]:
+    """Over all pools: of shares taken, refused, and late."""
+    return (
+        float(sum(tally.difficulty_accepted for tally in tallies)),
+        float(sum(tally.difficulty_rejected for tally in tallies)),
+        float(sum(tally.difficulty_stale for tally in tallies)),
+    )
 
 
 def _percent(part: int, rest: int) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mbongi.twin.antminer_gate import Gate
 from mbongi.twin.antminer_rpc import COMPILE_TIME, MINER_VERSION, board_sensors_c
-from mbongi.twin.firmware import HttpReply, HttpRequest, encode, json_object, unix_s
+from mbongi.twin.firmware import HttpReply, HttpRequest, encode, json_object, short_difficulty, unix_s, whole
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import POOL_COUNT, Fault, Phase, PoolEntry
 
@@ -101,7 +101,7 @@ class AntminerWeb:
             "rate_ideal": round(machine.model.hashrate_ths * 1e3, 1),
             "rate_unit": "GH/s",
             "hw_all": sum(machine.hw_errors),
-            "bestshare": int(machine.best_share),
+            "bestshare": whole(machine.best_share),
             "status": self._health(),
         }
         return {**self._envelope("summary"), "SUMMARY": [] if self._silent else [row]}
@@ -114,7 +114,7 @@ class AntminerWeb:
         heat = machine.stopped_by == "heat" or machine.hottest_c >= machine.model.throttle_c
         return [
             _flag("rate", bad=dead or slow, message="hashboard lost" if dead else "low hashrate"),
-            _flag("network", bad=False, message=""),
+            _flag("network", bad=not machine.has_work, message="all pools dead"),
             _flag("fans", bad=fan, message="fan lost"),
             _flag("temp", bad=heat, message="temperature too high"),
         ]
@@ -165,27 +165,26 @@ class AntminerWeb:
         return {**self._envelope("pools"), "POOLS": [] if self._silent else rows}
 
     def _pool(self, index: int) -> dict[str, Any]:
-        machine, pool = self.machine, self.machine.pools[index]
-        used = index == 0
-        difficulty = machine.model.share_difficulty if used else 0
+        machine, pool, tally = self.machine, self.machine.pools[index], self.machine.tallies[index]
+        used = tally.is_active
         return {
             "index": index,
             "url": pool.url,
             "user": pool.user,
-            "status": "Alive",
+            "status": tally.status,
             "priority": index,
             "getworks": int(machine.elapsed_s / 12.8) if used else 0,
-            "accepted": machine.accepted if used else 0,
-            "rejected": machine.rejected if used else 0,
+            "accepted": tally.accepted,
+            "rejected": tally.rejected,
             "discarded": 0,
-            "stale": machine.stale if used else 0,
-            "diff": f"{difficulty / 1000:.0f}K" if used else "",
+            "stale": tally.stale,
+            "diff": short_difficulty(tally.difficulty) if used else "",
             "diff1": 0,
-            "diffa": int(machine.accepted * difficulty),
-            "diffr": int(machine.rejected * difficulty),
-            "diffs": int(machine.stale * difficulty),
-            "lsdiff": int(difficulty) if machine.accepted else 0,
-            "lstime": time.strftime("%H:%M:%S", time.gmtime(machine.last_share_at)) if used else "0",
+            "diffa": whole(tally.difficulty_accepted),
+            "diffr": whole(tally.difficulty_rejected),
+            "diffs": whole(tally.difficulty_stale),
+            "lsdiff": whole(tally.last_share_difficulty),
+            "lstime": time.strftime("%H:%M:%S", time.gmtime(tally.last_share_at)) if tally.accepted else "0",
         }
 
     def _work_mode(self) -> int:

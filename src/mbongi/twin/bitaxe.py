@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mbongi.twin.firmware import HttpReply, HttpRequest, Reply, encode, host_and_port, json_object
+from mbongi.twin.firmware import HttpReply, HttpRequest, Reply, encode, host_and_port, json_object, whole
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import Fault, PoolEntry
 
@@ -78,7 +78,7 @@ class Bitaxe:
         main, fallback = machine.pools[0], machine.pools[1]
         main_host, main_port = host_and_port(main.url)
         fallback_host, fallback_port = host_and_port(fallback.url)
-        hashing = machine.rate_ths > 0
+        hashing, fallback_used = machine.rate_ths > 0, machine.tallies[1].is_active
         return {
             "power": machine.power_w,
             "voltage": 5175.0 - 0.5 * machine.power_w,
@@ -88,8 +88,8 @@ class Bitaxe:
             "hashRate": machine.rate_ths * 1000.0,
             "bestDiff": _difficulty_text(machine.best_share),
             "bestSessionDiff": _difficulty_text(machine.best_share),
-            "stratumDiff": int(machine.model.share_difficulty),
-            "isUsingFallbackStratum": 0,
+            "stratumDiff": whole(machine.tallies[fallback_used].difficulty),
+            "isUsingFallbackStratum": int(fallback_used),
             "freeHeap": 8_443_612,
             "coreVoltage": self.settings["coreVoltage"],
             "coreVoltageActual": round(self.settings["coreVoltage"] * (1.005 if hashing else 0.0)),
@@ -168,4 +168,4 @@ def _difficulty_text(value: float) -> str:
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.2f}{letter}"
-    return f"{value:.0f}"
+    return f"{value:.0f}" if value >= 1 or not value else f"{value:.3g}"

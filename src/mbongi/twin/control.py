@@ -1,6 +1,6 @@
 """The control interface of the virtual site: JSON over HTTP on 127.0.0.1, for drills and tests.
 
-    GET  /health                               {"machines": 60}
+    GET  /health                               {"machines": 60, "practice": {"hash_scale", "hashes", "pooled"}}
     GET  /machines                             [{"address", "family", "model", "rack", "slot", "phase", "fault", ...}]
     GET  /machines/ADDRESS                     one of them
     POST /machines/ADDRESS/fault               {"fault": "hung"}; any word of GET /faults, "none" mends
@@ -99,13 +99,13 @@ class Control:
         site = self.site
         match parts:
             case ["health"]:
-                return _json({"machines": len(site.places)})
+                return _json({"machines": len(site.places), "practice": self._practice()})
             case ["faults"]:
                 return _json([str(fault) for fault in Fault])
             case ["machines"]:
-                return _json([_described(place.machine) for place in site.places.values()])
+                return _json([self._described(place.machine) for place in site.places.values()])
             case ["machines", address]:
-                return _json(_described(site.machine(address)))
+                return _json(self._described(site.machine(address)))
         return _error(404, f"/{'/'.join(parts)}: no such page; expected /health, /faults or /machines")
 
     def _write(self, address: str, what: str, document: dict[str, Any]) -> HttpReply:
@@ -119,25 +119,43 @@ class Control:
             self.site.set_api_write(address, allowed)
         else:
             return _error(404, f"{what}: no such page; expected fault or api-write")
-        return _json(_described(machine))
+        return _json(self._described(machine))
 
+    def _practice(self) -> dict[str, Any] | None:
+        """What is really hashed; None where shares are made up."""
+        mining = self.site.mining
+        if mining is None:
+            return None
+        miners = mining.miners.values()
+        return {
+            "hash_scale": mining.scale,
+            "hashes": sum(miner.hashes for miner in miners),
+            "pooled": sum(1 for miner in miners if miner.pool),
+        }
 
-def _described(machine: VirtualMachine) -> dict[str, Any]:
-    machine.advance()
-    return {
-        "address": machine.address,
-        "family": str(machine.model.family),
-        "model": machine.model.name,
-        "rack": machine.rack,
-        "slot": machine.slot,
-        "mac": machine.mac,
-        "serial": machine.serial,
-        "phase": str(machine.phase),
-        "fault": str(machine.fault),
-        "hashrate_ths": round(machine.rate_ths, 3),
-        "power_w": round(machine.power_w, 1),
-        "hottest_c": round(machine.hottest_c, 1),
-    }
+    def _described(self, machine: VirtualMachine) -> dict[str, Any]:
+        machine.advance()
+        miner = self.site.mining.miners[machine.address] if self.site.mining is not None else None
+        return {
+            "address": machine.address,
+            "family": str(machine.model.family),
+            "model": machine.model.name,
+            "rack": machine.rack,
+            "slot": machine.slot,
+            "mac": machine.mac,
+            "serial": machine.serial,
+            "phase": str(machine.phase),
+            "fault": str(machine.fault),
+            "hashrate_ths": round(machine.rate_ths, 3),
+            "power_w": round(machine.power_w, 1),
+            "hottest_c": round(machine.hottest_c, 1),
+            "user": machine.pools[0].user,
+            "pool": "" if miner is None else miner.pool,
+            "accepted": machine.accepted,
+            "rejected": machine.rejected,
+            "stale": machine.stale,
+            "practice_hs": 0.0 if miner is None else round(miner.hashrate_hs, 3),
+        }
 
 
 def _json(document: object) -> HttpReply:

@@ -74,3 +74,13 @@ def host_and_port(url: str) -> tuple[str, str]:
     rest = url.split("://", 1)[-1]
     host, _, port = rest.partition(":")
     return host, port.split("/", 1)[0]
+
+
+def short_difficulty(value: float) -> str:
+    """A share difficulty as cgminer writes it (524K), with three digits where it is below a thousand."""
+    return f"{value / 1000:.0f}K" if value >= 1000 else f"{value:.3g}"
+
+
+def whole(value: float) -> int | float:
+    """A difficulty without its fraction, as firmware states it; below 1, as on practice chains, as it is."""
+    return int(value) if value >= 1 else value

@@ -11,7 +11,7 @@ from typing import Final
 from mbongi.twin import physics
 from mbongi.twin.climate import ambient_c
 from mbongi.twin.models import MachineModel
-from mbongi.twin.values import POOL_COUNT, Fault, Phase, PoolEntry
+from mbongi.twin.values import POOL_COUNT, Fault, Phase, PoolEntry, PoolTally
 
 SimClock = Callable[[], float]
 """Unix seconds of the virtual site; runs faster than the world's where ``time_scale`` is above 1."""
@@ -30,6 +30,8 @@ BLOCKED_AIRFLOW: Final = 0.05
 EXHAUST_K: Final = 12.0
 """Rise of the inlet when a machine breathes its own exhaust (OVERHEAT)."""
 TERA: Final = 1e12
+ACCOUNT: Final = "mbongi"
+"""The pool account that the virtual machines mine for."""
 
 
 class VirtualMachine:
@@ -49,12 +51,16 @@ class VirtualMachine:
         self.blinking = False
         self.stopped_by = ""
         octets = [int(part) for part in address.split(".")]
+        self.user = f"{ACCOUNT}.{octets[1]}x{octets[2]}x{octets[3]}"
         self.mac = "02:4D:42:" + ":".join(f"{octet:02X}" for octet in octets[1:])
         self.serial = f"MB{self.random.randrange(16**8):08X}{octets[2]:03d}{octets[3]:03d}"
         self.pools = tuple(
-            PoolEntry(f"stratum+tcp://{name}.example.pool:3333", f"mbongi.r{rack:03d}s{slot:03d}", "x")
-            for name in ("btc", "btc2", "btc3")[:POOL_COUNT]
+            PoolEntry(f"stratum+tcp://{name}.example.pool:3333", self.user, "x") for name in ("btc", "btc2", "btc3")
         )
+        self.has_real_pools = False
+        """Whether a miner connects to the pools and counts what they answer; the counters are made up where not."""
+        self.has_work = True
+        """Without work from any pool the chips stand still."""
         self._make_unique()
         self._start_warm()
 
@@ -94,9 +100,10 @@ class VirtualMachine:
     def _clear_counters(self) -> None:
         self.work_th = [0.0] * self.model.boards
         self.hw_errors = [0] * self.model.boards
-        self.accepted = self.rejected = self.stale = 0
-        self.best_share = 0.0
-        self.last_share_at = 0.0
+        self.tallies = [PoolTally() for _ in range(POOL_COUNT)]
+        if not self.has_real_pools:
+            self.tallies[0].difficulty = self.model.share_difficulty
+            self.tallies[0].is_active = True
 
     # What can be read.
 
@@ -104,6 +111,41 @@ class VirtualMachine:
     def answers(self) -> bool:
         """Whether the machine's network services are up."""
         return self.phase not in {Phase.OFF, Phase.BOOTING}
+
+    @property
+    def accepted(self) -> int:
+        """Shares that pools took."""
+        return sum(tally.accepted for tally in self.tallies)
+
+    @property
+    def rejected(self) -> int:
+        """Shares that pools refused, late ones not counted."""
+        return sum(tally.rejected for tally in self.tallies)
+
+    @property
+    def stale(self) -> int:
+        """Shares that came too late."""
+        return sum(tally.stale for tally in self.tallies)
+
+    @property
+    def best_share(self) -> float:
+        """The difficulty that the best hash reached."""
+        return max(tally.best_share for tally in self.tallies)
+
+    @property
+    def last_share_at(self) -> float:
+        """When a pool last took a share; 0 before the first."""
+        return max(tally.last_share_at for tally in self.tallies)
+
+    @property
+    def runs_miner(self) -> bool:
+        """Whether the miner program is up, and so connected to its pools."""
+        is_up = self.phase in {Phase.WARMING, Phase.MINING, Phase.PROTECTED}
+        return is_up and not self.asleep and self.at >= self.mining_since
+
+    def works_for(self, index: int) -> bool:
+        """Whether the machine works for a pool now."""
+        return self.tallies[index].is_active and (self.has_real_pools or self.rate_ths > 0)
 
     @property
     def rate_ths(self) -> float:
@@ -169,7 +211,16 @@ class VirtualMachine:
     def set_pools(self, pools: tuple[PoolEntry, ...]) -> None:
         """Point the machine at other pools, at most three; missing ones become empty."""
         self.advance()
-        self.pools = (*pools, *(PoolEntry(),) * POOL_COUNT)[:POOL_COUNT]
+        before, self.pools = self.pools, (*pools, *(PoolEntry(),) * POOL_COUNT)[:POOL_COUNT]
+        for index in range(POOL_COUNT):
+            if self.has_real_pools and self.pools[index] != before[index]:
+                self.tallies[index] = PoolTally()
+
+    def use_real_pools(self, pools: tuple[PoolEntry, ...]) -> None:
+        """From now on a miner connects to the pools, and what they answer is counted."""
+        self.has_real_pools = True
+        self._clear_counters()
+        self.set_pools(pools)
 
     def set_power_mode(self, mode: str) -> None:
         """``low``, ``normal`` or ``high``; the miner program restarts."""
@@ -249,6 +300,8 @@ class VirtualMachine:
         self.phase_until = float("inf")
 
     def _goal_share(self) -> float:
+        if not self.has_work:
+            return 0.0
         if self.phase is Phase.MINING:
             return self._full_share() * self.throttle
         if self.phase is Phase.WARMING and not self.asleep:
@@ -302,21 +355,28 @@ class VirtualMachine:
             self.work_th[board] += steady * dt_s
 
     def _count(self, dt_s: float) -> None:
+        if not self.has_real_pools:
+            self._make_up_shares(dt_s)
         model = self.model
-        shares = self.rate_ths * TERA * dt_s / (model.share_difficulty * 2**32)
-        found = physics.poisson(self.random, shares)
-        if found:
-            self.rejected += min(physics.poisson(self.random, found * self.reject_share), found)
-            self.stale += physics.poisson(self.random, found * self.reject_share * 0.1)
-            self.accepted += max(found - physics.poisson(self.random, found * self.reject_share), 0)
-            # The best of n shares above difficulty D is about n x D; one uniform draw gives its spread.
-            best = model.share_difficulty * found / max(self.random.random(), 1e-6)
-            self.best_share = max(self.best_share, best)
-            self.last_share_at = self.at
         for board in range(model.boards):
             self.hw_errors[board] += physics.poisson(
                 self.random, 0.004 * self.rates_ths[board] / model.board_ths * dt_s
             )
+
+    def _make_up_shares(self, dt_s: float) -> None:
+        difficulty, tally = self.model.share_difficulty, self.tallies[0]
+        found = physics.poisson(self.random, self.rate_ths * TERA * dt_s / (difficulty * 2**32))
+        if not found:
+            return
+        tally.rejected += min(physics.poisson(self.random, found * self.reject_share), found)
+        tally.stale += physics.poisson(self.random, found * self.reject_share * 0.1)
+        tally.accepted += max(found - physics.poisson(self.random, found * self.reject_share), 0)
+        tally.difficulty_accepted, tally.difficulty_rejected, tally.difficulty_stale = (
+            count * difficulty for count in (tally.accepted, tally.rejected, tally.stale)
+        )
+        # The best of n shares above difficulty D is about n x D; one uniform draw gives its spread.
+        tally.best_share = max(tally.best_share, difficulty * found / max(self.random.random(), 1e-6))
+        tally.last_share_at, tally.last_share_difficulty = self.at, difficulty
 
     def _protect(self, dt_s: float) -> None:
         model = self.model

@@ -16,8 +16,9 @@ from mbongi.twin.firmware import Firmware, HttpReply, HttpRequest, Reply
 from mbongi.twin.layout import Position, positions
 from mbongi.twin.listeners import Connection, HttpConnection, RpcConnection, open_socket
 from mbongi.twin.machine import SimClock, VirtualMachine
+from mbongi.twin.mining import Mining
 from mbongi.twin.models import model_of
-from mbongi.twin.values import Fault, Phase
+from mbongi.twin.values import Fault, Phase, PoolEntry, SitePool
 from mbongi.twin.whatsminer import Whatsminer
 
 log = get_log(__name__)
@@ -112,11 +113,18 @@ class VirtualSite:
     """Mixed virtual machines on loopback addresses.
 
     ``time_scale`` makes their seconds pass faster (60: a reboot of one minute takes one second). ``clock`` replaces
-    the clock altogether. The same seed gives the same machines. Start it inside a running event loop.
+    the clock altogether. The same seed gives the same machines. With a ``pool`` the machines really mine for it;
+    without one their shares are made up. Start it inside a running event loop.
     """
 
     def __init__(
-        self, config: Twin, *, time_scale: float | None = None, slow_s: float = 3.0, clock: SimClock | None = None
+        self,
+        config: Twin,
+        *,
+        time_scale: float | None = None,
+        slow_s: float = 3.0,
+        clock: SimClock | None = None,
+        pool: SitePool | None = None,
     ) -> None:
         scale = config.time_scale if time_scale is None else time_scale
         if scale <= 0:
@@ -126,6 +134,25 @@ class VirtualSite:
         self.clock: SimClock = clock or (lambda: started_s + (time.monotonic() - started_monotonic_s) * scale)
         self.places = {position.address: self._place(position) for position in positions(config)}
         self.control: Control | None = None
+        self.mining: Mining | None = None
+        self._mining: asyncio.Task[None] | None = None
+        if pool is not None:
+            self._point_at(pool)
+
+    def _point_at(self, pool: SitePool) -> None:
+        """Configure the machines for the site's pool: some Antminers with Stratum V2, V1 being their fallback."""
+        antminers = 0
+        for place in self.places.values():
+            machine = place.machine
+            entries = [PoolEntry(pool.url, machine.user, "x")]
+            if machine.model.family is Family.ANTMINER:
+                antminers += 1
+                share = self.config.v2_share
+                if int(antminers * share) > int((antminers - 1) * share):
+                    entries.insert(0, PoolEntry(pool.v2_url, machine.user, "x"))
+            machine.use_real_pools(tuple(entries))
+        machines = (place.machine for place in self.places.values())
+        self.mining = Mining(machines, hash_scale=self.config.hash_scale)
 
     def _place(self, position: Position) -> Place:
         machine = VirtualMachine(
@@ -159,7 +186,8 @@ class VirtualSite:
 
     async def start(self, *, control: bool = False) -> None:
         """Open every listener, and the control interface where asked. Raises TwinError; then nothing is left open."""
-        _allow_files(sum(len(place.ports) for place in self.places.values()))
+        connections = len(self.places) if self.mining is not None else 0
+        _allow_files(sum(len(place.ports) for place in self.places.values()) + connections)
         try:
             for place in self.places.values():
                 if place.machine.answers:
@@ -167,12 +195,19 @@ class VirtualSite:
             if control:
                 self.control = Control(self, port=self.config.control_port)
                 await self.control.open()
+            if self.mining is not None:
+                self._mining = asyncio.get_running_loop().create_task(self.mining.run())
+                self._mining.add_done_callback(_report)
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
         """Close everything; may be called twice."""
+        mining, self._mining = self._mining, None
+        if mining is not None:
+            mining.cancel()
+            await asyncio.gather(mining, return_exceptions=True)
         if self.control is not None:
             self.control.shut()
         for place in self.places.values():
@@ -208,6 +243,11 @@ class VirtualSite:
         if address not in self.places:
             raise UnknownAddressError(f"{address}: no virtual machine has this address; see GET /machines for those")
         return self.places[address]
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("virtual_site_mines_no_more", exc_info=error)
 
 
 def _allow_files(listeners: int) -> None:

@@ -49,5 +49,56 @@ class PoolEntry:
     password: str = ""
 
 
+@dataclass(slots=True)
+class PoolTally:
+    """What a machine's miner program counts for one of its pools, since the program started."""
+
+    accepted: int = 0
+    rejected: int = 0
+    stale: int = 0
+    difficulty: float = 0.0
+    """Of its shares now; 0 before the pool has told one."""
+    difficulty_accepted: float = 0.0
+    difficulty_rejected: float = 0.0
+    difficulty_stale: float = 0.0
+    best_share: float = 0.0
+    """The difficulty that the best of its hashes reached."""
+    last_share_at: float = 0.0
+    """Unix seconds of the virtual site; 0 before the first."""
+    last_share_difficulty: float = 0.0
+    is_alive: bool = True
+    """Whether the pool took the last connection; True before any was tried."""
+    is_active: bool = False
+    """Whether the machine works for it now."""
+
+    @property
+    def status(self) -> str:
+        """As cgminer says it."""
+        return "Alive" if self.is_alive else "Dead"
+
+    def accept(self, difficulty: float, at: float) -> None:
+        """Count a share that the pool took."""
+        self.accepted += 1
+        self.difficulty_accepted += difficulty
+        self.last_share_at, self.last_share_difficulty = at, difficulty
+
+    def reject(self, difficulty: float, *, stale: bool) -> None:
+        """Count a share that the pool refused."""
+        if stale:
+            self.stale += 1
+            self.difficulty_stale += difficulty
+        else:
+            self.rejected += 1
+            self.difficulty_rejected += difficulty
+
+
 POOL_COUNT = 3
 """Every family in the site holds three pools at most (Bitaxe: a main and a fallback)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SitePool:
+    """The site's own pool, as the virtual machines are pointed at it: ``stratum+tcp://…`` and ``stratum2+tcp://…``."""
+
+    url: str
+    v2_url: str

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mbongi.twin.btminer_writes import BtminerWrites
-from mbongi.twin.firmware import HttpReply, HttpRequest, Reply, encode, json_object, unix_s
+from mbongi.twin.firmware import HttpReply, HttpRequest, Reply, encode, json_object, unix_s, whole
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import Fault, Phase
 
@@ -122,7 +122,7 @@ class Whatsminer:
             "Chip Temp Max": round(machine.hottest_c, 2),
             "Chip Temp Avg": round(sum(temps) / len(temps), 2),
             "Env Temp": round(machine.inlet_c, 1),
-            "Best Share": int(machine.best_share),
+            "Best Share": whole(machine.best_share),
             "Hardware Errors": sum(machine.hw_errors),
             "Pool Rejected%": _percent(machine.rejected, machine.accepted),
             "Pool Stale%": _percent(machine.stale, machine.accepted),
@@ -187,21 +187,21 @@ class Whatsminer:
         return {"STATUS": self._status(7, f"{len(rows)} Pool(s)"), "POOLS": rows, "id": 1}
 
     def _pool(self, index: int) -> dict[str, Any]:
-        machine, pool = self.machine, self.machine.pools[index]
-        used = index == 0
+        machine, pool, tally = self.machine, self.machine.pools[index], self.machine.tallies[index]
+        used = tally.is_active
         return {
             "POOL": index + 1,
             "URL": pool.url,
-            "Status": "Alive",
+            "Status": tally.status,
             "Priority": index,
-            "Accepted": machine.accepted if used else 0,
-            "Rejected": machine.rejected if used else 0,
-            "Stale": machine.stale if used else 0,
+            "Accepted": tally.accepted,
+            "Rejected": tally.rejected,
+            "Stale": tally.stale,
             "User": pool.user,
-            "Stratum Active": used and machine.rate_ths > 0,
-            "Stratum Difficulty": machine.model.share_difficulty if used else 0.0,
-            "Pool Rejected%": _percent(machine.rejected, machine.accepted) if used else 0.0,
-            "Pool Stale%": _percent(machine.stale, machine.accepted) if used else 0.0,
+            "Stratum Active": machine.works_for(index),
+            "Stratum Difficulty": tally.difficulty if used else 0.0,
+            "Pool Rejected%": _percent(tally.rejected, tally.accepted),
+            "Pool Stale%": _percent(tally.stale, tally.accepted),
         }
 
     # Messages.
