@@ -29,7 +29,7 @@ def test_chi_square_quantiles_are_those_of_the_tables(z: float, freedom: float, 
 def test_the_two_ways_to_a_quantile_meet_where_one_gives_way() -> None:
     for z in (Z90, Z95, -Z95, Z99, -Z99):
         exact, formula = chi_square_quantile(z, 399.999), chi_square_quantile(z, 400.0)
-        assert exact == pytest.approx(formula, rel=3e-5)
+        assert exact == pytest.approx(formula, rel=5e-5)
 
 
 def test_the_incomplete_gamma_function_has_its_closed_forms() -> None:
