@@ -16,6 +16,8 @@ ANY_TARGET = (1 << 256) - 1
 class V2Miner:
     """One connection with one channel."""
 
+    speaks = setup.Protocol.MINING
+
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._waiting: list[Message] = []
@@ -59,9 +61,8 @@ class V2Miner:
                 data = await self._reader.read(65_536)
                 if not data:
                     raise ConnectionResetError("the pool closed the connection")
-                protocol = setup.Protocol.MINING
                 for frame in self._decryptor.feed(data):
-                    self._waiting.append(registry.decode(protocol, frame.message_type, frame.payload))
+                    self._waiting.append(registry.decode(self.speaks, frame.message_type, frame.payload))
 
     def _note(self, message: Message) -> None:
         self.received.append(message)
@@ -74,7 +75,7 @@ class V2Miner:
 
     async def set_up(self, flags: int = 0) -> None:
         """Set the connection up."""
-        self.say(setup.SetupConnection(0, 2, 2, flags, "127.0.0.1", 1, "test", "1", "1", ""))
+        self.say(setup.SetupConnection(self.speaks, 2, 2, flags, "127.0.0.1", 1, "test", "1", "1", ""))
         await self.hear(setup.SetupConnectionSuccess)
 
     async def open(self, *, extended: bool, user: str = "acct.v2", hashrate_hs: float = 0.0, flags: int = 0) -> None:
@@ -82,8 +83,10 @@ class V2Miner:
         await self.set_up(flags)
         await self.open_channel(extended=extended, user=user, hashrate_hs=hashrate_hs)
 
-    async def open_channel(self, *, extended: bool, user: str = "acct.v2", hashrate_hs: float = 0.0) -> None:
-        """Open a channel, which what is solved from now on is for, and wait for its first work."""
+    async def open_channel(
+        self, *, extended: bool, user: str = "acct.v2", hashrate_hs: float = 0.0, work: bool = True
+    ) -> None:
+        """Open a channel, which what is solved from now on is for, and wait for its first work, where it gets any."""
         if extended:
             self.say(mining.OpenExtendedMiningChannel(7, user, hashrate_hs, ANY_TARGET, 4))
             answer = await self.hear(mining.OpenExtendedMiningChannelSuccess)
@@ -93,7 +96,8 @@ class V2Miner:
         assert answer.request_id == 7
         self.channel, self.prefix, self.target = answer.channel_id, answer.extranonce_prefix, answer.target
         self.is_extended = extended
-        await self.hear(mining.SetNewPrevHash)
+        if work:
+            await self.hear(mining.SetNewPrevHash)
 
     def solve(
         self, *, target: int | None = None, rolled: int = 0, extranonce: bytes = bytes(8)

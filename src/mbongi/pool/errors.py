@@ -97,3 +97,11 @@ class UnknownPaymentError(PoolError, LookupError):
 
 class NotPermittedError(PoolError, PermissionError):
     """The asker's role does not permit it."""
+
+
+class CustomJobError(PoolError, ValueError):
+    """A job that a miner brought and that the pool does not take; ``code`` is Stratum V2's for it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"custom job: {message}")
+        self.code = code

@@ -164,4 +164,4 @@ def test_a_session_names_the_process_that_keeps_it() -> None:
 
 
 def kept_session(name: str, extranonce1: bytes, lost_at_s: float) -> Kept:
-    return Kept(name, extranonce1, ((1, 1.0, 0, 1 << 62),), 0, ("acct.one",), lost_at_s)
+    return Kept(name, extranonce1, ((1, 1.0, 0, 1 << 62),), 0, 0, ("acct.one",), lost_at_s)

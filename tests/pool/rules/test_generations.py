@@ -55,6 +55,18 @@ def test_too_many_changes_on_one_job_are_refused_and_leave_all_as_it_was() -> No
     assert miner.change(1.0, 6)
 
 
+def test_what_goes_on_after_a_restart_is_as_if_there_had_been_none() -> None:
+    miner = Generations(1.0, 5)
+    for number in range(CHANGES_MAX):
+        miner.change(2.0 + number, 5)
+
+    again = Generations.of_told(miner.told, miner.changes)
+
+    assert (again.now, again.told) == (miner.now, miner.told)
+    assert not again.change(1.0, 5)
+    assert again.change(1.0, 6)
+
+
 def test_no_work_ever_has_two_difficulties() -> None:
     """Each (job, generation), and each job's shared work, is asked for at every step of a long random history."""
     random_ = random.Random(1)

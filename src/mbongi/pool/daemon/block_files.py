@@ -34,13 +34,15 @@ class BlockFiles:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def keep(self, record: BlockRecord, block_hex: Sequence[bytes]) -> None:
-        """Hand a new record and its block to the kernel, at once."""
+        """Hand a new record and its block, where we have it, to the kernel, at once."""
         self._put(self._path(record.hash, RECORD_SUFFIX), [encode_record(record)], sync=False)
-        self._put(self._path(record.hash, BLOCK_SUFFIX), block_hex, sync=False)
+        if block_hex:
+            self._put(self._path(record.hash, BLOCK_SUFFIX), block_hex, sync=False)
 
     async def sync(self, name: str) -> None:
         """Bring a new block to the disk."""
-        await asyncio.to_thread(self._sync, [self._path(name, suffix) for suffix in (RECORD_SUFFIX, BLOCK_SUFFIX)])
+        paths = [self._path(name, suffix) for suffix in (RECORD_SUFFIX, BLOCK_SUFFIX)]
+        await asyncio.to_thread(self._sync, [path for path in paths if path.exists()])
 
     def write(self, record: BlockRecord) -> bool:
         """Replace a record, on the disk when this returns True. May block; call it from a thread."""

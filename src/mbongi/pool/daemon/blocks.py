@@ -100,10 +100,10 @@ class Blocks:
         """Send a block to every node, then keep it; returns its hash as people write it.
 
         Nothing is done before the first bytes leave but to put the block's parts in order; its transactions were
-        joined when the job was made.
+        joined when the job was made. A custom job's block that we do not have is its miner's to send; it is followed.
         """
-        block_hex = job.block_hex(header, extranonce)
-        begun = [(node, node.submit(block_hex)) for node in self._nodes]
+        block_hex = job.block_hex(header, extranonce) if job.has_block else []
+        begun = [(node, node.submit(block_hex)) for node in self._nodes if block_hex]
         name = display(sha256d(header))
         record = record_of(
             job,

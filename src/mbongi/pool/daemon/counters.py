@@ -11,8 +11,9 @@ from mbongi.pool.rules.job import EXTRANONCE1_BYTES
 
 log = get_log(__name__)
 
-JOB_NUMBERS: Final = 1 << 24
-"""Job numbers below it, so that number and generation fit the 32 bits of a job id in Stratum V2; then from 1 again."""
+JOB_NUMBERS: Final = 1 << 23
+"""Job numbers below it, so that number and generation fit 31 bits of a job id in Stratum V2, whose other half is for
+custom jobs; then from 1 again."""
 EXTRANONCE_NUMBERS: Final = 1 << 8 * (EXTRANONCE1_BYTES - 1)
 """Of one process: what is left of the extranonce beside the shard's byte."""
 

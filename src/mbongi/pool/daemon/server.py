@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import secrets
 import ssl
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,9 @@ from mbongi.base.clock import monotonic_s
 from mbongi.base.log import get_log
 from mbongi.pool.daemon.connection import PoolConnection
 from mbongi.pool.daemon.counters import EXTRANONCE_NUMBERS, Extranonces
+from mbongi.pool.daemon.custom_jobs import CustomJobs
+from mbongi.pool.daemon.declaration_session import DeclarationSession
+from mbongi.pool.daemon.declarator import Declarator
 from mbongi.pool.daemon.gate import SLICE, Gate, Limits
 from mbongi.pool.daemon.sessions import Kept, Sessions, write_sessions
 from mbongi.pool.daemon.share_log import ShareLog
@@ -30,6 +33,7 @@ from mbongi.pool.errors import ShareLogError
 from mbongi.pool.rules.job import Job
 from mbongi.pool.rules.vardiff import Vardiff
 from mbongi.pool.values import Reject
+from mbongi.wire.bitcoin.hashing import sha256d
 from mbongi.wire.noise.handshake import Responder
 
 log = get_log(__name__)
@@ -42,6 +46,8 @@ SEEN_MAX: Final = 2_000_000
 SYNC_S: Final = 0.5
 FOLLOW_S: Final = 5.0
 """How often the system's clock is looked at."""
+FOUND_KNOWN: Final = 100
+"""Blocks found lately: a declared one is told twice, as a share and by itself."""
 PART_LOOK_S: Final = 0.05
 OnBlock = Callable[[Job, bytes, bytes, str], None]
 """Called with job, header, extranonce and worker the moment a block is found. Must not block."""
@@ -83,6 +89,9 @@ class PoolServer:
         self._current: Job | None = None
         self._lines: dict[tuple[int, bool], bytes] = {}
         self._frames: JobFrames | None = None
+        self.custom: CustomJobs | None = None
+        """Jobs that miners bring; None where the pool takes none."""
+        self._found: deque[bytes] = deque(maxlen=FOUND_KNOWN)
         self._marks: dict[int, set[bytes]] = {}
         self._by_session: dict[str, V1Session] = {}
         self._answering: list[PoolConnection] = []
@@ -97,6 +106,12 @@ class PoolServer:
     async def listen_v2(self, host: str, port: int, responder: Callable[[], Responder]) -> int:
         """Take Stratum V2 connections there; ``responder`` gives the one whose certificate is valid now."""
         return await self.gate.listen(lambda: V2Session(self, responder()), host, port)
+
+    async def listen_declarations(
+        self, host: str, port: int, responder: Callable[[], Responder], declarator: Declarator
+    ) -> int:
+        """Take connections of Stratum V2's Job Declaration protocol there."""
+        return await self.gate.listen(lambda: DeclarationSession(self, responder(), declarator), host, port)
 
     async def run(self) -> None:
         """Keep the log on the disk, difficulties and limits up to date, until cancelled."""
@@ -134,6 +149,8 @@ class PoolServer:
     def publish(self, job: Job) -> None:
         """Give a job to every miner. One on another tip than the last makes all earlier ones stale."""
         clean = self._add(job)
+        if self.custom is not None:
+            self.custom.moved(clean=clean)
         began_s, now_s = monotonic_s(), self.now_s()
         self.statistics.checked.add((now_s - job.made_at_s) * 1000.0, now_s)
         for session in self.sessions:
@@ -286,7 +303,11 @@ class PoolServer:
     # Answers.
 
     def found_block(self, job: Job, header: bytes, extranonce: bytes, worker: str) -> None:
-        """A share made a block: out with it before anything else."""
+        """A block was found: out with it before anything else. A block that is known already is left alone."""
+        block_hash = sha256d(header)
+        if block_hash in self._found:
+            return
+        self._found.append(block_hash)
         self.statistics.blocks += 1
         self._on_block(job, header, extranonce, worker)
 

@@ -17,7 +17,7 @@ from mbongi.pool.daemon.counters import Extranonces
 
 log = get_log(__name__)
 
-FORM: Final = 1
+FORM: Final = 2
 RESUME_S_MAX: Final = 600.0
 """How long a lost connection's session may be taken up again."""
 SESSIONS_MAX: Final = 20_000
@@ -26,11 +26,12 @@ ID_BYTES: Final = 8
 
 
 class Kept(msgspec.Struct, array_like=True, gc=False, frozen=True):
-    """A session that nobody holds at present. ``told``: see ``Generations.told``; ``lost_at_s`` is Unix time."""
+    """A session that nobody holds. ``told``, ``changes``: see ``Generations``; ``lost_at_s`` is Unix time."""
 
     session: str
     extranonce1: bytes
     told: tuple[tuple[int, float, int, int], ...]
+    changes: int
     version_mask: int
     workers: tuple[str, ...]
     lost_at_s: float

@@ -157,6 +157,7 @@ class V1Session(V1Connection, PoolConnection):
             session=self.session,
             extranonce1=self.extranonce1,
             told=self.generations.told,
+            changes=self.generations.changes,
             version_mask=self.version_mask,
             workers=tuple(self.workers),
             lost_at_s=unix_s,
@@ -164,7 +165,7 @@ class V1Session(V1Connection, PoolConnection):
 
     def take_up(self, kept: Kept) -> None:
         """Go on where a lost session was: the same difficulty, and its earlier work still counts."""
-        self.generations = Generations.of_told(kept.told)
+        self.generations = Generations.of_told(kept.told, kept.changes)
         for name in kept.workers:
             self.workers[name] = self.server.log.worker(name)
         self.version_mask = self.version_mask or kept.version_mask

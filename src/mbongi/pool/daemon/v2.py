@@ -9,11 +9,14 @@ SetNewPrevHash that starts it.
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from mbongi.base.log import get_log
+from mbongi.pool.daemon.custom_jobs import NUMBERS_FROM
 from mbongi.pool.daemon.statistics import Member
 from mbongi.pool.daemon.v2_channels import Channel, fit
 from mbongi.pool.daemon.v2_link import V2Connection
+from mbongi.pool.errors import CustomJobError
 from mbongi.pool.rules.generations import GENERATIONS
-from mbongi.pool.rules.job import EXTRANONCE2_BYTES, MARKS
+from mbongi.pool.rules.job import EXTRANONCE2_BYTES, MARKS, Job
 from mbongi.pool.rules.share import judge
 from mbongi.pool.values import VERSION_GENERAL_MASK, Reject
 from mbongi.wire.errors import WireError
@@ -24,6 +27,8 @@ from mbongi.wire.stratum_v2.layout import Message
 
 if TYPE_CHECKING:
     from mbongi.pool.daemon.server import PoolServer
+
+log = get_log(__name__)
 
 CHANNELS_MAX: Final = 5_000
 """Of one connection, as a proxy of a whole site may open."""
@@ -63,8 +68,8 @@ class V2Session(V2Connection):
         """Of shares that name their worker (extension 0x0002), what the log knows it by."""
 
     def refusal(self, message: setup.SetupConnection) -> tuple[str, int]:
-        """Work selection is not to be had here."""
-        unsupported = message.flags & mining.SetupFlag.REQUIRES_WORK_SELECTION
+        """Work selection is to be had where the pool takes custom jobs."""
+        unsupported = message.flags & mining.SetupFlag.REQUIRES_WORK_SELECTION if self.server.custom is None else 0
         if not unsupported and not self.is_set_up:
             self._flags = message.flags
         return ErrorCode.UNSUPPORTED_FEATURE_FLAGS if unsupported else "", unsupported
@@ -79,7 +84,16 @@ class V2Session(V2Connection):
 
     # Channels.
 
+    @property
+    def _selects_work(self) -> bool:
+        """Whether it mines jobs of its own alone; it gets none of ours."""
+        return bool(self._flags & mining.SetupFlag.REQUIRES_WORK_SELECTION)
+
     def _open_standard(self, message: mining.OpenStandardMiningChannel) -> None:
+        if self._selects_work:
+            code = ErrorCode.STANDARD_CHANNELS_NOT_SUPPORTED_FOR_CUSTOM_WORK
+            self.out.append(mining.OpenMiningChannelError(message.request_id, code))
+            return
         channel = self._opened(message, extended=False)
         if channel is not None:
             self.out.append(
@@ -179,8 +193,25 @@ class V2Session(V2Connection):
             self.move("", 0)
 
     def _custom_job(self, message: mining.SetCustomMiningJob) -> None:
-        code = ErrorCode.JD_NOT_SUPPORTED
-        self.out.append(mining.SetCustomMiningJobError(message.channel_id, message.request_id, code))
+        ids = message.channel_id, message.request_id
+        try:
+            job = self._taken(message)
+        except CustomJobError as error:
+            log.info("custom_job_refused", peer=self.peer, agent=self.agent, reason=str(error))
+            self.out.append(mining.SetCustomMiningJobError(*ids, error.code))
+        else:
+            self.out.append(mining.SetCustomMiningJobSuccess(*ids, job.number))
+
+    def _taken(self, message: mining.SetCustomMiningJob) -> Job:
+        channel, custom = self._channels.get(message.channel_id), self.server.custom
+        if custom is None or not self._selects_work:
+            raise CustomJobError(ErrorCode.JD_NOT_SUPPORTED, "work selection was not set up")
+        if channel is None:
+            raise CustomJobError(ErrorCode.INVALID_CHANNEL_ID, f"channel {message.channel_id} is not open")
+        job, told = custom.take(message), channel.generations
+        # The same block brought again is the same work, which keeps its difficulty (decision 14).
+        channel.custom.setdefault(job.number, (job, (told.difficulty, told.target)))
+        return job
 
     # Shares.
 
@@ -225,9 +256,7 @@ class V2Session(V2Connection):
         if channel is None or channel.is_extended != (rolled is not None):
             self._reject(share, Reject.UNAUTHORIZED)
             return
-        number, generation = divmod(share.job_id, GENERATIONS)
-        told = channel.generations
-        job, set_to = server.job(number), told.of(generation, number) if generation else told.of_shared(number)
+        job, set_to, mark = self._given(channel, share.job_id)
         if job is None or set_to is None:
             self._reject(share, Reject.UNKNOWN_JOB)
             return
@@ -235,7 +264,7 @@ class V2Session(V2Connection):
             self._reject(share, Reject.VERSION_OUT_OF_RANGE)
             return
         now_s = server.now_s()
-        extranonce = MARKS[generation] + (channel.prefix if rolled is None else channel.extranonce1 + rolled)
+        extranonce = mark + (channel.prefix if rolled is None else channel.extranonce1 + rolled)
         refusal, header, hash_ = judge(
             job,
             extranonce=extranonce,
@@ -260,6 +289,15 @@ class V2Session(V2Connection):
         )
         if channel.vardiff.share(now_s, set_to[0]) is not None:
             self._retarget(channel)
+
+    def _given(self, channel: Channel, job_id: int) -> tuple[Job | None, tuple[float, int] | None, bytes]:
+        """A job that a channel was given, the difficulty and target of its shares, and its mark in the coinbase."""
+        if job_id >= NUMBERS_FROM:
+            return *channel.custom.get(job_id, (None, None)), b""
+        number, generation = divmod(job_id, GENERATIONS)
+        told = channel.generations
+        set_to = told.of(generation, number) if generation else told.of_shared(number)
+        return self.server.job(number), set_to, MARKS[generation]
 
     def _reject(self, share: mining.SubmitSharesStandard | mining.SubmitSharesExtended, why: Reject) -> None:
         channel = self._channels.get(share.channel_id)
@@ -294,6 +332,11 @@ class V2Session(V2Connection):
     def new_job(self, *, clean: bool) -> None:
         """Tell the newest job, at once: one message for all channels, where there are several."""
         frames = self.server.job_frames
+        if self._selects_work:
+            if clean:
+                for channel in self._channels.values():
+                    channel.custom.clear()
+            return
         if frames is None or not self._channels:
             return
         if len(self._channels) > 1 and not self._flags & mining.SetupFlag.REQUIRES_STANDARD_JOBS:
@@ -314,7 +357,7 @@ class V2Session(V2Connection):
     def _send_work(self, channel: Channel, *, clean: bool) -> None:
         """The newest job for this channel alone."""
         frames, generation = self.server.job_frames, channel.generations.now
-        if frames is None:
+        if frames is None or self._selects_work:
             return
         if channel.is_extended:
             self.out += frames.extended(channel.id, generation, clean=clean)

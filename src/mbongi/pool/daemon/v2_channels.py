@@ -4,7 +4,7 @@ import math
 
 from mbongi.pool.errors import DifficultyError
 from mbongi.pool.rules.generations import Generations
-from mbongi.pool.rules.job import EXTRANONCE2_BYTES
+from mbongi.pool.rules.job import EXTRANONCE2_BYTES, Job
 from mbongi.pool.rules.vardiff import Vardiff, difficulty_of_hashrate
 from mbongi.wire.bitcoin.target import difficulty_of_target, target_of_difficulty
 from mbongi.wire.stratum_v2.codes import ErrorCode
@@ -13,7 +13,7 @@ from mbongi.wire.stratum_v2.codes import ErrorCode
 class Channel:
     """One miner, or what a proxy makes of several."""
 
-    __slots__ = ("extranonce1", "generations", "id", "is_extended", "name", "vardiff", "worker")
+    __slots__ = ("custom", "extranonce1", "generations", "id", "is_extended", "name", "vardiff", "worker")
 
     def __init__(
         self,
@@ -29,6 +29,8 @@ class Channel:
         self.id, self.name, self.worker, self.is_extended = id_, name, worker, extended
         self.extranonce1, self.vardiff = extranonce1, vardiff
         self.generations = Generations(vardiff.difficulty, newest)
+        self.custom: dict[int, tuple[Job, tuple[float, int]]] = {}
+        """Custom jobs of this tip by their number, each with the difficulty and target that it keeps."""
 
     @property
     def prefix(self) -> bytes:

@@ -7,7 +7,7 @@ miners are sent to their next pool.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +30,7 @@ from mbongi.pool.rules.template import (
 from mbongi.wire.bitcoin.hashing import from_display
 from mbongi.wire.bitcoin.target import TARGET_MAX
 from mbongi.wire.bitcoin.transaction import TxOut
-from mbongi.wire.bitcoind import BlockTemplate, HeaderInfo
+from mbongi.wire.bitcoind import BlockTemplate, HeaderInfo, TemplateTransaction
 from mbongi.wire.errors import WireError
 
 log = get_log(__name__)
@@ -114,6 +114,8 @@ class Work:
         self.template: Template | None = None
         self.newest_fees_sat = 0
         """Of the newest template that a node gave, published or not."""
+        self.transactions: Sequence[TemplateTransaction] = ()
+        """The same template's."""
 
     @property
     def template_age_s(self) -> float:
@@ -273,7 +275,7 @@ class Work:
             halving_blocks=self._halving_blocks,
             now_s=self._now_s(),
         )
-        self.newest_fees_sat = template.fees_sat
+        self.newest_fees_sat, self.transactions = template.fees_sat, given.reply.transactions
         mark = fingerprint(template)
         is_new = mark != self._published
         if is_new:

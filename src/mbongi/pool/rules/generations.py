@@ -32,11 +32,11 @@ class Generations:
         self._tell(difficulty, newest)
 
     @classmethod
-    def of_told(cls, told: Sequence[tuple[int, float, int, int]]) -> Self:
-        """What ``told`` said before a restart."""
+    def of_told(cls, told: Sequence[tuple[int, float, int, int]], changes: int) -> Self:
+        """What ``told`` and ``changes`` said before."""
         generation, difficulty, first, _last = told[-1]
         made = cls(difficulty, first)
-        made.now, made._told = generation, {}
+        made.now, made._changes, made._told = generation, changes, {}
         for each, difficulty, first, last in told:
             made._told[each] = difficulty, target_of_difficulty(difficulty), first, last
         return made
@@ -45,6 +45,11 @@ class Generations:
     def told(self) -> tuple[tuple[int, float, int, int], ...]:
         """All generations that count: number, difficulty, first and last job; the one in force is the last."""
         return tuple([(each, told[0], told[2], told[3]) for each, told in self._told.items()])
+
+    @property
+    def changes(self) -> int:
+        """How many the newest job saw when the last one came."""
+        return self._changes
 
     @property
     def difficulty(self) -> float:

@@ -23,7 +23,8 @@ MARKS = tuple(bytes([generation]) for generation in range(GENERATIONS))
 SCRIPT_BYTES_MAX = 100
 """Of the coinbase's input. Source: Bitcoin Core, CheckTransaction (bad-cb-length)."""
 _VERSION = (2).to_bytes(4, "little")
-_INPUT = b"\x01" + bytes(32) + b"\xff\xff\xff\xff"
+COINBASE_INPUT = b"\x01" + bytes(32) + b"\xff\xff\xff\xff"
+"""The count of inputs, and the outpoint that creates coins."""
 _SEQUENCE = b"\xff\xff\xff\xff"
 _LOCK_TIME = bytes(4)
 
@@ -63,7 +64,7 @@ def coinbase_of(template: Template, outputs: Sequence[TxOut], tag: bytes) -> Coi
     encoded = [output.encode() for output in outputs]
     if template.commitment_script is not None:
         encoded.append(TxOut(0, template.commitment_script).encode())
-    before = _VERSION + _INPUT + compact_size(length) + start
+    before = _VERSION + COINBASE_INPUT + compact_size(length) + start
     after = _SEQUENCE + compact_size(len(encoded)) + b"".join(encoded) + _LOCK_TIME
     return Coinbase(before, after)
 
@@ -76,6 +77,7 @@ def _tag_push(tag: bytes) -> bytes:
 class Job:
     """Work for miners. ``number`` counts the jobs of a process and is never used twice.
 
+    ``has_block`` is False for a custom job whose transactions only its miner knows, who must hand in its blocks itself.
     ``seen`` holds what was submitted for it: the first eight bytes of each block hash. ``is_current`` turns False once
     the chain's tip is another.
     """
@@ -85,6 +87,8 @@ class Job:
     coinbase: Coinbase
     made_at_s: float
     is_current: bool = True
+    extranonce_bytes: int = EXTRANONCE_BYTES
+    has_block: bool = True
     seen: set[bytes] = field(default_factory=set)
     branch: bytes = field(init=False)
     """The template's merkle branch, its hashes one after the other."""

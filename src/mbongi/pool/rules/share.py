@@ -1,6 +1,6 @@
 """Whether a share counts: the header that the miner hashed, rebuilt, and its hash against the target. Pure."""
 
-from mbongi.pool.rules.job import EXTRANONCE_BYTES, Job
+from mbongi.pool.rules.job import Job
 from mbongi.pool.values import BLOCK_FUTURE_S_MAX, TIME_MARGIN_S, VERSION_ROLLING_MASK, Reject
 from mbongi.wire.bitcoin.work_hash import hashed_header, merkle_root
 
@@ -51,7 +51,7 @@ def judge(
     """
     if not job.is_current:
         return Reject.STALE, b"", b""
-    if len(extranonce) != EXTRANONCE_BYTES:
+    if len(extranonce) != job.extranonce_bytes:
         return Reject.MALFORMED, b"", b""
     template = job.template
     # The node's clock and the job's age, not our own clock: that may have been set wrong.

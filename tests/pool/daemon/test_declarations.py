@@ -1,0 +1,443 @@
+"""Job declaration and custom jobs, in one process with their clients; the node is a stub that judges blocks itself."""
+
+import dataclasses
+import struct
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mbongi.pool.daemon.custom_jobs import CustomJobs
+from mbongi.pool.daemon.declarator import Declarator
+from mbongi.pool.errors import NodeSilent
+from mbongi.pool.rules.job import Job, coinbase_of
+from mbongi.pool.rules.template import empty_template
+from mbongi.pool.rules.tokens import Tokens
+from mbongi.wire.bitcoin.block import Block
+from mbongi.wire.bitcoin.hashing import display
+from mbongi.wire.bitcoin.target import target_of_difficulty
+from mbongi.wire.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
+from mbongi.wire.bitcoind import TemplateTransaction
+from mbongi.wire.errors import WireError
+from mbongi.wire.stratum_v2 import job_declaration, mining, setup
+from tests.pool.daemon.fake_node import FakeNode
+from tests.pool.daemon.test_server import EASY, NUMBERS
+from tests.pool.daemon.test_v2 import V2Bed
+from tests.pool.practice import double
+from tests.pool.v2_declarer import DECLARE_TX_DATA, WORK_SELECTION, Brought, Declarer
+from tests.pool.v2_miner import V2Miner
+
+SUBSIDY = 50 * 100_000_000 >> (500 // 150)
+OURS = bytes.fromhex("0014751e76e8199196d454941c45d1b3a323f1433bd6")
+FEE = 1_000
+HEIGHT_500 = b"\x02\xf4\x01"
+
+
+def spend(number: int, *, witness: bool = True) -> bytes:
+    outpoint = OutPoint(bytes([number]) * 32, 0)
+    signature = (b"sig", b"key") if witness else ()
+    return Transaction(inputs=(TxIn(outpoint=outpoint, witness=signature),), outputs=(TxOut(number, b"\x51"),)).encode()
+
+
+class JudgingNode(FakeNode):
+    """Looks at proposals as a node does: the commitments, and that no more is created than subsidy and fees."""
+
+    def __init__(self) -> None:
+        super().__init__("judge")
+        self.proposals: list[bytes] = []
+        self.says: str | None = None
+
+    async def propose(self, block_hex: Sequence[bytes]) -> str | None:
+        if self.is_silent:
+            raise NodeSilent("node judge: no answer")
+        data = bytes.fromhex(b"".join(block_hex).decode())
+        self.proposals.append(data)
+        block = Block.parse(data)
+        try:
+            block.require_commitments()
+        except WireError as error:
+            return f"bad-commitments: {error}"
+        created = sum(each.value_sat for each in Transaction.parse(block.transactions[0]).outputs)
+        if created > SUBSIDY + FEE * (len(block.transactions) - 1):
+            return "bad-cb-amount"
+        return self.says
+
+
+class JdBed(V2Bed):
+    """A server that takes declared jobs. Its chain's target is out of reach unless a test says otherwise."""
+
+    def __init__(self, folder: Path, *, coinbase_only: bool = True, block_target: int = 0) -> None:
+        super().__init__(folder)
+        self.found: list[tuple[Job, bytes, bytes, str]] = []
+        self.server._on_block = lambda *each: self.found.append(each)
+        self.node, self.block_target = JudgingNode(), block_target
+        self.transactions: list[TemplateTransaction] = []
+        self.jobs = CustomJobs(
+            Tokens(b"key"),
+            script=OURS,
+            halving_blocks=150,
+            allows_coinbase_only=coinbase_only,
+            current=lambda: self.server.current_job,
+            now_s=self.server.now_s,
+        )
+        self.declarator = Declarator(self.server, self.jobs, [self.node], lambda: self.transactions)
+
+    async def __aenter__(self) -> "JdBed":
+        await super().__aenter__()
+        self.server.custom = self.jobs
+        self.publish(1)
+        self.jd_port = await self.server.listen_declarations("127.0.0.1", 0, self.identity.responder, self.declarator)
+        return self
+
+    def publish(self, tip: int) -> None:
+        template = empty_template(
+            height=500,
+            previous_hash=bytes([tip]) * 32,
+            version=0x2000_0000,
+            bits=0x1D00FFFF,
+            time_s=int(self.server.now_s()),
+            time_min_s=int(self.server.now_s()) - 600,
+            subsidy_sat=SUBSIDY,
+        )
+        template = dataclasses.replace(template, target=self.block_target or template.target)
+        coinbase = coinbase_of(template, [TxOut(SUBSIDY, OURS)], b"/t/")
+        self.server.publish(Job(next(NUMBERS), template, coinbase, made_at_s=self.server.now_s()))
+
+    async def declarer(self, flags: int = DECLARE_TX_DATA) -> Declarer:
+        made = await Declarer.shake_hands(self.jd_port, self.identity.authority_key, now_s=int(self.server.now_s()))
+        await made.set_up(flags)
+        return made
+
+    async def miner(self) -> V2Miner:
+        made = await self.connect()
+        await made.set_up(WORK_SELECTION)
+        await made.open_channel(extended=True, work=False)
+        return made
+
+    def block(self, pool_outputs: bytes, *transactions: bytes, tip: int = 1) -> Brought:
+        return Brought(
+            bytes([tip]) * 32,
+            HEIGHT_500,
+            0x1D00FFFF,
+            int(self.server.now_s()),
+            pool_outputs,
+            SUBSIDY + FEE * len(transactions),
+            list(transactions),
+        )
+
+
+@pytest.fixture
+async def bed(tmp_path: Path) -> AsyncIterator[JdBed]:
+    async with JdBed(tmp_path) as made:
+        yield made
+
+
+async def take(miner: V2Miner, brought: Brought, token: bytes) -> int:
+    miner.say(brought.custom_job(miner.channel, token))
+    job_id = (await miner.hear(mining.SetCustomMiningJobSuccess)).job_id
+    brought.turn_to(miner, job_id)
+    return job_id
+
+
+async def refusal(miner: V2Miner, message: mining.SetCustomMiningJob) -> str:
+    miner.say(message)
+    return (await miner.hear(mining.SetCustomMiningJobError)).error_code
+
+
+async def test_a_declared_block_is_looked_at_by_the_node_and_its_shares_count(bed: JdBed) -> None:
+    declarer, miner = await bed.declarer(), await bed.miner()
+    allocated = await declarer.token()
+    brought = bed.block(allocated.coinbase_tx_outputs, spend(1), spend(2, witness=False), spend(3))
+
+    declarer.say(brought.declaration(allocated.mining_job_token))
+    asked = await declarer.hear(job_declaration.ProvideMissingTransactions)
+    declarer.say(job_declaration.ProvideMissingTransactionsSuccess(asked.request_id, tuple(brought.transactions)))
+    declared = await declarer.hear(job_declaration.DeclareMiningJobSuccess)
+    await take(miner, brought, declared.new_mining_job_token)
+    miner.say(miner.solve())
+    await miner.hear(mining.SubmitSharesSuccess)
+
+    script = bytes([len(OURS)]) + OURS
+    assert allocated.coinbase_tx_outputs == b"\1" + bytes(8) + script
+    assert asked.unknown_tx_position_list == (0, 1, 2)
+    assert [Block.parse(each).transactions[1:] for each in bed.node.proposals] == [tuple(brought.transactions)] * 2
+    assert bed.kept() == [("acct.v2", EASY)]
+    declarer.close()
+    miner.close()
+
+
+async def test_transactions_that_the_nodes_template_has_or_that_were_shown_are_not_asked_for_again(bed: JdBed) -> None:
+    declarer = await bed.declarer()
+    known, shown, new = spend(1), spend(2), spend(3)
+    parsed = Transaction.parse(known)
+    raw = msgspec.Raw(msgspec.json.encode(known.hex()))
+    bed.transactions = [TemplateTransaction(data=raw, txid=display(parsed.txid), hash=display(parsed.wtxid))]
+
+    asked = []
+    for transactions in ([known, shown], [known, shown, new]):
+        allocated = await declarer.token()
+        brought = bed.block(allocated.coinbase_tx_outputs, *transactions)
+        declarer.say(brought.declaration(allocated.mining_job_token))
+        ask = await declarer.hear(job_declaration.ProvideMissingTransactions)
+        asked.append(ask.unknown_tx_position_list)
+        given = tuple(transactions[place] for place in ask.unknown_tx_position_list)
+        declarer.say(job_declaration.ProvideMissingTransactionsSuccess(ask.request_id, given))
+        await declarer.hear(job_declaration.DeclareMiningJobSuccess)
+
+    assert asked == [(1,), (2,)]
+    declarer.close()
+
+
+@pytest.mark.parametrize(
+    "how", ["less", "more", "commitment", "twice", "other", "none", "token", "used", "silent", "stale"]
+)
+async def test_a_block_that_is_not_good_is_refused_with_a_code(bed: JdBed, how: str) -> None:
+    declarer = await bed.declarer()
+    allocated = await declarer.token()
+    token, brought = allocated.mining_job_token, bed.block(allocated.coinbase_tx_outputs, spend(1))
+    given: tuple[bytes, ...] = (spend(1),)
+    if how == "less":
+        brought.value_sat -= 1
+    elif how == "more":
+        brought.value_sat += 1
+    elif how == "twice":
+        brought.transactions *= 2
+    elif how == "other":
+        given = (spend(9),)
+    elif how == "none":
+        given = ()
+    elif how == "token":
+        token = token[:-1] + bytes([token[-1] ^ 1])
+    message = brought.declaration(token)
+    if how == "commitment":
+        changed = message.coinbase_tx_suffix.replace(b"\x6a\x24\xaa\x21\xa9\xed", b"\x6a\x24\xaa\x21\xa9\xee")
+        message = msgspec.structs.replace(message, coinbase_tx_suffix=changed)
+    bed.node.is_silent = how == "silent"
+    bed.node.says = "bad-prevblk" if how == "stale" else None
+
+    declarer.say(message)
+    if how not in {"twice", "token"}:
+        asked = await declarer.hear(job_declaration.ProvideMissingTransactions)
+        declarer.say(job_declaration.ProvideMissingTransactionsSuccess(asked.request_id, given))
+    if how == "used":
+        await declarer.hear(job_declaration.DeclareMiningJobSuccess)
+        declarer.say(message)
+    refused = await declarer.hear(job_declaration.DeclareMiningJobError)
+
+    assert (
+        refused.error_code
+        == {
+            "less": "invalid-coinbase-tx",
+            "more": "invalid-job",
+            "commitment": "invalid-job",
+            "twice": "invalid-job",
+            "other": "invalid-job",
+            "none": "missing-txs",
+            "token": "invalid-mining-job-token",
+            "used": "invalid-mining-job-token",
+            "silent": "internal-error",
+            "stale": "invalid-job",
+        }[how]
+    )
+    assert refused.error_details
+    declarer.close()
+
+
+async def test_a_declared_blocks_token_is_good_for_that_block_alone(bed: JdBed) -> None:
+    declarer, miner = await bed.declarer(), await bed.miner()
+    allocated = await declarer.token()
+    brought = bed.block(allocated.coinbase_tx_outputs)
+    declarer.say(brought.declaration(allocated.mining_job_token))
+    token = (await declarer.hear(job_declaration.DeclareMiningJobSuccess)).new_mining_job_token
+    good = brought.custom_job(miner.channel, token)
+    replace = msgspec.structs.replace
+
+    codes = [
+        await refusal(miner, message)
+        for message in (
+            replace(good, mining_job_token=allocated.mining_job_token),
+            replace(good, merkle_path=(bytes(32),)),
+            replace(good, coinbase_tx_locktime=1),
+            replace(good, prev_hash=bytes(32)),
+            replace(good, nbits=0x1D00FFFE),
+            replace(good, min_ntime=1),
+            replace(good, channel_id=77),
+        )
+    ]
+    await take(miner, brought, token)
+
+    assert codes == [
+        "invalid-mining-job-token",
+        "invalid-mining-job-token",
+        "invalid-mining-job-token",
+        "stale-chain-tip",
+        "invalid-job-param-value-nbits",
+        "invalid-job-param-value-min_ntime",
+        "invalid-channel-id",
+    ]
+    declarer.close()
+    miner.close()
+
+
+async def test_a_coinbase_alone_is_enough_where_the_operator_allows_it(bed: JdBed, tmp_path: Path) -> None:
+    declarer, miner = await bed.declarer(flags=0), await bed.miner()
+    allocated = await declarer.token()
+    brought = bed.block(allocated.coinbase_tx_outputs, spend(1), spend(2))
+    await take(miner, brought, allocated.mining_job_token)
+    miner.say(miner.solve())
+    await miner.hear(mining.SubmitSharesSuccess)
+    brought.value_sat = SUBSIDY - 1
+    short = await refusal(miner, brought.custom_job(miner.channel, allocated.mining_job_token))
+    declarer.close()
+    miner.close()
+
+    assert bed.kept() == [("acct.v2", EASY)]
+    assert bed.node.proposals == []
+    assert short == "invalid-job-param-value-coinbase_tx_outputs"
+    async with JdBed(tmp_path / "strict", coinbase_only=False) as strict:
+        client = await Declarer.shake_hands(
+            strict.jd_port, strict.identity.authority_key, now_s=int(strict.server.now_s())
+        )
+        client.say(setup.SetupConnection(1, 2, 2, 0, "", 1, "test", "1", "1", ""))
+        assert (await client.hear(setup.SetupConnectionError)).error_code == "missing-declare-tx-data-flag"
+        client.close()
+
+
+async def test_the_same_block_brought_again_is_the_same_work_with_its_first_difficulty(bed: JdBed) -> None:
+    declarer, miner = await bed.declarer(flags=0), await bed.miner()
+    token = await declarer.token()
+    brought = bed.block(token.coinbase_tx_outputs)
+    first = await take(miner, brought, token.mining_job_token)
+    share = miner.solve()
+    miner.say(share)
+    await miner.hear(mining.SubmitSharesSuccess)
+    miner.say(mining.UpdateChannel(miner.channel, 16_000.0, (1 << 256) - 1))
+    await miner.hear(mining.SetTarget)
+
+    again = await take(miner, brought, (await declarer.token()).mining_job_token)
+    miner.say(share)
+    twice = await miner.hear(mining.SubmitSharesError)
+    miner.say(miner.solve(target=target_of_difficulty(EASY), extranonce=b"\1" * 8))
+    await miner.hear(mining.SubmitSharesSuccess)
+
+    assert again == first
+    assert twice.error_code == "duplicate-share"
+    assert [difficulty for _, difficulty in bed.kept()] == [EASY, EASY]
+    declarer.close()
+    miner.close()
+
+
+async def test_a_new_tip_ends_custom_jobs_and_no_work_of_ours_is_sent(bed: JdBed) -> None:
+    declarer, miner = await bed.declarer(flags=0), await bed.miner()
+    token = await declarer.token()
+    brought = bed.block(token.coinbase_tx_outputs)
+    await take(miner, brought, token.mining_job_token)
+    late = miner.solve()
+    miner.received.clear()
+
+    bed.publish(2)
+    miner.say(late)
+    refused = await miner.hear(mining.SubmitSharesError)
+
+    assert refused.error_code == "invalid-job-id"
+    assert miner.received == [refused]
+    assert await refusal(miner, brought.custom_job(miner.channel, token.mining_job_token)) == "stale-chain-tip"
+    await take(miner, bed.block(token.coinbase_tx_outputs, tip=2), token.mining_job_token)
+    declarer.close()
+    miner.close()
+
+
+async def test_a_standard_channel_has_no_place_among_custom_work_and_custom_work_none_elsewhere(bed: JdBed) -> None:
+    declarer, selecting, plain = await bed.declarer(flags=0), await bed.miner(), await bed.connect()
+    selecting.say(mining.OpenStandardMiningChannel(5, "acct.one", 0.0, (1 << 256) - 1))
+    refused = await selecting.hear(mining.OpenMiningChannelError)
+    await plain.open(extended=True)
+    token = await declarer.token()
+    brought = bed.block(token.coinbase_tx_outputs)
+
+    assert refused.error_code == "standard-channels-not-supported-for-custom-work"
+    assert await refusal(plain, brought.custom_job(plain.channel, token.mining_job_token)) == "jd-not-supported"
+    for each in (declarer, selecting, plain):
+        each.close()
+
+
+@pytest.mark.parametrize("by", ["share", "solution", "both"])
+async def test_a_block_of_a_declared_job_is_handed_in_once_with_the_miners_transactions(
+    tmp_path: Path, by: str
+) -> None:
+    async with JdBed(tmp_path, block_target=target_of_difficulty(EASY)) as bed:
+        declarer, miner = await bed.declarer(), await bed.miner()
+        allocated = await declarer.token()
+        brought = bed.block(allocated.coinbase_tx_outputs, spend(1))
+        declarer.say(brought.declaration(allocated.mining_job_token))
+        asked = await declarer.hear(job_declaration.ProvideMissingTransactions)
+        declarer.say(job_declaration.ProvideMissingTransactionsSuccess(asked.request_id, (spend(1),)))
+        declared = await declarer.hear(job_declaration.DeclareMiningJobSuccess)
+        await take(miner, brought, declared.new_mining_job_token)
+        share = miner.solve(rolled=0x0012_3440)
+        assert isinstance(share, mining.SubmitSharesExtended)
+        solution = job_declaration.PushSolution(
+            miner.prefix + share.extranonce,
+            brought.previous_hash,
+            share.nonce,
+            share.ntime,
+            brought.bits,
+            share.version,
+        )
+
+        if by != "solution":
+            miner.say(share)
+            await miner.hear(mining.SubmitSharesSuccess)
+        if by != "share":
+            declarer.say(msgspec.structs.replace(solution, nonce=share.nonce ^ 1))
+            declarer.say(solution)
+        await declarer.token()  # answered after it
+
+        [(job, header, extranonce, _worker)] = bed.found
+        block = Block.parse(bytes.fromhex(b"".join(job.block_hex(header, extranonce)).decode()))
+        assert job.has_block
+        assert block.transactions[1:] == (spend(1),)
+        assert int.from_bytes(block.hash, "little") <= target_of_difficulty(EASY)
+        block.require_commitments()
+        declarer.close()
+        miner.close()
+
+
+async def test_a_block_whose_transactions_we_never_saw_is_told_as_one_that_we_do_not_have(tmp_path: Path) -> None:
+    async with JdBed(tmp_path, block_target=target_of_difficulty(EASY)) as bed:
+        declarer, miner = await bed.declarer(flags=0), await bed.miner()
+        token = await declarer.token()
+        await take(miner, bed.block(token.coinbase_tx_outputs, spend(1)), token.mining_job_token)
+        miner.say(miner.solve())
+        await miner.hear(mining.SubmitSharesSuccess)
+
+        [(job, _header, _extranonce, worker)] = bed.found
+        assert (job.has_block, worker) == (False, "acct.v2")
+        declarer.close()
+        miner.close()
+
+
+@pytest.mark.parametrize("how", ["tokens", "declarations", "user"])
+async def test_a_client_that_asks_for_too_much_is_dropped(bed: JdBed, how: str) -> None:
+    declarer = await bed.declarer()
+    token = await declarer.token()
+    message = bed.block(token.coinbase_tx_outputs, spend(1)).declaration(token.mining_job_token)
+    for number in range(40):
+        if how == "declarations":
+            declarer.say(message)
+        else:
+            declarer.say(job_declaration.AllocateMiningJobToken("" if how == "user" else "acct.jd", number))
+
+    async def read_on() -> None:
+        while True:
+            await declarer.hear(setup.Reconnect)
+
+    with pytest.raises(ConnectionError):
+        await read_on()
+    declarer.close()
+
+
+def test_the_stub_judges_as_bip_34_and_141_say() -> None:
+    assert struct.pack("<h", 500) == HEIGHT_500[1:]
+    assert double(spend(1)) == Transaction.parse(spend(1)).wtxid
