@@ -28,6 +28,7 @@ GROUPS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
             ("twin", "the virtual site"),
             ("pool", "the mining pool: templates, Stratum V1 and V2, the log of shares"),
             ("proxy", "miners in Stratum V1 behind one encrypted Stratum V2 link to a pool"),
+            ("pool-accounts", "shares and blocks into accounts; `pool-accounts audit` adds everything up again"),
             ("regtest", "a full node on a practice chain of its own"),
             ("web", "the control room"),
         ),
@@ -76,7 +77,7 @@ def help_text() -> str:
         "usage: ./mbongi COMMAND [OPTIONS]      ./mbongi COMMAND --help says more about one",
     ]
     for title, commands in GROUPS:
-        lines += ["", f"{title}:", *(f"  {name:<12} {summary}" for name, summary in commands)]
+        lines += ["", f"{title}:", *(f"  {name:<13} {summary}" for name, summary in commands)]
     lines += ["", "Settings: mbongi.toml beside ./mbongi, or MBONGI_SECTION_KEY variables; the README has the table."]
     return "\n".join(lines)
 

@@ -34,7 +34,7 @@ def mbongi(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
 def test_the_help_lists_every_command_and_every_command_has_its_module() -> None:
     for name in command_names():
         assert f"\n  {name} " in help_text()
-        assert (ROOT / "src/mbongi/run" / f"{name}.py").is_file()
+        assert (ROOT / "src/mbongi/run" / f"{name.replace('-', '_')}.py").is_file()
 
 
 def test_a_command_that_is_not_there_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:

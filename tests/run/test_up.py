@@ -70,7 +70,7 @@ def test_servers_start_first_then_those_who_need_them_and_the_control_room_last(
     assert steps == [
         ["postgres", "bus", "telemetry", "twin", "regtest"],
         ["recorder", "ingest"],
-        ["fleet", "pool"],
+        ["fleet", "pool", "pool-accounts"],
         ["web"],
     ]
 
@@ -85,6 +85,7 @@ def test_with_nodes_given_the_pool_follows_those_and_no_practice_chain_runs() ->
         "ingest",
         "fleet",
         "pool",
+        "pool-accounts",
         "web",
     ]
 
@@ -103,7 +104,7 @@ def test_without_a_virtual_site_or_nodes_or_when_told_so_no_pool_runs(given: Con
 
     assert not config.pool.enabled
     names = {service.name for step in plan(config, with_twin=with_twin) for service in step}
-    assert not names & {"pool", "regtest"}
+    assert not names & {"pool", "pool-accounts", "regtest"}
 
 
 def test_a_pool_on_a_real_chain_without_nodes_is_refused_with_the_cure() -> None:

@@ -71,6 +71,10 @@ class BalanceError(PoolError, ValueError):
     """An entry that the balances cannot take: its key stands for another entry, or the balance does not cover it."""
 
 
+class CursorMovedError(PoolError, RuntimeError):
+    """Shares to be taken in do not begin where the accounts stand: somebody else took some in meanwhile."""
+
+
 class ProofError(PoolError, ValueError):
     """A share proof that does not hold, or work that cannot be put into a tree; the message says what is false."""
 

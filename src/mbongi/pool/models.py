@@ -159,8 +159,8 @@ class Block(models.Model):
     """A block that the pool found. What only its record tells is None until that is read.
 
     ``network_work`` is what a block takes on average, ``work_since`` the pool's work since the block before, this
-    one's share included. ``slice`` is the last one of the block's window. ``revision`` is that of the block's record
-    which was taken in last, 0 before the first.
+    one's share (``share_work``) included. ``slice`` is the last one of the block's window. ``revision`` is that of the
+    block's record which was taken in last, 0 before the first.
     """
 
     hash = models.CharField(max_length=64, unique=True)
@@ -174,6 +174,7 @@ class Block(models.Model):
     revision = models.PositiveIntegerField(default=0)
     is_at_rest = models.BooleanField(default=False)
     confirmations = models.IntegerField(default=0)
+    share_work = _work_field()
     work_since = _work_field()
     network_work = _work_field(null=True)
     bits = models.BigIntegerField(null=True)
@@ -209,8 +210,10 @@ class Block(models.Model):
 class Window(models.Model):
     """The work that a block's reward, or a period of FPPS (``block`` None), is divided by; and its published root.
 
-    It holds the slices ``first_slice`` to ``last_slice``, the first of them only in part where the edge cuts it.
-    ``name`` is what the proofs state. ``carried`` is FPPS's part of a satoshi, as "numerator/denominator".
+    It holds the slices ``first_slice`` to ``last_slice``, the first of them only in part where the edge cuts it, and
+    all that the division rests on, so that anybody can repeat it: the terms, the reward (what is expected of a block,
+    where it is a period's), and ``direct_sat``, what the coinbase paid by itself, by account. ``name`` is what the
+    proofs state. ``carried`` is what FPPS carries on, part of a satoshi, as "numerator/denominator".
     """
 
     name = models.CharField(max_length=NAME_CHARS_MAX, unique=True)
@@ -219,6 +222,12 @@ class Window(models.Model):
     first_slice = models.BigIntegerField()
     last_slice = models.BigIntegerField()
     window_work = _work_field()
+    network_work = _work_field()
+    subsidy_sat = models.BigIntegerField()
+    fees_sat = models.BigIntegerField()
+    direct_sat = models.JSONField(default=dict)
+    fee_ppm = models.PositiveIntegerField()
+    donations_ppm = models.JSONField(default=dict)
     total_work = _work_field()
     leaves = models.PositiveIntegerField()
     root = models.CharField(max_length=64)
@@ -231,6 +240,20 @@ class Window(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class SchemeChange(models.Model):
+    """From which slice on a scheme holds; FPPS pays for no work from before."""
+
+    scheme = models.CharField(max_length=8, choices=[(each.value, each.value) for each in Scheme])
+    from_slice = models.BigIntegerField()
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.scheme} from {self.from_slice}"
 
 
 class WindowLeaf(models.Model):

@@ -3,6 +3,30 @@
 Whoever calls acts for the whole site (``core.identity.scope.acting(SITE)``).
 """
 
+from mbongi.pool.crediting import Division, Taken, adopt_block, credit_key, take_record
 from mbongi.pool.entries import Occasion, credit, debit, ensure_accounts, lock_books, reverse, stands
+from mbongi.pool.importing import ShardStep, import_shares, positions
+from mbongi.pool.periods import follow_scheme, forget_minutes, note_height, pay_periods, put_aside
 
-__all__ = ["Occasion", "credit", "debit", "ensure_accounts", "lock_books", "reverse", "stands"]
+__all__ = [
+    "Division",
+    "Occasion",
+    "ShardStep",
+    "Taken",
+    "adopt_block",
+    "credit",
+    "credit_key",
+    "debit",
+    "ensure_accounts",
+    "follow_scheme",
+    "forget_minutes",
+    "import_shares",
+    "lock_books",
+    "note_height",
+    "pay_periods",
+    "positions",
+    "put_aside",
+    "reverse",
+    "stands",
+    "take_record",
+]

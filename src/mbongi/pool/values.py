@@ -1,5 +1,6 @@
 """Values of the pool domain. Pure: no Django, no sockets."""
 
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 
@@ -85,6 +86,14 @@ class CoinKind(StrEnum):
     CHANGE = "change"
     FLOAT = "float"
     """Put in by the operator, to pay from before blocks' own coins may be spent."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """How far a shard's share log is read: a file by its number, and the bytes of it."""
+
+    file: int = 0
+    offset: int = 0
 
 
 FEE_ACCOUNT = ".fee"

@@ -1,16 +1,11 @@
 """Finds, polls and controls the machines; `fleet scan RANGE` looks once and shows what is there."""
 
 import argparse
-import contextlib
-import fcntl
-import os
-from collections.abc import Iterator
 
 import msgspec
 import uvloop
 
 from mbongi.base.config import Config
-from mbongi.base.errors import MbongiError
 from mbongi.base.log import get_log
 from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusError
@@ -18,13 +13,10 @@ from mbongi.fleet.pool_side import PoolSide, Seen, SeenByPool
 from mbongi.fleet.values import STATUS_SUBJECT
 from mbongi.pool.status import WORKERS_SUBJECT, WorkerHashrates
 from mbongi.run.database import use_database
+from mbongi.run.only_one import only_one
 from mbongi.run.stopping import stop_event
 
 log = get_log(__name__)
-
-
-class FleetRunsError(MbongiError, RuntimeError):
-    """Another fleet process works on this data folder: two would perform each action twice."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +34,7 @@ def main(config: Config, arguments: argparse.Namespace | None = None) -> int:
         from mbongi.run.fleet_scan import scan_once  # noqa: PLC0415 -- Django must be set up first
 
         return uvloop.run(scan_once(config, tuple(arguments.ranges), dry_run=arguments.dry_run))
-    with _only_one(config):
+    with only_one(config.site.data_dir, "fleet"):
         return uvloop.run(_run(config))
 
 
@@ -87,23 +79,3 @@ def _seen_by_pool(data: bytes) -> "SeenByPool":
             for each in told.workers
         },
     )
-
-
-@contextlib.contextmanager
-def _only_one(config: Config) -> Iterator[None]:
-    """Hold the fleet of this data folder; the kernel lets go of it however the process ends."""
-    path = config.site.data_dir / "fleet.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            other = file.read().strip() or "unknown"
-            raise FleetRunsError(
-                f"fleet: process {other} works on {config.site.data_dir} already; stop that one first"
-            ) from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield

@@ -105,7 +105,8 @@ def plan(config: Config, *, with_twin: bool) -> list[list[Service]]:
     servers = {"postgres": config.postgres.url, "bus": config.bus.url, "telemetry": config.telemetry.url}
     first = [name for name, url in servers.items() if not url] + (["twin"] if with_twin else [])
     first += ["regtest"] if runs_practice_chain(config) else []
-    steps = [first, ["recorder", "ingest"], ["fleet", *(["pool"] if config.pool.enabled else [])], ["web"]]
+    pool = ["pool", "pool-accounts"] if config.pool.enabled else []
+    steps = [first, ["recorder", "ingest"], ["fleet", *pool], ["web"]]
     return [[Service(name, _command(name), _probe(name)) for name in step] for step in steps]
 
 
@@ -117,7 +118,7 @@ def _probe(name: str) -> Probe:
     """The process's own ``ready``; its module is loaded with the first probe, while the process itself starts."""
 
     async def is_ready(config: Config) -> bool:
-        module = await asyncio.to_thread(importlib.import_module, f"mbongi.run.{name}")
+        module = await asyncio.to_thread(importlib.import_module, f"mbongi.run.{name.replace('-', '_')}")
         return await probe(module.ready, config)
 
     return is_ready

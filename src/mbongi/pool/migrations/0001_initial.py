@@ -38,6 +38,18 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name='SchemeChange',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('scheme', models.CharField(choices=[('pplns', 'pplns'), ('tides', 'tides'), ('solo', 'solo'), ('fpps', 'fpps')], max_length=8)),
+                ('from_slice', models.BigIntegerField()),
+                ('at', models.DateTimeField()),
+            ],
+            options={
+                'ordering': ['id'],
+            },
+        ),
+        migrations.CreateModel(
             name='Account',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -65,6 +77,7 @@ class Migration(migrations.Migration):
                 ('revision', models.PositiveIntegerField(default=0)),
                 ('is_at_rest', models.BooleanField(default=False)),
                 ('confirmations', models.IntegerField(default=0)),
+                ('share_work', models.DecimalField(decimal_places=0, max_digits=78)),
                 ('work_since', models.DecimalField(decimal_places=0, max_digits=78)),
                 ('network_work', models.DecimalField(decimal_places=0, max_digits=78, null=True)),
                 ('bits', models.BigIntegerField(null=True)),
@@ -139,6 +152,12 @@ class Migration(migrations.Migration):
                 ('first_slice', models.BigIntegerField()),
                 ('last_slice', models.BigIntegerField()),
                 ('window_work', models.DecimalField(decimal_places=0, max_digits=78)),
+                ('network_work', models.DecimalField(decimal_places=0, max_digits=78)),
+                ('subsidy_sat', models.BigIntegerField()),
+                ('fees_sat', models.BigIntegerField()),
+                ('direct_sat', models.JSONField(default=dict)),
+                ('fee_ppm', models.PositiveIntegerField()),
+                ('donations_ppm', models.JSONField(default=dict)),
                 ('total_work', models.DecimalField(decimal_places=0, max_digits=78)),
                 ('leaves', models.PositiveIntegerField()),
                 ('root', models.CharField(max_length=64)),

@@ -1,0 +1,197 @@
+"""The accounts' process: shares and blocks into the books, each part going on by itself while others are away."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+from mbongi.base.clock import utc_now
+from mbongi.base.config import Config
+from mbongi.base.log import get_log
+from mbongi.core.threads import ThreadBridge
+from mbongi.pool import services
+from mbongi.pool.daemon.importer import Importer
+from mbongi.pool.errors import NodeError, PoolError
+from mbongi.pool.ports import Node
+from mbongi.pool.rules.block_record import RECORD_SUFFIX, BlockRecord, booked_path, decode_record
+from mbongi.pool.rules.payout.amounts import work_of_difficulty
+from mbongi.pool.services import Division, Taken
+from mbongi.pool.values import Scheme
+from mbongi.pool.windows import proof_secret
+from mbongi.wire.bitcoin.address import networks, script_of_address
+from mbongi.wire.errors import WireError
+
+log = get_log(__name__)
+
+IMPORT_PAUSE_S: Final = 0.5
+RECORDS_PAUSE_S: Final = 1.0
+PERIODS_PAUSE_S: Final = 10.0
+CHAIN_PAUSE_S: Final = 30.0
+TIDY_PAUSE_S: Final = 600.0
+OUTAGE_PAUSE_S: Final = 1.0
+ADOPT_S: Final = 120.0
+"""A block whose share is in no log so long after it was found is entered without one."""
+
+
+def division_of(config: Config) -> Division:
+    """How rewards are divided, as the configuration says."""
+    pool = config.pool
+    least = pool.block_difficulty_min
+    return Division(
+        scheme=Scheme(pool.scheme),
+        fee_ppm=pool.fee_ppm,
+        window=Fraction(pool.window),
+        block_work_min=work_of_difficulty(least) if least > 0 else 0,
+        network=networks()[pool.network],
+        secret=proof_secret(config.site.data_dir),
+    )
+
+
+class Accounting:
+    """All of it. ``run`` returns after ``stop`` is set."""
+
+    def __init__(self, config: Config, bridge: ThreadBridge, nodes: Sequence[Node]) -> None:
+        self._config, self._bridge, self._nodes = config, bridge, nodes
+        self._division = division_of(config)
+        folder = config.site.data_dir / "pool"
+        self._importer = Importer(folder / "shares", self._is_address)
+        self._records = Records(folder / "blocks", self._division)
+        self._caught_up_ms = 0
+        self._is_short = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set; what is begun is ended first."""
+        steps = {
+            "shares": self._import,
+            "blocks": self._take_records,
+            "periods": self._pay_periods,
+            "chain": self._look_at_chain,
+            "tidying": self._tidy,
+        }
+        tasks = [asyncio.create_task(_keep_on(name, step, stop)) for name, step in steps.items()]
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _import(self) -> float:
+        began_ms = time.time_ns() // 1_000_000
+        if await self._bridge.call(self._importer.step):
+            return 0.0
+        self._caught_up_ms = began_ms
+        return IMPORT_PAUSE_S
+
+    async def _take_records(self) -> float:
+        await self._bridge.call(self._records.step, self._caught_up_ms)
+        return RECORDS_PAUSE_S
+
+    async def _pay_periods(self) -> float:
+        if await self._bridge.call(services.follow_scheme, self._division.scheme):
+            log.info("pool_scheme", scheme=self._division.scheme)
+        await self._bridge.call(services.put_aside, self._config.pool.reserve_sat)
+        outcome = await self._bridge.call(services.pay_periods, self._division)
+        if bool(outcome.missing_sat) is not self._is_short:
+            self._is_short = bool(outcome.missing_sat)
+            say = log.warning if self._is_short else log.info
+            say("fpps_reserve", missing_sat=outcome.missing_sat, advised_sat=outcome.advised_sat)
+        return 0.0 if outcome.paid_sat else PERIODS_PAUSE_S
+
+    async def _look_at_chain(self) -> float:
+        """Note the next height's target and what it pays, by the first node that answers."""
+        for node in self._nodes:
+            with contextlib.suppress(NodeError):
+                template = await node.template()
+                bits, fees_sat = int(template.bits, 16), sum(each.fee for each in template.transactions)
+                await self._bridge.call(
+                    services.note_height,
+                    template.height,
+                    bits=bits,
+                    network_work=self._division.network_work(bits),
+                    subsidy_sat=template.coinbasevalue - fees_sat,
+                    fees_sat=fees_sat,
+                )
+                break
+        return CHAIN_PAUSE_S
+
+    async def _tidy(self) -> float:
+        pool = self._config.pool
+        removed = await self._bridge.call(self._importer.remove_old_files, time.time() - 86_400 * pool.share_log_days)
+        if removed:
+            log.info("share_files_removed", files=removed)
+        await self._bridge.call(services.forget_minutes, utc_now() - timedelta(days=pool.minute_days))
+        return TIDY_PAUSE_S
+
+    def _is_address(self, name: str) -> bool:
+        try:
+            script_of_address(name, self._division.network)
+        except WireError:
+            return False
+        return True
+
+
+class Records:
+    """The records of found blocks; calls come on the database's thread."""
+
+    def __init__(self, folder: Path, division: Division) -> None:
+        self._folder, self._division = folder, division
+        self._read: dict[Path, int] = {}
+        self._failed: set[Path] = set()
+
+    def step(self, caught_up_ms: int) -> None:
+        """Book every record that changed since; ``caught_up_ms``: up to when all shares are taken in."""
+        paths = sorted(self._folder.glob(f"*{RECORD_SUFFIX}"))
+        for path in paths:
+            try:
+                self._look_at(path, caught_up_ms)
+            except FileNotFoundError:
+                continue
+            except PoolError as error:  # the others are none the worse for it
+                if path not in self._failed:
+                    self._failed.add(path)
+                    log.error("block_not_booked", record=path.name, error=str(error))  # noqa: TRY400 -- the file's fault
+            else:
+                self._failed.discard(path)
+        self._read = {path: version for path, version in self._read.items() if path in set(paths)}
+
+    def _look_at(self, path: Path, caught_up_ms: int) -> None:
+        version = path.stat().st_mtime_ns
+        if self._read.get(path) == version:
+            return
+        record = decode_record(path.read_bytes(), path.name)
+        if self._take(record, caught_up_ms):
+            self._read[path] = version
+            if record.is_at_rest:
+                booked_path(path).touch()
+
+    def _take(self, record: BlockRecord, caught_up_ms: int) -> bool:
+        taken = services.take_record(record, self._division)
+        if taken is Taken.WAITS and caught_up_ms > record.time_ms + 1000 * ADOPT_S:
+            log.warning("block_without_share", hash=record.hash, worker=record.worker)
+            services.adopt_block(record, 0)
+            taken = services.take_record(record, self._division)
+        if taken is Taken.BOOKED:
+            log.info("block_booked", hash=record.hash, height=record.height, state=record.state)
+        return taken is not Taken.WAITS
+
+
+async def _keep_on(name: str, step: Callable[[], Coroutine[Any, Any, float]], stop: asyncio.Event) -> None:
+    """Repeat a step, which says how long to rest; an outage is logged once, its end once."""
+    trouble = ""
+    while not stop.is_set():
+        try:
+            rest_s = await step()
+        except Exception as error:  # noqa: BLE001 -- whatever fails, the other parts and the next try go on
+            if trouble != type(error).__name__:
+                trouble = type(error).__name__
+                text = (str(error).strip() or trouble).splitlines()[0]
+                log.error("accounts_outage", part=name, kind=trouble, error=text)  # noqa: TRY400 -- an outage is no bug
+            rest_s = OUTAGE_PAUSE_S
+        else:
+            if trouble:
+                log.info("accounts_recovered", part=name)
+                trouble = ""
+        await asyncio.sleep(rest_s)
