@@ -193,6 +193,8 @@ def test_only_an_action_that_has_not_begun_can_be_cancelled(people, machine_id):
         'stratum+tcp://pool.example:3333"',
         "stratum+tcp://pool.example:3333\n",
         "stratum+tcp://[::1:3333",
+        "stratum+tcp://pool.example:3333/9bXiEd8boQVhq7WddEcERUL5tyyJVFYdU8th3HfbNXK3Yw6GRXh",
+        "stratum2+tcp://pool.example:3336/9bXiEd8boQVhq7WddEcERUL5tyyJVFYdU8th3HfbNXK3Yw6GRXi",
     ],
 )
 def test_a_bad_pool_address_is_refused_and_never_shown_with_a_password(people, machine_id, url):
@@ -204,6 +206,14 @@ def test_a_bad_pool_address_is_refused_and_never_shown_with_a_password(people, m
     with pytest.raises(ActionRefusedError, match="pool 1") as refusal:
         ask(people(), machine_id, ActionKind.SET_POOLS, bad)
     assert "secret" not in str(refusal.value) + refusal.value.text
+
+
+def test_a_pool_of_stratum_v2_keeps_the_key_that_vouches_for_it(people, machine_id):
+    """The key is the one that the Stratum V2 specification publishes."""
+    url = "stratum2+tcp://pool.example:3336/9bXiEd8boQVhq7WddEcERUL5tyyJVFYdU8th3HfbNXK3Yw6GRXh"
+    wanted = {"pools": [{"url": url, "user": "site.7"}]}
+
+    assert ask(people(), machine_id, ActionKind.SET_POOLS, wanted).arguments == wanted
 
 
 @pytest.mark.parametrize(

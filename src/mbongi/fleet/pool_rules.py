@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from django.utils.translation import gettext as _
 
 from mbongi.fleet.errors import ActionRefusedError
+from mbongi.wire.errors import WireError
+from mbongi.wire.noise.certificate import read_pool_url
 
 POOLS_MAX = 3
 """Antminer and Whatsminer firmware hold three pools."""
@@ -54,7 +56,7 @@ def _checked_url(number: int, url: str) -> str:
     except ValueError:
         parts, port, host = None, None, None
     plain = url.isascii() and url.isprintable() and not any(character in url for character in ' "\\@?#')
-    bare = parts is not None and parts.scheme in SCHEMES and parts.path in {"", "/"}
+    bare = parts is not None and parts.scheme in SCHEMES and (parts.path in {"", "/"} or _names_authority(url))
     if not (plain and bare and port and host and len(url) <= URL_MAX):
         text = _("Pool %(number)d: “%(url)s” is no pool address; expected such as stratum+tcp://pool.example:3333.")
         # What was typed may hold a password before an @ sign; it is shown to nobody then.
@@ -64,6 +66,14 @@ def _checked_url(number: int, url: str) -> str:
             text % {"number": number, "url": shown},
         )
     return url.rstrip("/")
+
+
+def _names_authority(url: str) -> bool:
+    """Whether it is an address of Stratum V2 with the key that vouches for the pool."""
+    try:
+        return read_pool_url(url).authority_key is not None
+    except WireError:
+        return False
 
 
 def _checked_user(number: int, user: str) -> str:

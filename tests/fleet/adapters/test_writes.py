@@ -128,6 +128,14 @@ async def test_pools_that_cannot_be_used_are_rejected_before_anything_is_sent(
     assert "secret word" not in str(caught.value)
 
 
+async def test_a_bitaxe_is_not_told_of_a_pool_whose_protocol_it_does_not_speak() -> None:
+    nobody = Target(machine_id=1, address="127.23.255.1", family=Family.BITAXE)  # type: ignore[arg-type]
+    pools = {"pools": [{"url": "stratum2+tcp://127.0.0.1:3336", "user": "u", "password": "x"}]}
+
+    with pytest.raises(RejectedError, match="AxeOS speaks Stratum V1 only"):
+        await execute(Fleet(rpc_port=1, http_port=1), nobody, ActionKind.SET_POOLS, pools)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 async def test_an_action_on_a_machine_that_is_off_is_an_error(family: Family) -> None:
     async with virtual_site(NETWORK) as site:

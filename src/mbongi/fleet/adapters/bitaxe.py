@@ -262,6 +262,8 @@ def _pool_fields(session: Session, pools: list[PoolSetting]) -> dict[str, object
     for prefix, pool in zip(("stratum", "fallbackStratum"), pools, strict=False):
         if not _host(pool.url) or not _port(pool.url):
             raise RejectedError(f"{session.address}: set pools: {pool.url!r}: expected host:port")
+        if "://" in pool.url and not pool.url.startswith(_SCHEMES):
+            raise RejectedError(f"{session.address}: set pools: {pool.url!r}: AxeOS speaks Stratum V1 only")
         fields |= {f"{prefix}URL": _host(pool.url), f"{prefix}Port": _port(pool.url), f"{prefix}User": pool.user}
         fields[f"{prefix}Password"] = pool.password
     if len(pools) < POOLS_MAX:
