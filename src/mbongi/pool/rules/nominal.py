@@ -9,16 +9,16 @@ from typing import Final
 
 from mbongi.pool.rules.vardiff import HASHES_PER_DIFFICULTY
 
-SHARES_MIN: Final = 12
-SHARES_MAX: Final = 96
-"""A sample begins anew after so many, so that it is about the present."""
+LOOKS_SHARES: Final = (12, 24, 48, 96)
+"""A sample is looked at when it has so many shares; with the last it ends, so that the next is about the present."""
 OFF_DEVIATIONS: Final = 2.5
 """An estimate moves where it is off by that many standard deviations of its logarithm (1 / sqrt n) ..."""
 OFF_MIN: Final = math.log(1.3)
 """... and by more than that."""
-SILENCE: Final = 5.0
-"""So many shares expected, and none: chance explains it once in 150 times."""
-FALL_MAX: Final = 16.0
+SILENCE: Final = 12.0
+"""So many shares expected since the last, and none: chance explains one such pause in 160,000."""
+FALL_MAX: Final = 4.0
+"""What one silence lowers an estimate by; more of it lowers it again."""
 LOW_HS: Final = 1.0
 """No estimate goes below; zero would say that nobody is there."""
 
@@ -26,12 +26,13 @@ LOW_HS: Final = 1.0
 class NominalHashrate:
     """One miner's. ``hashrate_hs`` is the estimate in force [hashes/s]; times are seconds of one monotonic clock."""
 
-    __slots__ = ("_difficulty", "_shares", "_since_s", "_work", "hashrate_hs")
+    __slots__ = ("_difficulty", "_last_s", "_looks", "_shares", "_since_s", "_work", "hashrate_hs")
 
     def __init__(self, now_s: float, hashrate_hs: float) -> None:
         self.hashrate_hs = max(hashrate_hs, LOW_HS)
-        self._difficulty = 0.0
-        self._restart(now_s)
+        self._difficulty = self._work = 0.0
+        self._shares = self._looks = 0
+        self._since_s = self._last_s = now_s
 
     def guess(self, now_s: float, hashrate_hs: float) -> None:
         """Begin anew from what the miner says of itself."""
@@ -46,33 +47,30 @@ class NominalHashrate:
         """The difficulty that its shares have from now on."""
         self._difficulty = difficulty
 
-    def share(self, difficulty: float) -> None:
+    def share(self, now_s: float, difficulty: float) -> None:
         """A share that proves so much work."""
         self._shares += 1
         self._work += difficulty
+        self._last_s = now_s
 
     def look(self, now_s: float) -> float | None:
         """The new estimate where it has moved; None where it stays."""
-        elapsed_s = now_s - self._since_s
-        if elapsed_s <= 0.0 or self._difficulty <= 0.0:
+        if self._difficulty <= 0.0:
             return None
-        if self._shares == 0:
-            expected = self.hashrate_hs * elapsed_s / (self._difficulty * HASHES_PER_DIFFICULTY)
-            return self._move(now_s, self.hashrate_hs / min(expected, FALL_MAX)) if expected >= SILENCE else None
-        if self._shares < SHARES_MIN and not self._is_slow(elapsed_s):
-            return None
-        estimate = self._work * HASHES_PER_DIFFICULTY / elapsed_s
+        if self._shares >= LOOKS_SHARES[self._looks]:
+            return self._look(now_s)
+        expected = self.hashrate_hs * (now_s - self._last_s) / (self._difficulty * HASHES_PER_DIFFICULTY)
+        return self._move(now_s, self.hashrate_hs / FALL_MAX) if expected >= SILENCE else None
+
+    def _look(self, now_s: float) -> float | None:
+        shares, self._looks = self._shares, self._looks + 1
+        estimate = self._work * HASHES_PER_DIFFICULTY / max(now_s - self._since_s, 1e-3)
         off = abs(math.log(estimate / self.hashrate_hs))
-        if off > max(OFF_MIN, OFF_DEVIATIONS / math.sqrt(self._shares)):
+        if off > max(OFF_MIN, OFF_DEVIATIONS / math.sqrt(shares)):
             return self._move(now_s, estimate)
-        if self._shares >= SHARES_MAX:
+        if self._looks == len(LOOKS_SHARES):
             self._restart(now_s)
         return None
-
-    def _is_slow(self, elapsed_s: float) -> bool:
-        """Whether so few shares came that one need not wait for SHARES_MIN."""
-        expected = self.hashrate_hs * elapsed_s / (self._difficulty * HASHES_PER_DIFFICULTY)
-        return expected >= SILENCE * (1 + self._shares)
 
     def _move(self, now_s: float, hashrate_hs: float) -> float | None:
         before, self.hashrate_hs = self.hashrate_hs, max(hashrate_hs, LOW_HS)
@@ -80,4 +78,5 @@ class NominalHashrate:
         return None if self.hashrate_hs == before else self.hashrate_hs
 
     def _restart(self, now_s: float) -> None:
-        self._since_s, self._shares, self._work = now_s, 0, 0.0
+        self._since_s = self._last_s = now_s
+        self._shares, self._work, self._looks = 0, 0.0, 0

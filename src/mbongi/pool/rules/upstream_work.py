@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from mbongi.pool.errors import UpstreamError
-from mbongi.wire.bitcoin.hashing import root_of_branch, sha256d
-from mbongi.wire.bitcoin.header import pack_header
+from mbongi.wire.bitcoin.hashing import HASH_BYTES
 from mbongi.wire.bitcoin.target import difficulty_of_target, target_of_bits, target_of_difficulty
+from mbongi.wire.bitcoin.work_hash import hashed_header
 from mbongi.wire.errors import WireError
 
 EXTRANONCE1_BYTES: Final = 2
@@ -31,11 +31,19 @@ BRANCH_MAX: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What jobs of all channels may share: the coinbase's halves (without witness) and its way to the root."""
+    """What jobs of all channels may share: the coinbase's halves (without witness) and its way to the root.
+
+    ``branch`` is its hashes, one after the other.
+    """
 
     before: bytes
     after: bytes
-    branch: tuple[bytes, ...]
+    branch: bytes
+
+    @property
+    def hashes(self) -> tuple[bytes, ...]:
+        """The branch, hash by hash."""
+        return tuple(self.branch[at : at + HASH_BYTES] for at in range(0, len(self.branch), HASH_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +101,20 @@ class ActiveJob:
         """The coinbase up to the miner's extranonces."""
         return self.body.before + self.prefix
 
-    def header(self, extranonce: bytes, *, version: int, time_s: int, nonce: int) -> bytes:
-        """The eighty bytes that a miner hashed; ``extranonce`` is what stands behind the prefix."""
+    def hash(self, extranonce: bytes, *, version: int, time_s: int, nonce: int) -> bytes:
+        """The hash of the header that a miner hashed; ``extranonce`` is what stands behind the prefix."""
         body, tip = self.body, self.tip
-        root = root_of_branch(sha256d(body.before + self.prefix + extranonce + body.after), body.branch)
-        return pack_header(version, tip.previous_hash, root, time_s, tip.bits, nonce)
+        return hashed_header(
+            body.before,
+            self.prefix + extranonce,
+            body.after,
+            body.branch,
+            tip.previous_hash,
+            version,
+            time_s,
+            tip.bits,
+            nonce,
+        )[1]
 
 
 class ChannelWork:
@@ -123,8 +140,9 @@ class ChannelWork:
 
     def new_job(self, job: UpstreamJob) -> ActiveJob | None:
         """A job came: it is started where it names a time; None where it waits for its tip."""
-        if len(job.body.branch) > BRANCH_MAX:
-            raise UpstreamError(f"job {job.id}: a branch of {len(job.body.branch)} hashes; at most {BRANCH_MAX}")
+        levels = len(job.body.branch) // HASH_BYTES
+        if levels > BRANCH_MAX:
+            raise UpstreamError(f"job {job.id}: a branch of {levels} hashes; at most {BRANCH_MAX}")
         if job.time_min_s is None:
             self._future[job.id] = job
             if len(self._future) > FUTURE_JOBS_MAX:
@@ -212,7 +230,7 @@ class Bodies:
 
     def one(self, before: bytes, after: bytes, branch: Sequence[bytes]) -> Body:
         """The body of these parts."""
-        made = Body(before, after, tuple(branch))
+        made = Body(before, after, b"".join(branch))
         known = self._known.setdefault(made, made)
         if len(self._known) > self.KEPT:
             del self._known[next(iter(self._known))]

@@ -15,7 +15,6 @@ from mbongi.pool.rules.share import SEEN_BYTES, rolled_version
 from mbongi.pool.rules.upstream_work import EXTRANONCE2_BYTES, ActiveJob
 from mbongi.pool.rules.vardiff import Vardiff
 from mbongi.pool.values import BLOCK_FUTURE_S_MAX, Reject
-from mbongi.wire.bitcoin.hashing import sha256d
 from mbongi.wire.bitcoin.target import TARGET_MAX, target_of_difficulty
 from mbongi.wire.stratum_v1 import replies, requests
 from mbongi.wire.stratum_v1.lines import Line
@@ -205,7 +204,7 @@ class Downstream(V1Connection):
             self._reject(id_, refusal or Reject.VERSION_OUT_OF_RANGE)
             return
         extranonce = self.extranonce1 + share.extranonce2
-        hash_ = sha256d(job.header(extranonce, version=version, time_s=share.time_s, nonce=share.nonce))
+        hash_ = job.hash(extranonce, version=version, time_s=share.time_s, nonce=share.nonce)
         value = int.from_bytes(hash_, "little")
         if value > set_to[1] and value > job.target:
             self._reject(id_, Reject.LOW_DIFFICULTY)
@@ -225,7 +224,9 @@ class Downstream(V1Connection):
             return Reject.VERSION_OUT_OF_RANGE
         if len(share.extranonce2) != EXTRANONCE2_BYTES:
             return Reject.MALFORMED
-        if not job.time_min_s <= share.time_s <= self.server.clock.unix_s() + BLOCK_FUTURE_S_MAX:
+        # The pool's time where that is later: our own clock may have been set wrong.
+        latest_s = max(self.server.clock.unix_s(), job.time_min_s) + BLOCK_FUTURE_S_MAX
+        if not job.time_min_s <= share.time_s <= latest_s:
             return Reject.TIME_OUT_OF_RANGE
         return None
 
@@ -261,7 +262,7 @@ class Downstream(V1Connection):
         else:
             server.statistics.accepted_here += 1
             self.out.append(replies.accepted(id_))
-        self.estimate.share(set_to[0])
+        self.estimate.share(now_s, set_to[0])
         if self.vardiff is not None:
             self._retarget(self.vardiff.share(now_s, set_to[0]))
 

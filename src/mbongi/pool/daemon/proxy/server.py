@@ -288,7 +288,7 @@ class ProxyServer:
             found = self._notices[key] = PreparedNotify(
                 previous_hash=job.tip.previous_hash,
                 coinbase_after=job.body.after,
-                branch=job.body.branch,
+                branch=job.body.hashes,
                 version=job.version,
                 bits=job.tip.bits,
                 time_s=job.time_min_s,
