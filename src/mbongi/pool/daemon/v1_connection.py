@@ -186,7 +186,7 @@ class V1Connection(Connection):
     handlers: ClassVar[dict[str, Handler]] = {
         "mining.subscribe": lambda self, id_, line: self._subscribe(id_, line),
         "mining.authorize": lambda self, id_, line: self._authorize(id_, line),
-        "mining.configure": _configure,
+        "mining.configure": lambda self, id_, line: self._configure(id_, line),
         "mining.suggest_difficulty": _suggest_difficulty,
         "mining.suggest_target": _suggest_target,
         "mining.extranonce.subscribe": _yes,
