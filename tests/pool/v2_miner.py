@@ -1,7 +1,7 @@
 """A Stratum V2 client that hashes on the processor, over an encrypted connection."""
 
 import asyncio
-from typing import Self, TypeVar
+from typing import Any, Self
 
 from mbongi.wire.noise.handshake import ACT_2_BYTES, Initiator
 from mbongi.wire.noise.transport import FrameDecryptor, encrypt_frame
@@ -9,7 +9,6 @@ from mbongi.wire.stratum_v2 import mining, registry, setup
 from mbongi.wire.stratum_v2.layout import Message
 from tests.pool.practice import double
 
-Wanted = TypeVar("Wanted", bound=Message)
 ANY_TARGET = (1 << 256) - 1
 
 
@@ -49,8 +48,8 @@ class V2Miner:
         """Send a message."""
         self._writer.write(encrypt_frame(self._sending, registry.encode(message)))
 
-    async def hear(self, kind: type[Wanted]) -> Wanted:
-        """The next message of a kind; work is taken from those that come before it."""
+    async def hear(self, kind: Any) -> Any:
+        """The next message of a kind, or of one of several; work is taken from those that come before it."""
         async with asyncio.timeout(20):
             while True:
                 while self._waiting:

@@ -125,6 +125,10 @@ class Pool:
     """Stratum V1."""
     v2_port: int = 3336
     """Stratum V2, encrypted; its authority key is in the log."""
+    declarations: Literal["off", "full-template", "coinbase-only"] = "off"
+    """Whether hosted miners may bring blocks of their own, and whether the pool must see them whole."""
+    jd_port: int = 3337
+    """Stratum V2's Job Declaration, where ``declarations`` is not off."""
     tag: str = "/Mbongi/"
     """Written into the pool's blocks; at most 40 bytes."""
     difficulty_start: float = 0.0

@@ -26,6 +26,7 @@ from mbongi.pool.rules.job import Job
 from mbongi.pool.status import NodeStatus
 from mbongi.pool.terms import payout_script
 from mbongi.run import practice
+from mbongi.run.declaring import declarator_of
 from mbongi.run.pool_nodes import CHAINS, feeds_of, limits_of, nodes_of
 from mbongi.run.serving import Serving
 from mbongi.run.stopping import stop_event
@@ -97,6 +98,7 @@ class Pool:
             on_trouble=self.serving.take_trouble,
             target_max=_target_max(config),
         )
+        self.serving.declarator = declarator_of(self.serving.server, self.nodes, lambda: self.work.transactions)
         self.reporter = Reporter(
             self.serving.server,
             connect=lambda: _bus(config),

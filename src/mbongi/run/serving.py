@@ -15,11 +15,13 @@ from mbongi.base.config import Pool as PoolConfig
 from mbongi.base.errors import ConfigError
 from mbongi.base.log import get_log
 from mbongi.pool.daemon.counters import EXTRANONCE_NUMBERS, DurableCounter, Extranonces
+from mbongi.pool.daemon.declarator import Declarator
 from mbongi.pool.daemon.gate import Limits
 from mbongi.pool.daemon.job_store import marks_of
 from mbongi.pool.daemon.server import JOB_S_MAX, Difficulty, OnBlock, PoolServer
 from mbongi.pool.daemon.share_log import ShareLog, shard_folder
 from mbongi.pool.rules.job import Job
+from mbongi.run.declaring import custom_jobs_of
 from mbongi.wire.noise.certificate import PoolAddress
 from mbongi.wire.noise.handshake import Responder
 
@@ -61,6 +63,9 @@ class Serving:
             shard=shard,
             extranonces=Extranonces(shard, numbers),
         )
+        self.server.custom = custom_jobs_of(config, self.server)
+        self.declarator: Declarator | None = None
+        """Looks at declared blocks; None in a process that asks no nodes."""
         unix_s = self.server.clock.unix_s()
         self.server.expect(marks_of(shares, since_unix_s=unix_s - JOB_S_MAX))
         resumable = self.server.resumable.read(self._sessions_file)
@@ -116,6 +121,8 @@ class Serving:
                 v2_port = await self.server.listen_v2(pool.host, pool.v2_port, self._responder)
                 if self.tls is not None:
                     await self.server.listen(pool.host, pool.tls_port, tls=self.tls)
+                if self.declarator is not None:
+                    await self.server.listen_declarations(pool.host, pool.jd_port, self._responder, self.declarator)
                 url = PoolAddress(pool.host, v2_port, self._authority_key).url()
                 log.info("pool_listens", host=pool.host, port=port, v2=url, tls=self.tls is not None)
             await asyncio.sleep(LISTEN_LOOK_S)
