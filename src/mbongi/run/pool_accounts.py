@@ -10,6 +10,7 @@ from mbongi.base.log import get_log
 from mbongi.run.database import use_database
 from mbongi.run.only_one import is_held, only_one
 from mbongi.run.pool_nodes import nodes_of
+from mbongi.run.practice import fitted
 from mbongi.run.stopping import stop_event
 
 log = get_log(__name__)
@@ -43,7 +44,7 @@ async def _run(config: Config) -> int:
     from mbongi.core.threads import ThreadBridge  # noqa: PLC0415 -- Django must be set up first
     from mbongi.pool.daemon.accounting import Accounting  # noqa: PLC0415
 
-    stop = stop_event()
+    stop, config = stop_event(), fitted(config)
     nodes = nodes_of(config)
     try:
         async with ThreadBridge() as bridge:

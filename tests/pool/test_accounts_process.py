@@ -1,0 +1,344 @@
+"""The accounts' process beside pool, node and database, all of them real: what was accepted is paid, once."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mbongi.base.config import Config, Pool, Postgres, Site, as_environment
+from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
+from mbongi.pool.daemon.share_log import BLOCK_FLAG, files_of, read_shares, shard_folders
+from mbongi.run import pool, pool_accounts, postgres
+from mbongi.wire.bitcoin.hashing import display, from_display, sha256d
+from mbongi.wire.bitcoin.header import pack_header
+from mbongi.wire.bitcoin.script import height_push
+from mbongi.wire.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
+from tests.core.data_plane import SOURCE, ask, free_ports
+from tests.pool.practice import KEY, Miner, node
+from tests.system.running import PREAMBLE, until
+
+pytestmark = pytest.mark.system
+SHARE_DIFFICULTY = 2.0**-24
+"""256 hashes."""
+BLOCK_DIFFICULTY = 2.0**-20
+"""4,096 hashes: every sixteenth share is a block."""
+PROBES: dict[str, Callable[[Config], Any]] = {
+    "postgres": postgres.ready,
+    "pool": pool.ready,
+    "pool-accounts": pool_accounts.ready,
+}
+BOOKS = """
+from mbongi.pool import selectors
+from mbongi.pool.models import Account, Block, Worker
+answer({
+    "workers": dict(Worker.objects.values_list("name", "shares")),
+    "balances": {name: sat for name, sat in Account.objects.values_list("name", "balance_sat") if sat},
+    "replays": sum(row.replays for row in selectors.cursors()),
+    "damaged": sum(row.damaged_bytes for row in selectors.cursors()),
+    "blocks": {row.hash: [row.state, row.subsidy_sat, row.fees_sat] for row in selectors.blocks(limit=1000)},
+    "windows": len(selectors.windows(limit=1000)),
+})
+"""
+
+
+class PoolSite:
+    """A site's database, pool and accounts in a folder of their own."""
+
+    def __init__(self, directory: Path, chain: NodeAddress, **changes: Any) -> None:
+        port, v2_port, postgres_port, bus_port = free_ports(4)
+        settings: dict[str, Any] = {
+            "nodes": (f"http://x:{KEY}@127.0.0.1:{chain.port}",),
+            "port": port,
+            "v2_port": v2_port,
+            "difficulty_start": SHARE_DIFFICULTY,
+            "difficulty_min": SHARE_DIFFICULTY,
+            "shares_per_minute": 600.0,
+            "block_difficulty_min": BLOCK_DIFFICULTY,
+        }
+        self.config = Config(
+            site=Site(data_dir=directory / "var"),
+            postgres=Postgres(port=postgres_port),
+            pool=Pool(**(settings | changes)),
+        )
+        self._bus_port, self.directory = bus_port, directory
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {key: value for key, value in os.environ.items() if not key.startswith(("MBONGI_", "DJANGO_"))}
+        ports = {"MBONGI_BUS_PORT": str(self._bus_port), "PYTHONPATH": str(SOURCE)}
+        return own | as_environment(self.config) | ports
+
+    def start(self, *names: str) -> None:
+        for name in names:
+            with (self.directory / f"{name}.log").open("ab") as log:
+                words = [sys.executable, "-m", "mbongi.cli", name]
+                self._running[name] = subprocess.Popen(
+                    words, env=self.environment, stdout=log, stderr=log, cwd=self.directory
+                )
+        for name in names:
+            until(lambda name=name: self._answers(name), 90, self.said)
+
+    def _answers(self, name: str) -> bool:
+        assert self._running[name].poll() is None, self.said()
+        return ask(PROBES[name], self.config)
+
+    def end(self, name: str, number: int = signal.SIGTERM) -> None:
+        process = self._running.pop(name)
+        process.send_signal(number)
+        process.wait(timeout=30)
+
+    def end_all(self) -> None:
+        for name in ("pool", "pool-accounts", "postgres"):
+            if name in self._running:
+                self.end(name)
+
+    def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "mbongi.cli", *words],
+            env=self.environment,
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,
+        )
+
+    def books(self) -> dict[str, Any]:
+        result = subprocess.run(
+            [sys.executable, "-c", PREAMBLE + BOOKS],
+            env=self.environment | {"DJANGO_SETTINGS_MODULE": "mbongi.settings"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+    def logged(self) -> "Counter[tuple[str, str]]":
+        """What stands in the share logs: worker and share."""
+        folders = shard_folders(self.config.site.data_dir / "pool" / "shares")
+        files = [path for _shard, folder in folders for path in files_of(folder)]
+        return Counter(
+            (worker, f"{share.nonce:08x} {share.extranonce[1:].hex()}")
+            for path in files
+            for share, worker in read_shares(path)
+        )
+
+    def logged_blocks(self) -> set[str]:
+        folders = shard_folders(self.config.site.data_dir / "pool" / "shares")
+        files = [path for _shard, folder in folders for path in files_of(folder)]
+        shares = itertools.chain.from_iterable(read_shares(path) for path in files)
+        return {share.hash[::-1].hex() for share, _worker in shares if share.flags & BLOCK_FLAG}
+
+    def said(self) -> str:
+        logs = sorted(self.directory.glob("*.log"))
+        return "\n".join(f"--- {path.name}\n{path.read_text(errors='replace')[-2000:]}" for path in logs)
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeAddress]:
+    [port] = free_ports(1)
+    with node(tmp_path_factory.mktemp("node"), port) as address:
+        yield address
+
+
+@pytest.fixture
+def site(tmp_path: Path, chain: NodeAddress) -> Iterator[PoolSite]:
+    # The embedded database's own system user must be able to pass through pytest's private folders.
+    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(parent.stat().st_mode | 0o011)
+    made = PoolSite(tmp_path, chain)
+    try:
+        made.start("postgres")
+        assert made.command("migrate").returncode == 0
+        made.start("pool", "pool-accounts")
+        yield made
+    finally:
+        made.end_all()
+
+
+class Load:
+    """Miners that go on through every outage, and what the pool told them."""
+
+    def __init__(self, site: PoolSite) -> None:
+        self._site = site
+        self.accepted: Counter[tuple[str, str]] = Counter()
+        self.refused: set[tuple[str, str]] = set()
+        self._stop = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def mining(self, *workers: str) -> Any:
+        tasks = [asyncio.create_task(self._mine(worker)) for worker in workers]
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            await asyncio.gather(*tasks)
+
+    async def _mine(self, worker: str) -> None:
+        numbers = itertools.count()
+        while not self._stop.is_set():
+            miner = None
+            try:
+                miner = await Miner.connect(self._site.config.pool.port, worker=worker)
+                while not self._stop.is_set():
+                    await self._one(miner, worker, next(numbers))
+            except (OSError, TimeoutError, AssertionError):
+                await asyncio.sleep(0.1)
+            finally:
+                if miner is not None:
+                    miner.close()
+
+    async def _one(self, miner: Miner, worker: str, number: int) -> None:
+        fields = await asyncio.to_thread(miner.solve, extranonce2=number)
+        share = worker, f"{fields[3]} {(miner.extranonce1 + bytes.fromhex(fields[1])).hex()}"
+        if (await miner.submit(fields, worker=worker)).get("result"):
+            self.accepted[share] += 1
+            again = await miner.submit(fields, worker=worker)
+            assert again["result"] is not True, "a share was accepted twice"
+        wrong = [*fields[:3], f"{int(fields[3], 16) ^ 1:08x}"]
+        if not (await miner.submit(wrong, worker=worker)).get("result"):
+            self.refused.add((worker, f"{wrong[3]} {share[1].split()[1]}"))
+
+
+async def test_no_accepted_share_is_lost_or_counted_twice_whatever_dies_and_no_invalid_one_paid(
+    site: PoolSite, chain: NodeAddress
+) -> None:
+    load = Load(site)
+    run = asyncio.to_thread
+    async with load.mining("ada.one", "ada.two", "ben.one"):
+        for _round in range(2):
+            await _more(load, 40)
+            await run(site.end, "pool-accounts", signal.SIGKILL)
+            await _more(load, 20)
+            await run(site.start, "pool-accounts")
+            await run(site.end, "pool", signal.SIGKILL)
+            await run(site.start, "pool")
+            await _more(load, 20)
+            await run(site.end, "postgres")
+            await _more(load, 30)
+            await run(site.start, "postgres")
+    logged = site.logged()
+
+    assert not load.accepted - logged, "an accepted share is not in the log"
+    assert not load.refused & set(logged), "a refused share is in the log"
+    assert max(logged.values()) == 1
+    by_worker = Counter(worker for worker, _share in logged)
+    await run(until, lambda: site.books()["workers"] == by_worker, 60, site.said)
+    await run(until, lambda: all(state == "in_chain" for state, *_ in _credited(site)), 60, site.said)
+    books = site.books()
+    assert (books["replays"], books["damaged"]) == (0, 0)
+    assert set(books["blocks"]) == site.logged_blocks()
+    rewards = [subsidy + fees for state, subsidy, fees in books["blocks"].values() if _counts(state)]
+    assert len(rewards) > 5
+    assert sum(books["balances"].values()) == sum(rewards)
+    assert set(books["balances"]) == {"ada", "ben"}
+    audit = site.command("pool-accounts", "audit")
+    assert audit.returncode == 0, audit.stdout + audit.stderr
+    assert site.command("ledger", "verify").returncode == 0
+
+
+def _counts(state: str) -> bool:
+    return state in {"in_chain", "settled", "mature"}
+
+
+def _credited(site: PoolSite) -> list[list[Any]]:
+    """The blocks of which it is not settled yet what becomes of them."""
+    return [row for row in site.books()["blocks"].values() if row[0] in {"found", "in_chain"}]
+
+
+async def _more(load: Load, shares: int) -> None:
+    """Wait until the pool has accepted so many more shares."""
+    wanted, end_s = load.accepted.total() + shares, time.monotonic() + 90
+    while load.accepted.total() < wanted:
+        assert time.monotonic() < end_s, "the pool accepts no shares"
+        await asyncio.sleep(0.05)
+
+
+async def test_a_reorganisation_by_three_takes_credits_back_and_the_next_gives_them_again(
+    site: PoolSite, chain: NodeAddress
+) -> None:
+    rpc, run = NodeRpc(chain), asyncio.to_thread
+    parent = await _tip(rpc)
+    miner = await Miner.connect(site.config.pool.port, worker="ada.one")
+    for number in range(3):
+        tip = await _tip(rpc)
+        await miner.submit(miner.solve(target=(0xFFFF << 208) * 2**20, extranonce2=number), worker="ada.one")
+        await _until_async(lambda tip=tip: _moved(rpc, tip))
+        old = miner.work
+        while miner.work is old or miner.work is None or not miner.work.clean:
+            await miner.read()
+    ours = await _tip(rpc)
+    assert ours[1] == parent[1] + 3
+    await run(until, lambda: len(site.books()["balances"]) == 1, 60, site.said)
+    full = site.books()["balances"]["ada"]
+
+    other = await _extend(rpc, parent, 4)
+    assert await _tip(rpc) == other
+    await run(until, lambda: not site.books()["balances"], 60, site.said)
+    assert {row[0] for row in site.books()["blocks"].values()} == {"beside"}
+    assert site.command("pool-accounts", "audit").returncode == 0
+
+    assert await _extend(rpc, ours, 3) == await _tip(rpc)
+    await run(until, lambda: site.books()["balances"] == {"ada": full}, 60, site.said)
+    audit = site.command("pool-accounts", "audit")
+    assert audit.returncode == 0, audit.stdout
+    assert site.books()["windows"] == 3
+    miner.close()
+    await rpc.close()
+
+
+async def _moved(rpc: NodeRpc, tip: tuple[str, int]) -> bool:
+    return await _tip(rpc) != tip
+
+
+async def _until_async(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(30):
+        while not await condition():  # noqa: ASYNC110 -- another process's state
+            await asyncio.sleep(0.05)
+
+
+async def _tip(rpc: NodeRpc) -> tuple[str, int]:
+    info = await rpc.info()
+    return info.bestblockhash, info.blocks
+
+
+async def _extend(rpc: NodeRpc, parent: tuple[str, int], count: int) -> tuple[str, int]:
+    """Put so many blocks without transactions on a block, which need not be the tip; the last one and its height."""
+    hash_, height = parent
+    header = await rpc.header(hash_)
+    bits, time_s = header.bits_number, header.time
+    for _ in range(count):
+        height, time_s = height + 1, time_s + 1
+        script = height_push(height) + b"\x04fork"
+        null = TxIn(outpoint=OutPoint(bytes(32), 0xFFFF_FFFF), script=script)
+        coinbase = Transaction(inputs=(null,), outputs=(TxOut(1, b"\x51"),))
+        for nonce in itertools.count():
+            block = pack_header(0x2000_0000, from_display(hash_), coinbase.txid, time_s, bits, nonce)
+            if sha256d(block)[-1] < 0x7F:
+                break
+        raw = block + b"\x01" + coinbase.encode()
+        assert await rpc.call("submitblock", raw.hex()) is None
+        hash_ = display(sha256d(block))
+    return hash_, height
+
+
+async def test_accounts_run_once_and_say_who_else_does(site: PoolSite) -> None:
+    second = site.command("pool-accounts")
+
+    assert second.returncode == 1
+    assert "works on" in second.stderr
+    assert "stop that one first" in second.stderr
