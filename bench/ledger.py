@@ -1,20 +1,13 @@
 """How fast the ledger appends, each call a durable transaction of its own, and how fast it verifies."""
 
 import argparse
-import os
-import signal
-import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+from bench._database import embedded_database
 from bench.harness import report
-from mbongi.base.config import Config, load_config
-from mbongi.run import migrate
 from mbongi.run.database import use_database
-from mbongi.run.postgres import answers, cluster_of
 
 KINDS = ((1, "single"), (100, "batch_100"), (1_000, "batch_1000"))
 
@@ -25,32 +18,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each kind of append is measured")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
-    with tempfile.TemporaryDirectory(prefix="mbongi-bench-") as folder:
-        Path(folder).chmod(0o711)
-        config = _configure(folder)
-        cluster = cluster_of(config)
-        cluster.prepare()
-        child = cluster.start()
-        try:
-            while not answers(config.postgres_url):
-                time.sleep(0.05)
-            migrate.main(config)
-            figures, table = _measure(arguments.seconds)
-        finally:
-            child.send_signal(signal.SIGINT)
-            child.wait(30)
+    with embedded_database():
+        figures, table = _measure(arguments.seconds)
     report("ledger", figures, as_json=arguments.json, table=table)
     return 0
-
-
-def _configure(folder: str) -> Config:
-    for name in [name for name in os.environ if name.startswith("MBONGI_")]:
-        del os.environ[name]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    os.environ |= {"MBONGI_SITE_DATA_DIR": folder, "MBONGI_POSTGRES_PORT": str(port)}
-    return load_config()
 
 
 def _measure(seconds: float) -> tuple[dict[str, float], list[list[object]]]:
