@@ -125,6 +125,9 @@ class Pool:
     """Stratum V1."""
     v2_port: int = 3336
     """Stratum V2, encrypted; its authority key is in the log."""
+    template_provider: str = ""
+    """Stratum V2's Template Distribution, beside the first of ``nodes``: stratum2+tcp://host:port/AUTHORITY_KEY. Empty:
+    that node's own templates."""
     declarations: Literal["off", "full-template", "coinbase-only"] = "off"
     """Whether hosted miners may bring blocks of their own, and whether the pool must see them whole."""
     jd_port: int = 3337

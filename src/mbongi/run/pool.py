@@ -27,7 +27,7 @@ from mbongi.pool.status import NodeStatus
 from mbongi.pool.terms import payout_script
 from mbongi.run import practice
 from mbongi.run.declaring import declarator_of
-from mbongi.run.pool_nodes import CHAINS, feeds_of, limits_of, nodes_of
+from mbongi.run.pool_nodes import CHAINS, feeds_of, limits_of, nodes_of, with_provider
 from mbongi.run.serving import Serving
 from mbongi.run.stopping import stop_event
 from mbongi.wire.bitcoin.address import networks
@@ -67,7 +67,7 @@ class Pool:
         self._config = config = practice.fitted(config)
         folder = config.site.data_dir / "pool"
         payout = Payout(payout_script(config), tag_of(config))
-        self.nodes = nodes_of(config)
+        self.nodes = with_provider(config, nodes_of(config))
         self.heads = Heads(self.nodes, limits=limits_of(config), chains=CHAINS[config.pool.network])
         self.feeds = feeds_of(config, self.heads.look)
         self.identity = Identity(config.site.data_dir / "secrets")

@@ -1,7 +1,8 @@
 """The pool's Bitcoin nodes as configured: their adapters, their feeds of new tips, and what tells good from bad."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,9 +10,15 @@ from mbongi.base.config import Config
 from mbongi.base.errors import ConfigError
 from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
 from mbongi.pool.adapters.node_zmq import TipFeed
+from mbongi.pool.adapters.template_provider import TemplateProvider
+from mbongi.pool.ports import Node
 from mbongi.pool.rules.heads import Limits
+from mbongi.pool.rules.template import subsidy_sat
 from mbongi.pool.terms import PRACTICE
 from mbongi.run import regtest
+from mbongi.wire.bitcoin.address import networks
+from mbongi.wire.errors import WireError
+from mbongi.wire.noise.certificate import read_pool_url
 
 NONE: Final = "-"
 """In a list that follows the order of the nodes: this node has none."""
@@ -42,6 +49,22 @@ def nodes_of(config: Config) -> list[NodeRpc]:
     if len(set(names)) < len(names):
         raise ConfigError(f"pool.nodes: {', '.join(names)}: the same node twice; expected each once")
     return [NodeRpc(address) for address in addresses]
+
+
+def with_provider(config: Config, nodes: Sequence[Node]) -> list[Node]:
+    """The same, the first with its template provider where one is configured. Raises ConfigError."""
+    url = config.pool.template_provider
+    if not url:
+        return list(nodes)
+    try:
+        address = read_pool_url(url)
+    except WireError as error:
+        raise ConfigError(f"pool.template_provider: {error}") from error
+    if address.authority_key is None:
+        raise ConfigError(f"pool.template_provider: {url}: no authority key; expected one, for blocks depend on it")
+    halving_blocks = networks()[config.pool.network].halving_blocks
+    subsidy_of = functools.partial(subsidy_sat, halving_blocks=halving_blocks)
+    return [TemplateProvider(nodes[0], address, subsidy_sat=subsidy_of), *nodes[1:]]
 
 
 def feeds_of(config: Config, look: Callable[[str], None]) -> list[TipFeed]:

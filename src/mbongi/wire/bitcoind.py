@@ -70,6 +70,12 @@ class BlockTemplate(msgspec.Struct, frozen=True, kw_only=True):
     """Bits of the version that must stay set."""
     mutable: list[str] = []
     capabilities: list[str] = []
+    fees: int | None = None
+    """Of all transactions; None where each transaction states its own. Only template providers of Stratum V2 set it and
+    what follows: version, sequence and lock time of the coinbase."""
+    coinbase_version: int = 2
+    coinbase_sequence: int = 0xFFFF_FFFF
+    coinbase_lock_time: int = 0
 
 
 class ChainInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,11 +22,8 @@ MARKS = tuple(bytes([generation]) for generation in range(GENERATIONS))
 """Each generation as it stands in the coinbase."""
 SCRIPT_BYTES_MAX = 100
 """Of the coinbase's input. Source: Bitcoin Core, CheckTransaction (bad-cb-length)."""
-_VERSION = (2).to_bytes(4, "little")
 COINBASE_INPUT = b"\x01" + bytes(32) + b"\xff\xff\xff\xff"
 """The count of inputs, and the outpoint that creates coins."""
-_SEQUENCE = b"\xff\xff\xff\xff"
-_LOCK_TIME = bytes(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +61,9 @@ def coinbase_of(template: Template, outputs: Sequence[TxOut], tag: bytes) -> Coi
     encoded = [output.encode() for output in outputs]
     if template.commitment_script is not None:
         encoded.append(TxOut(0, template.commitment_script).encode())
-    before = _VERSION + COINBASE_INPUT + compact_size(length) + start
-    after = _SEQUENCE + compact_size(len(encoded)) + b"".join(encoded) + _LOCK_TIME
+    before = template.coinbase_version.to_bytes(4, "little") + COINBASE_INPUT + compact_size(length) + start
+    after = template.coinbase_sequence.to_bytes(4, "little") + compact_size(len(encoded)) + b"".join(encoded)
+    after += template.coinbase_lock_time.to_bytes(4, "little")
     return Coinbase(before, after)
 
 

@@ -49,6 +49,9 @@ class Template:
     transactions_hex: tuple[bytes, ...]
     weight: int
     sigops: int
+    coinbase_version: int = 2
+    coinbase_sequence: int = 0xFFFF_FFFF
+    coinbase_lock_time: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -105,7 +108,7 @@ def template_of(
     weight = sum(each.weight or 4 * len(each.hex) // 2 for each in transactions)
     sigops = sum(max(each.sigops, 0) for each in transactions)
     _require_limits(reply, weight, sigops)
-    fees_sat = sum(each.fee for each in transactions)
+    fees_sat = sum(each.fee for each in transactions) if reply.fees is None else reply.fees
     if not 0 <= fees_sat <= reply.coinbasevalue:
         raise TemplateError(f"template {reply.height}: fees {fees_sat} sat of a value of {reply.coinbasevalue} sat")
     if reply.mintime > reply.curtime:
@@ -126,6 +129,9 @@ def template_of(
         transactions_hex=transactions_hex,
         weight=weight,
         sigops=sigops,
+        coinbase_version=reply.coinbase_version,
+        coinbase_sequence=reply.coinbase_sequence,
+        coinbase_lock_time=reply.coinbase_lock_time,
     )
 
 
