@@ -36,9 +36,11 @@ PORTS = (
 class RunningSite:
     """One ``./mbongi up`` and its virtual machines."""
 
-    def __init__(self, folder: Path, *, machines: int) -> None:
+    def __init__(self, folder: Path, *, machines: int, **settings: str) -> None:
+        """``settings`` such as ``TWIN_HASH_SCALE="8"`` are added to the usual ones."""
         self.folder = folder
         self.machines = machines
+        self.settings = settings
         self.ports = {name: free_port() for name in PORTS}
         # 127.HALL.x.y of its own, so that several sites run beside each other.
         self.hall = 30 + os.getpid() % 200
@@ -63,7 +65,7 @@ class RunningSite:
             "FLEET_TIMEOUT_S": str(TIMEOUT_S),
             "FLEET_RESCAN_S": "30",
         }
-        return own | {f"MBONGI_{name}": value for name, value in settings.items()}
+        return own | {f"MBONGI_{name}": value for name, value in (settings | self.settings).items()}
 
     def launch(self, *words: str) -> "subprocess.Popen[bytes]":
         """Start ``./mbongi up`` and return at once."""
