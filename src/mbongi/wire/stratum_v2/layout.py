@@ -29,7 +29,7 @@ class Layout(Generic[Kind]):
     def __init__(self, kind: type[Kind]) -> None:
         parts = _parts(kind)
         self._kind = kind
-        self._read = _read_run(kind, parts[0].form) if _is_plain(parts) else _read_parts(kind, parts)
+        self._read = _reader(kind, parts)
         self._write = _write_run(parts[0].form) if _is_plain(parts) else _write_parts(parts)
 
     def read(self, payload: bytes) -> tuple[Kind, int]:
@@ -110,6 +110,28 @@ def _run(kinds: list[Any], fields: slice) -> _Part:
 
 def _is_plain(parts: list[_Part]) -> bool:
     return len(parts) == 1 and parts[0].is_plain
+
+
+def _reader(kind: type[Kind], parts: list[_Part]) -> Callable[[bytes], tuple[Kind, int]]:
+    if _is_plain(parts):
+        return _read_run(kind, parts[0].form)
+    if len(parts) == 2 and parts[0].is_plain:  # an extended share is one
+        return _read_run_and_last(kind, parts[0].form, parts[1].read)
+    return _read_parts(kind, parts)
+
+
+def _read_run_and_last(
+    kind: type[Kind], form: struct.Struct | None, last: Callable[[bytes, int], tuple[Any, int]]
+) -> Callable[[bytes], tuple[Kind, int]]:
+    assert form is not None
+    unpack, size = form.unpack_from, form.size
+
+    def read(payload: bytes) -> tuple[Kind, int]:
+        values = unpack(payload)
+        more, end = last(payload, size)
+        return kind(*values, *more), end
+
+    return read
 
 
 def _read_run(kind: type[Kind], form: struct.Struct | None) -> Callable[[bytes], tuple[Kind, int]]:
