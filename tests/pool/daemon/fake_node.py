@@ -1,9 +1,12 @@
-"""A node that says what it is told to say, and the watch's word on which node to build on."""
+"""Nodes that say what they are told to say, and the watch's word on which node to build on."""
 
 from collections.abc import Awaitable, Sequence
+from hashlib import sha256
 
-from mbongi.pool.errors import NodeSilent
+from mbongi.pool.errors import NodeRefused, NodeSilent
 from mbongi.wire.bitcoind import BlockTemplate, ChainInfo, HeaderInfo
+
+EASY_BITS = 0x207F_FFFF
 
 
 class FakeNode:
@@ -78,3 +81,72 @@ class FakeTips:
         assert self.node is not None
         self.number += 1
         self.node.blocks, self.node.depth = blocks, depth
+
+
+def mined(number: int, *, good: bool = True) -> tuple[str, bytes]:
+    """A header whose hash meets regtest's target, or does not; its hash as people write it."""
+    start = b"\x01\0\0\0" + number.to_bytes(64, "little") + (1_700_000_000).to_bytes(4, "little")
+    for nonce in range(1000):
+        raw = start + EASY_BITS.to_bytes(4, "little") + nonce.to_bytes(4, "little")
+        digest = sha256(sha256(raw).digest()).digest()
+        if (digest[31] < 0x7F) is good:
+            return digest[::-1].hex(), raw
+    raise AssertionError("no nonce found")
+
+
+class ChainNode:
+    """A node with a chain of headers that were really mined, of the practice chain's difficulty."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.headers: dict[str, bytes] = {}
+        self.chain: dict[str, int] = {}
+        self.best, self.blocks, self.is_silent, self.is_ready, self.asked = "", 0, False, False, 0
+
+    def tip(self, number: int, *, good: bool = True) -> str:
+        self.best, raw = mined(number, good=good)
+        self.headers[self.best] = raw
+        self.blocks = number
+        self.chain[self.best] = number
+        return self.best
+
+    async def info(self) -> ChainInfo:
+        self.asked += 1
+        if self.is_silent:
+            raise NodeSilent(f"node {self.name}: no answer")
+        return ChainInfo(
+            chain="regtest",
+            blocks=self.blocks,
+            headers=self.blocks,
+            bestblockhash=self.best,
+            chainwork=f"{2 * self.blocks:064x}",
+        )
+
+    async def raw_header(self, block_hash: str) -> bytes:
+        if block_hash not in self.headers:
+            raise NodeRefused("Block not found", -5)
+        return self.headers[block_hash]
+
+    async def confirmations(self, block_hash: str) -> int | None:
+        return self.chain.get(block_hash)
+
+    def keep_ready(self) -> None:
+        self.is_ready = True
+
+    async def header(self, block_hash: str) -> HeaderInfo:
+        raise NodeSilent(self.name)
+
+    async def template(self) -> BlockTemplate:
+        raise NodeSilent(self.name)
+
+    async def next_template(self, long_poll_id: str) -> BlockTemplate:
+        raise NodeSilent(self.name)
+
+    async def propose(self, block_hex: Sequence[bytes]) -> str | None:
+        return None
+
+    def submit(self, block_hex: Sequence[bytes]) -> Awaitable[str | None]:
+        raise NodeSilent(self.name)
+
+    async def close(self) -> None:
+        return None

@@ -2,92 +2,21 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from hashlib import sha256
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from mbongi.pool.daemon import heads as heads_module
 from mbongi.pool.daemon.heads import Heads
-from mbongi.pool.errors import NodeRefused, NodeSilent
 from mbongi.pool.rules.heads import Limits, Standing
-from mbongi.wire.bitcoind import BlockTemplate, ChainInfo, HeaderInfo
+from mbongi.wire.bitcoind import ChainInfo
+from tests.pool.daemon.fake_node import ChainNode, mined
 
-EASY_BITS = 0x207F_FFFF
 PRACTICE = Limits(silent_s=0.4, behind_s=0.2, alone_s=0.2, quiet_s=None)
 
 
-def mined(number: int, *, good: bool = True) -> tuple[str, bytes]:
-    """A header whose hash meets regtest's target, or does not; its hash as people write it."""
-    start = b"\x01\0\0\0" + number.to_bytes(64, "little") + (1_700_000_000).to_bytes(4, "little")
-    for nonce in range(1000):
-        raw = start + EASY_BITS.to_bytes(4, "little") + nonce.to_bytes(4, "little")
-        digest = sha256(sha256(raw).digest()).digest()
-        if (digest[31] < 0x7F) is good:
-            return digest[::-1].hex(), raw
-    raise AssertionError("no nonce found")
-
-
-class FakeNode:
-    """A node that says what it is told to say."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.headers: dict[str, bytes] = {}
-        self.chain: dict[str, int] = {}
-        self.best, self.blocks, self.is_silent, self.is_ready, self.asked = "", 0, False, False, 0
-
-    def tip(self, number: int, *, good: bool = True) -> str:
-        self.best, raw = mined(number, good=good)
-        self.headers[self.best] = raw
-        self.blocks = number
-        self.chain[self.best] = number
-        return self.best
-
-    async def info(self) -> ChainInfo:
-        self.asked += 1
-        if self.is_silent:
-            raise NodeSilent(f"node {self.name}: no answer")
-        return ChainInfo(
-            chain="regtest",
-            blocks=self.blocks,
-            headers=self.blocks,
-            bestblockhash=self.best,
-            chainwork=f"{2 * self.blocks:064x}",
-        )
-
-    async def raw_header(self, block_hash: str) -> bytes:
-        if block_hash not in self.headers:
-            raise NodeRefused("Block not found", -5)
-        return self.headers[block_hash]
-
-    async def confirmations(self, block_hash: str) -> int | None:
-        return self.chain.get(block_hash)
-
-    def keep_ready(self) -> None:
-        self.is_ready = True
-
-    async def header(self, block_hash: str) -> HeaderInfo:
-        raise NodeSilent(self.name)
-
-    async def template(self) -> BlockTemplate:
-        raise NodeSilent(self.name)
-
-    async def next_template(self, long_poll_id: str) -> BlockTemplate:
-        raise NodeSilent(self.name)
-
-    async def propose(self, block_hex: Sequence[bytes]) -> str | None:
-        return None
-
-    def submit(self, block_hex: Sequence[bytes]) -> Awaitable[str | None]:
-        raise NodeSilent(self.name)
-
-    async def close(self) -> None:
-        return None
-
-
 @contextlib.asynccontextmanager
-async def watching(*nodes: FakeNode, limits: Limits = PRACTICE) -> AsyncIterator[Heads]:
+async def watching(*nodes: ChainNode, limits: Limits = PRACTICE) -> AsyncIterator[Heads]:
     watch = Heads(nodes, limits=limits)
     task = asyncio.create_task(watch.run())
     try:
@@ -109,7 +38,7 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_before_the_first_answer_nothing_is_known_and_then_the_node_is_in_sync() -> None:
-    node = FakeNode("a")
+    node = ChainNode("a")
     best = node.tip(100)
     async with watching(node) as watch:
         assert (watch.sync.in_sync, watch.node) == (None, None)
@@ -127,7 +56,7 @@ async def test_before_the_first_answer_nothing_is_known_and_then_the_node_is_in_
 
 async def test_a_new_tip_is_told_at_once_when_the_nodes_feed_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heads_module, "LOOK_S", 60.0)
-    node = FakeNode("a")
+    node = ChainNode("a")
     node.tip(100)
     async with watching(node) as watch:
         seen = await watch.changed(0)
@@ -139,7 +68,7 @@ async def test_a_new_tip_is_told_at_once_when_the_nodes_feed_speaks(monkeypatch:
 
 
 async def test_the_same_answers_change_nothing() -> None:
-    node = FakeNode("a")
+    node = ChainNode("a")
     node.tip(100)
     async with watching(node) as watch:
         seen = await watch.changed(0)
@@ -148,7 +77,7 @@ async def test_the_same_answers_change_nothing() -> None:
 
 
 async def test_a_silent_node_is_first_unknown_then_out_of_sync_and_comes_back() -> None:
-    node = FakeNode("a")
+    node = ChainNode("a")
     node.tip(100)
     async with watching(node) as watch:
         await until(watch, lambda: watch.sync.in_sync is True)
@@ -163,7 +92,7 @@ async def test_a_silent_node_is_first_unknown_then_out_of_sync_and_comes_back() 
 
 
 async def test_another_node_takes_over_and_the_better_tip_wins() -> None:
-    first, second = FakeNode("a"), FakeNode("b")
+    first, second = ChainNode("a"), ChainNode("b")
     first.tip(100)
     second.tip(100)
     async with watching(first, second) as watch:
@@ -178,7 +107,7 @@ async def test_another_node_takes_over_and_the_better_tip_wins() -> None:
 
 
 async def test_a_head_without_proof_of_work_is_not_built_on() -> None:
-    liar, honest = FakeNode("liar"), FakeNode("honest")
+    liar, honest = ChainNode("liar"), ChainNode("honest")
     liar.tip(500, good=False)
     honest.tip(100)
     async with watching(liar, honest) as watch:
@@ -187,7 +116,7 @@ async def test_a_head_without_proof_of_work_is_not_built_on() -> None:
 
 
 async def test_a_header_of_another_block_proves_nothing() -> None:
-    liar = FakeNode("liar")
+    liar = ChainNode("liar")
     _hash, raw = mined(7)
     liar.best, liar.blocks = "00" * 32, 500
     liar.headers[liar.best] = raw
@@ -197,7 +126,7 @@ async def test_a_header_of_another_block_proves_nothing() -> None:
 
 
 async def test_a_head_that_two_others_do_not_take_over_is_left() -> None:
-    alone, second, third = FakeNode("alone"), FakeNode("b"), FakeNode("c")
+    alone, second, third = ChainNode("alone"), ChainNode("b"), ChainNode("c")
     lie = alone.tip(105)
     second.tip(100)
     third.tip(100)
@@ -210,7 +139,7 @@ async def test_a_head_that_two_others_do_not_take_over_is_left() -> None:
 
 
 async def test_a_chain_work_that_is_no_number_makes_the_node_unusable() -> None:
-    node = FakeNode("a")
+    node = ChainNode("a")
     node.tip(100)
 
     async def odd() -> ChainInfo:
@@ -223,7 +152,7 @@ async def test_a_chain_work_that_is_no_number_makes_the_node_unusable() -> None:
 
 
 async def test_a_node_that_is_passed_over_comes_back_when_it_is_taken_back() -> None:
-    first, second = FakeNode("a"), FakeNode("b")
+    first, second = ChainNode("a"), ChainNode("b")
     first.tip(100)
     second.tip(100)
     async with watching(first, second) as watch:
@@ -239,7 +168,7 @@ async def test_a_node_that_is_passed_over_comes_back_when_it_is_taken_back() -> 
 
 
 async def test_the_least_work_of_the_next_block_follows_from_the_tips() -> None:
-    node = FakeNode("a")
+    node = ChainNode("a")
     watch = Heads([node])
     assert (watch.tip_work_least, watch.next_height) == (0, 0)
     node.tip(100)

@@ -39,7 +39,7 @@ RETRY_S: Final = 1.0
 """After a failure, before the next attempt."""
 REFRESH_S: Final = 30.0
 """A template is asked for anew at least so often, so that fees of the last half minute are in it."""
-TEMPLATE_S_MAX: Final = 20.0
+TEMPLATE_S_MAX: Final = 15.0
 """For a node to give a template and to look at our block; the watch over the nodes sees only that it answers."""
 TIP_S_MAX: Final = 3.0
 """For the watch to see the tip that a template builds on."""
@@ -104,7 +104,6 @@ class Work:
         self._template_at_s = monotonic_s()
         self._failing_since_s: float | None = None
         self._doubt_since_s: float | None = None
-        self._failures: dict[str, int] = {}
         self._said = ""
         self._is_away = False
         self.trouble = ""
@@ -150,16 +149,13 @@ class Work:
                 await asyncio.gather(following, return_exceptions=True)
 
     def _failed(self, node: Node, error: Exception) -> None:
-        """The node gave no work. Once may be chance; twice in a row, and others are preferred."""
-        self._failures[node.name] = self._failures.get(node.name, 0) + 1
+        """The node gave no work: others are preferred for a while, where there are any."""
         if self._failing_since_s is None:
             self._failing_since_s = monotonic_s()
         self.trouble = str(error)
-        if self._failures[node.name] >= 2:
-            self._heads.pass_over(node.name, str(error).removeprefix(f"node {node.name}: "))
+        self._heads.pass_over(node.name, self.trouble.removeprefix(f"node {node.name}: "))
 
     def _succeeded(self, node: Node) -> None:
-        self._failures.pop(node.name, None)
         self._heads.take_back(node.name)
         self._failing_since_s, self.trouble = None, ""
 
@@ -179,12 +175,12 @@ class Work:
             self._doubt_since_s = now_s
         since_s = min((each for each in (self._doubt_since_s, self._failing_since_s) if each is not None), default=None)
         reason = self.trouble or sync.reason
-        if since_s is None or now_s - since_s < SAY_S:
+        if since_s is None:
             if self._said:
                 log.info("new_work_again")
             self._said = ""
             self._set_away("")
-        else:
+        elif now_s - since_s >= SAY_S:
             if not self._said:
                 self._said = reason
                 log.warning("no_new_work", reason=reason)
@@ -196,7 +192,8 @@ class Work:
         if bool(reason) != self._is_away:
             self._is_away = bool(reason)
             if reason and self._failing_since_s is None:
-                self._failing_since_s = monotonic_s()  # until a template has come, whatever is said of the chain
+                # Until a template has come, whatever is said of the chain.
+                self._failing_since_s, self.trouble = monotonic_s(), reason
             self._on_trouble(reason)
 
     def _look_at_age(self) -> None:

@@ -15,11 +15,14 @@ from mbongi.wire.bitcoin.script import witness_commitment_script
 from mbongi.wire.bitcoin.target import TARGET_MAX, target_of_bits, work_of_target
 from mbongi.wire.bitcoin.transaction import compact_size
 from mbongi.wire.bitcoind import BlockTemplate, TemplateTransaction
+from mbongi.wire.errors import WireError
 
 WITNESS_RESERVED = bytes(32)
 """The coinbase's witness: BIP 141 leaves its meaning to later rules, every node gives zeros."""
 COINBASE_WEIGHT_RESERVED = 4_000
 """Weight that a template must leave for header and coinbase; nodes reserve as much by default."""
+COINS_SAT_MAX = 21_000_000 * 100_000_000
+"""Source: Bitcoin Core, MAX_MONEY."""
 _NULL_HASH = bytes(32)
 
 
@@ -101,6 +104,16 @@ def template_of(
     Raises TemplateError for one that contradicts itself: a hash that is not its transaction's, an order in which a
     transaction comes before what it spends, a wrong commitment, more than the limits, a value below the fees.
     """
+    try:
+        return _template_of(reply, target_max)
+    except (TemplateError, WireError):
+        raise
+    except ValueError as error:  # of a field that should be hex
+        raise TemplateError(f"template {reply.height}: {error}") from error
+
+
+def _template_of(reply: BlockTemplate, target_max: int) -> Template:
+    _require_range(reply)
     transactions = reply.transactions
     bits, target = _target(reply)
     witness_ids, transactions_hex = (known or KnownTransactions()).checked(transactions)
@@ -191,6 +204,18 @@ def subsidy_sat(height: int, *, halving_blocks: int) -> int:
     """
     halvings = height // halving_blocks
     return 0 if halvings >= 64 else (50 * 100_000_000) >> halvings
+
+
+def _require_range(reply: BlockTemplate) -> None:
+    """A header holds no larger numbers, and no coinbase pays more than all coins."""
+    for name, value, limit in (
+        ("version", reply.version, 1 << 32),
+        ("time", reply.curtime, 1 << 32),
+        ("height", reply.height, 1 << 31),
+        ("value", reply.coinbasevalue, COINS_SAT_MAX + 1),
+    ):
+        if not 0 <= value < limit:
+            raise TemplateError(f"template {reply.height}: {name} {value}; expected 0..{limit - 1}")
 
 
 def _target(reply: BlockTemplate) -> tuple[int, int]:
