@@ -1,8 +1,8 @@
 """What the pool needs of a Bitcoin node."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from mbongi.wire.bitcoind import BlockTemplate, ChainInfo, HeaderInfo
 
@@ -14,6 +14,18 @@ class Support:
     feature: str
     status: str
     reason: str = ""
+
+
+class Submission(Protocol):
+    """A block on its way to a node. Await it for the node's word: None where it was taken, or known; else the reason
+    against. Errors come then, and only then.
+    """
+
+    def send_rest(self) -> None:
+        """Send what follows the first bytes; awaiting does so, too."""
+
+    def __await__(self) -> Generator[Any, None, str | None]:
+        """The node's word."""
 
 
 class Node(Protocol):
@@ -44,11 +56,11 @@ class Node(Protocol):
     async def propose(self, block_hex: Sequence[bytes]) -> str | None:
         """Whether it would take this block, its proof of work left aside: None, or its reason against."""
 
-    def submit(self, block_hex: Sequence[bytes]) -> Awaitable[str | None]:
-        """Hand over a found block: None where it was taken, or known; else the reason against.
+    def submit(self, block_hex: Sequence[bytes]) -> Submission:
+        """Hand over a found block.
 
-        The call itself sends the first bytes where a connection stands ready, so a caller in a hurry calls first and
-        awaits later. It never raises by itself; errors come when it is awaited.
+        The call itself sends the first bytes where a connection stands ready, so a caller in a hurry calls every node
+        first, then lets the rest follow.
         """
 
     def keep_ready(self) -> None:

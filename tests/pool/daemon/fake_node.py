@@ -1,12 +1,27 @@
 """Nodes that say what they are told to say, and the watch's word on which node to build on."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from hashlib import sha256
+from typing import Any
 
 from mbongi.pool.errors import NodeRefused, NodeSilent
+from mbongi.pool.ports import Submission
 from mbongi.wire.bitcoind import BlockTemplate, ChainInfo, HeaderInfo
 
 EASY_BITS = 0x207F_FFFF
+
+
+class FakeSubmission:
+    """A block on its way to a node."""
+
+    def __init__(self, word: Callable[[], Coroutine[Any, Any, str | None]]) -> None:
+        self._word, self.rest_sent = word, False
+
+    def send_rest(self) -> None:
+        self.rest_sent = True
+
+    def __await__(self) -> Generator[Any, None, str | None]:
+        return self._word().__await__()
 
 
 class FakeNode:
@@ -32,9 +47,9 @@ class FakeNode:
             raise NodeSilent(f"node {self.name}: no answer")
         return self.depth
 
-    def submit(self, block_hex: Sequence[bytes]) -> Awaitable[str | None]:
+    def submit(self, block_hex: Sequence[bytes]) -> "FakeSubmission":
         self.submits += 1
-        return self._submitted(b"".join(block_hex))
+        return FakeSubmission(lambda: self._submitted(b"".join(block_hex)))
 
     async def _submitted(self, block: bytes) -> str | None:
         if self.is_silent:
@@ -145,7 +160,7 @@ class ChainNode:
     async def propose(self, block_hex: Sequence[bytes]) -> str | None:
         return None
 
-    def submit(self, block_hex: Sequence[bytes]) -> Awaitable[str | None]:
+    def submit(self, block_hex: Sequence[bytes]) -> Submission:
         raise NodeSilent(self.name)
 
     async def close(self) -> None:

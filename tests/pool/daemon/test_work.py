@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import itertools
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from hashlib import sha256
@@ -58,7 +60,7 @@ class WorkNode(ChainNode):
             "height": self.blocks + 1,
             "longpollid": "poll",
         }
-        return msgspec.convert(fields | self.bent, BlockTemplate)
+        return msgspec.json.decode(json.dumps(fields | self.bent), type=BlockTemplate)
 
     async def next_template(self, long_poll_id: str) -> BlockTemplate:
         await self.long_poll()
@@ -90,6 +92,7 @@ class Bed:
             Payout(b"\x51", b"/test/"),
             halving_blocks=halving_blocks,
             now_s=time.time,
+            numbers=itertools.count(1),
             on_job=self.jobs.append,
             on_trouble=self.troubles.append,
         )

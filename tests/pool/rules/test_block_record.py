@@ -8,7 +8,7 @@ import pytest
 
 from mbongi.pool.errors import BlockRecordError
 from mbongi.pool.rules.block_record import BlockState, decode_record, encode_record, is_at_rest, record_of, state_of
-from mbongi.pool.rules.job import Job, coinbase_of
+from mbongi.pool.rules.job import EXTRANONCE_BYTES, Job, coinbase_of
 from mbongi.pool.rules.template import empty_template
 from mbongi.wire.bitcoin.transaction import TxOut
 
@@ -37,11 +37,17 @@ def job(*outputs: TxOut, bits: int = 0x1D00FFFF) -> Job:
 def test_a_record_says_what_the_block_is_and_what_it_pays() -> None:
     work = job(TxOut(3_000_000_000, THEIRS), TxOut(2_000_000_000, OURS))
     record = record_of(
-        work, HEADER, b"\x01" + bytes(12), worker="acct.one", shard=1, pool_script=OURS, time_ms=1_700_000_000_123
+        work,
+        HEADER,
+        b"\x01" + bytes(EXTRANONCE_BYTES - 1),
+        worker="acct.one",
+        shard=1,
+        pool_script=OURS,
+        time_ms=1_700_000_000_123,
     )
 
     # The coinbase, field by field (BIP 34 height 101 is pushed as one byte; 3 bytes of tag; 13 of extranonce).
-    script_in = b"\x01\x65" + b"\x03tag" + b"\x01" + bytes(12)
+    script_in = b"\x01\x65" + b"\x03tag" + b"\x01" + bytes(EXTRANONCE_BYTES - 1)
     coinbase = struct.pack("<i", 2) + b"\x01" + bytes(32) + b"\xff" * 4 + bytes([len(script_in)]) + script_in
     coinbase += b"\xff" * 4 + b"\x02" + struct.pack("<q", 3_000_000_000) + b"\x22" + THEIRS
     coinbase += struct.pack("<q", 2_000_000_000) + b"\x16" + OURS + bytes(4)
@@ -116,3 +122,9 @@ def test_a_block_is_at_rest_when_mature_or_orphaned_for_long() -> None:
     assert not is_at_rest(BlockState.ORPHANED, height=101, tip_height=199)
     assert is_at_rest(BlockState.ORPHANED, height=101, tip_height=200)
     assert not is_at_rest(BlockState.REFUSED, height=101, tip_height=150)
+
+
+def test_a_coinbase_that_cannot_be_read_costs_the_outputs_and_not_the_record() -> None:
+    work = job(TxOut(50, OURS))
+    record = record_of(work, HEADER, b"", worker="a", shard=0, pool_script=OURS, time_ms=1)
+    assert (record.hash, record.outputs, record.pool_output) == (GENESIS, (), None)

@@ -52,7 +52,7 @@ class NodeLink(asyncio.Protocol):
             raise NodeUnreachable(f"node {self.name}: {error.strerror or error}") from error
 
     def write(self, parts: Sequence[bytes]) -> "asyncio.Future[Response]":
-        """Send a question, its first part at once; the answer will be in the future.
+        """Send a question or its beginning, its first part at once; the answer will be in the future.
 
         It raises StaleLinkError where the connection ended before an answer began, NodeGarbled for what is no HTTP or
         ends in the middle.
@@ -65,6 +65,11 @@ class NodeLink(asyncio.Protocol):
         for part in parts:
             self._transport.write(part)
         return answer
+
+    def write_more(self, data: bytes) -> None:
+        """Send the rest of a question whose beginning was written; nothing where the connection has ended since."""
+        if self._transport is not None:
+            self._transport.write(data)
 
     async def exchange(self, parts: Sequence[bytes]) -> Response:
         """Send a question and wait for its answer; raises what ``write`` says."""

@@ -6,7 +6,7 @@ that a block's first bytes leave at once.
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -95,7 +95,7 @@ class NodeRpc:
     def __init__(self, address: NodeAddress) -> None:
         self.name = address.name
         self._address = address
-        self._signer = Signer(address.name, address.authorization)
+        self.signer = Signer(address.name, address.authorization)
         self._asking, self._waiting = self._line(), self._line()
         self._ready = ReadyLink(address.name, address.host, address.port)
 
@@ -149,18 +149,12 @@ class NodeRpc:
         proposal = _RULES | {"mode": "proposal", "data": b"".join(block_hex).decode("ascii")}
         return await self._ask("getblocktemplate", [proposal], str | None)  # type: ignore[arg-type]
 
-    def submit(self, block_hex: Sequence[bytes]) -> Awaitable[str | None]:
-        """``submitblock``. Its first bytes have left when this returns, if a connection stood ready; await the rest."""
+    def submit(self, block_hex: Sequence[bytes]) -> "_Submission":
+        """``submitblock``. Its first bytes have left when this returns, if a connection stood ready."""
         parts = bitcoind.submit_parts(block_hex)
         link = self._ready.take()
-        begun = None
-        if link is not None:
-            try:
-                begun = link.write(self._signer.message(parts))
-            except NodeDenied:  # no cookie; the same will be raised when the answer is awaited
-                link.close()
         self.keep_ready()
-        return self._submitted(parts, link, begun)
+        return _Submission(self, parts, link)
 
     def keep_ready(self) -> None:
         """Have a connection stand ready for found blocks from now on."""
@@ -176,24 +170,16 @@ class NodeRpc:
         """Any other question, for tests and for people."""
         return await self._ask(method, list(arguments), Any)
 
-    async def _submitted(
-        self, parts: Sequence[bytes], link: NodeLink | None, begun: "asyncio.Future[Response] | None"
-    ) -> str | None:
-        """The node's word on a block, over the link that it was written to, else over one opened now."""
-        response = None
-        if link is not None and begun is not None:
-            try:
-                response = await within(ANSWER_S_MAX, self.name, link.answered(begun))
-            except StaleLinkError:
-                response = None  # it closed the idle connection as we wrote
-            finally:
-                link.close()
-        if response is None or (response.status == UNAUTHORIZED and self._signer.refreshed()):
-            line = self._line()
-            try:
-                response = await line.exchange(parts, ANSWER_S_MAX)
-            finally:
-                line.close()
+    async def handed_over(self, parts: Sequence[bytes]) -> str | None:
+        """The node's word on a block, over a connection that is opened now."""
+        line = self._line()
+        try:
+            return self.verdict(await line.exchange(parts, ANSWER_S_MAX))
+        finally:
+            line.close()
+
+    def verdict(self, response: Response) -> str | None:
+        """What an answer to ``submitblock`` says. Raises NodeError."""
         found = self._read(response, str | None)  # type: ignore[arg-type]
         # bcoin writes "rejected: " before its reasons.
         reason = found.removeprefix("rejected: ") if found is not None else None
@@ -204,7 +190,7 @@ class NodeRpc:
         return self._read(await self._asking.exchange([bitcoind.question(method, arguments)], limit_s), kind)
 
     def _line(self) -> Line:
-        return Line(self.name, self._address.host, self._address.port, self._signer)
+        return Line(self.name, self._address.host, self._address.port, self.signer)
 
     def _read(self, response: Response, kind: type[Document]) -> Document:
         if response.status == UNAUTHORIZED:
@@ -221,3 +207,43 @@ class NodeRpc:
             raise NodeRefused(f"node {self.name}: {error}", error.code) from error
         except WireError as error:
             raise NodeGarbled(f"node {self.name}: HTTP {response.status}: {error}") from error
+
+
+class _Submission:
+    """A block on its way over the connection that stood ready; over a new one where none did, or it proves closed."""
+
+    def __init__(self, node: NodeRpc, parts: Sequence[bytes], link: NodeLink | None) -> None:
+        self._node, self._parts, self._link = node, parts, link
+        self._unsent = list(parts)
+        self._answer: asyncio.Future[Response] | None = None
+        if link is not None:
+            try:
+                # The question's frame and the block's header, which the node can begin with.
+                self._answer = link.write([b"".join(node.signer.message(parts)[:2])])
+            except NodeDenied:  # no cookie; the same will be raised when the word is awaited
+                link.close()
+        del self._unsent[:2]
+
+    def send_rest(self) -> None:
+        """Send what follows the first bytes."""
+        unsent, self._unsent = self._unsent, []
+        if self._link is not None and self._answer is not None:
+            self._link.write_more(b"".join(unsent))
+
+    def __await__(self) -> Generator[Any, None, str | None]:
+        """The node's word."""
+        return self._word().__await__()
+
+    async def _word(self) -> str | None:
+        self.send_rest()
+        if self._link is None or self._answer is None:
+            return await self._node.handed_over(self._parts)
+        try:
+            response = await within(ANSWER_S_MAX, self._node.name, self._link.answered(self._answer))
+        except StaleLinkError:  # the node closed the idle connection as we wrote
+            return await self._node.handed_over(self._parts)
+        finally:
+            self._link.close()
+        if response.status == UNAUTHORIZED and self._node.signer.refreshed():
+            return await self._node.handed_over(self._parts)
+        return self._node.verdict(response)

@@ -35,9 +35,9 @@ class BlockFiles:
 
     def keep(self, record: BlockRecord, block_hex: Sequence[bytes]) -> None:
         """Hand a new record and its block, where we have it, to the kernel, at once."""
-        self._put(self._path(record.hash, RECORD_SUFFIX), [encode_record(record)], sync=False)
+        self._put(self._path(record.hash, RECORD_SUFFIX), encode_record(record), sync=False)
         if block_hex:
-            self._put(self._path(record.hash, BLOCK_SUFFIX), block_hex, sync=False)
+            self._put(self._path(record.hash, BLOCK_SUFFIX), b"".join(block_hex), sync=False)
 
     async def sync(self, name: str) -> None:
         """Bring a new block to the disk."""
@@ -46,7 +46,7 @@ class BlockFiles:
 
     def write(self, record: BlockRecord) -> bool:
         """Replace a record, on the disk when this returns True. May block; call it from a thread."""
-        return self._put(self._path(record.hash, RECORD_SUFFIX), [encode_record(record)], sync=True)
+        return self._put(self._path(record.hash, RECORD_SUFFIX), encode_record(record), sync=True)
 
     def block_hex(self, name: str) -> bytes | None:
         """A block; None where it is gone."""
@@ -96,12 +96,11 @@ class BlockFiles:
             return []
         return sorted(found, key=lambda path: path.stat().st_mtime)[:-kept]
 
-    def _put(self, path: Path, parts: Sequence[bytes], *, sync: bool) -> bool:
+    def _put(self, path: Path, data: bytes, *, sync: bool) -> bool:
         draft = path.with_name(f".{path.name}.{self._shard}")
         try:
             with draft.open("wb", buffering=0) as file:
-                for part in parts:
-                    _write_all(file.fileno(), part)
+                _write_all(file.fileno(), data)
                 if sync:
                     os.fsync(file.fileno())
             draft.replace(path)

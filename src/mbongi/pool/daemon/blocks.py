@@ -104,7 +104,20 @@ class Blocks:
         """
         block_hex = job.block_hex(header, extranonce) if job.has_block else []
         begun = [(node, node.submit(block_hex)) for node in self._nodes if block_hex]
+        for _node, submission in begun:
+            submission.send_rest()
         name = display(sha256d(header))
+        each = self._kept(name, job, header, extranonce, worker, block_hex)
+        for node, submission in begun:
+            each.ask_at_s[node.name] = math.inf
+            self._start(self._heard(each, node, submission))
+        log.info("block_found", hash=name, height=job.template.height, worker=worker, value_sat=job.template.value_sat)
+        return name
+
+    def _kept(
+        self, name: str, job: Job, header: bytes, extranonce: bytes, worker: str, block_hex: Sequence[bytes]
+    ) -> _Open:
+        """Keep a block and its record, before its share is answered, so that kill -9 loses neither."""
         record = record_of(
             job,
             header,
@@ -114,15 +127,9 @@ class Blocks:
             pool_script=self._pool_script,
             time_ms=self._now_ms(),
         )
-        each = self._open.setdefault(name, _Open(record))
-        # Before the share is answered, so that kill -9 loses neither; the disk itself may take its time.
         self._files.keep(record, block_hex)
-        self._start(self._files.sync(name))
-        for node, answer in begun:
-            each.ask_at_s[node.name] = math.inf
-            self._start(self._heard(each, node, answer))
-        log.info("block_found", hash=name, height=record.height, worker=worker, value_sat=job.template.value_sat)
-        return name
+        self._start(self._files.sync(name))  # the disk itself may take its time
+        return self._open.setdefault(name, _Open(record))
 
     async def run(self) -> None:
         """Hand in again what a node lacks, and follow the blocks until they are at rest."""

@@ -17,7 +17,8 @@ from mbongi.pool.rules.job import Job
 from mbongi.wire.bitcoin.hashing import display, sha256d
 from mbongi.wire.bitcoin.header import HEADER_BYTES
 from mbongi.wire.bitcoin.target import DIFFICULTY_1_TARGET, target_of_bits
-from mbongi.wire.bitcoin.transaction import Transaction
+from mbongi.wire.bitcoin.transaction import Transaction, TxOut
+from mbongi.wire.errors import WireError
 
 RECORD_SUFFIX = ".json"
 BLOCK_SUFFIX = ".block"
@@ -101,8 +102,9 @@ def record_of(
 ) -> BlockRecord:
     """The record of a block that has just been found."""
     template = job.template
-    coinbase = Transaction.parse(job.coinbase.encoded(extranonce, witness=False))
-    scripts = [output.script for output in coinbase.outputs]
+    coinbase = job.coinbase.encoded(extranonce, witness=False)
+    outputs = _outputs(coinbase)
+    scripts = [output.script for output in outputs]
     return BlockRecord(
         hash=display(sha256d(header)),
         height=template.height,
@@ -113,8 +115,8 @@ def record_of(
         shard=shard,
         header=header.hex(),
         extranonce=extranonce.hex(),
-        coinbase_txid=display(coinbase.txid),
-        outputs=tuple(CoinbaseOutput(output.script.hex(), output.value_sat) for output in coinbase.outputs),
+        coinbase_txid=display(sha256d(coinbase)),
+        outputs=tuple(CoinbaseOutput(output.script.hex(), output.value_sat) for output in outputs),
         pool_output=scripts.index(pool_script) if pool_script in scripts else None,
         subsidy_sat=template.value_sat - template.fees_sat,
         fees_sat=template.fees_sat,
@@ -122,6 +124,14 @@ def record_of(
         difficulty=DIFFICULTY_1_TARGET / target_of_bits(template.bits),
         since_ms=time_ms,
     )
+
+
+def _outputs(coinbase: bytes) -> tuple[TxOut, ...]:
+    """None at all where it cannot be read: the record is kept even of a block that no node will take."""
+    try:
+        return Transaction.parse(coinbase).outputs
+    except WireError:
+        return ()
 
 
 def state_of(confirmations: int | None, *, height: int, tip_height: int) -> BlockState:

@@ -105,18 +105,18 @@ def template_of(
     transaction comes before what it spends, a wrong commitment, more than the limits, a value below the fees.
     """
     try:
-        return _template_of(reply, target_max)
+        return _template_of(reply, target_max, known or KnownTransactions())
     except (TemplateError, WireError):
         raise
     except ValueError as error:  # of a field that should be hex
         raise TemplateError(f"template {reply.height}: {error}") from error
 
 
-def _template_of(reply: BlockTemplate, target_max: int) -> Template:
+def _template_of(reply: BlockTemplate, target_max: int, known: KnownTransactions) -> Template:
     _require_range(reply)
     transactions = reply.transactions
     bits, target = _target(reply)
-    witness_ids, transactions_hex = (known or KnownTransactions()).checked(transactions)
+    witness_ids, transactions_hex = known.checked(transactions)
     commitment = _commitment(reply, witness_ids)
     weight = sum(each.weight or 4 * len(each.hex) // 2 for each in transactions)
     sigops = sum(max(each.sigops, 0) for each in transactions)
