@@ -7,7 +7,7 @@ like any template; while the provider is away or behind, the node's own template
 import asyncio
 import binascii
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from mbongi.base.log import get_log
 from mbongi.pool.adapters.template_link import Offered, TemplateLink
 from mbongi.pool.errors import NodeError, NodeGarbled
-from mbongi.pool.ports import Node, Support
+from mbongi.pool.ports import Node, Submission, Support
 from mbongi.wire.bitcoin.hashing import coinbase_branch, display, from_display, root_of_branch, sha256d
 from mbongi.wire.bitcoin.header import HEADER_BYTES, Header
 from mbongi.wire.bitcoin.script import COMMITMENT_HEADER, height_push, op_return, operations
@@ -215,7 +215,7 @@ class TemplateProvider:
 
     # Blocks.
 
-    def submit(self, block_hex: Sequence[bytes]) -> Awaitable[str | None]:
+    def submit(self, block_hex: Sequence[bytes]) -> Submission:
         """To the node, then to the provider, where it is one of its templates'."""
         answer = self._node.submit(block_hex)
         try:
