@@ -22,7 +22,7 @@ from mbongi.pool.daemon.server import Difficulty, PoolServer
 from mbongi.pool.daemon.share_log import ShareLog
 from mbongi.pool.rules.job import Job, coinbase_of
 from mbongi.pool.rules.template import template_of
-from mbongi.run.pool import Identity
+from mbongi.run.pool_identity import Identity
 from mbongi.wire import bitcoind
 from mbongi.wire.bitcoin.hashing import display, sha256d
 from mbongi.wire.bitcoin.transaction import TxOut

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from bench._fleet_twin import ROOT, environment
 from bench.harness import cpu_s, report
-from mbongi.run.pool import Identity
+from mbongi.run.pool_identity import Identity
 from mbongi.wire.noise.secp import EllSwiftKey
 
 BLOCKS = 5

@@ -14,6 +14,8 @@ GROUPS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
             ("account", "make the one-time link to the first account"),
             ("ledger", "verify the record, or sign a checkpoint of it"),
             ("migrate", "bring the database's tables up to date"),
+            ("pool-restart", "restart the pool's processes one by one, while miners mine on"),
+            ("pool-message", "show a text on machines that mine here over Stratum V1"),
         ),
     ),
     (
@@ -27,6 +29,7 @@ GROUPS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
             ("fleet", "find, poll and control machines; `fleet scan RANGE` looks once"),
             ("twin", "the virtual site"),
             ("pool", "the mining pool: templates, Stratum V1 and V2, the log of shares"),
+            ("pool-server", "one of several processes that take miners' connections, with pool.processes"),
             ("proxy", "miners in Stratum V1 behind one encrypted Stratum V2 link to a pool"),
             ("pool-accounts", "shares and blocks into accounts; `pool-accounts audit` adds everything up again"),
             ("regtest", "a full node on a practice chain of its own"),

@@ -11,7 +11,7 @@ import pytest
 
 from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
 from mbongi.pool.daemon.share_log import BLOCK_FLAG
-from mbongi.run import pool
+from mbongi.run.pool_identity import Identity
 from mbongi.wire.bitcoin.address import address_of_script, networks
 from mbongi.wire.bitcoin.hashing import from_display
 from mbongi.wire.bitcoin.script import height_push
@@ -85,7 +85,7 @@ async def brought_on_tip(rpc: NodeRpc, pool_outputs: bytes, *transactions: bytes
 
 
 async def connected(running: PoolProcess, flags: int) -> tuple[Declarer, V2Miner]:
-    key, now_s = pool.Identity(running.config.site.data_dir / "secrets").authority_key, int(time.time())
+    key, now_s = Identity(running.config.site.data_dir / "secrets").authority_key, int(time.time())
     declarer = await Declarer.shake_hands(running.config.pool.jd_port, key, now_s=now_s)
     await declarer.set_up(flags)
     miner = await V2Miner.shake_hands(running.config.pool.v2_port, key, now_s=now_s)

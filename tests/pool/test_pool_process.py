@@ -17,6 +17,7 @@ from mbongi.base.config import Config, Pool, Site, as_environment
 from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
 from mbongi.pool.daemon.share_log import BLOCK_FLAG, LoggedShare, files_of, read_shares
 from mbongi.run import pool
+from mbongi.run.pool_identity import Identity
 from mbongi.wire.bitcoin.target import target_of_bits
 from mbongi.wire.stratum_v2 import mining
 from tests.core.data_plane import SOURCE, ask, free_ports
@@ -129,7 +130,7 @@ async def test_a_share_of_stratum_v2_becomes_a_block_too(
     running: PoolProcess, chain: NodeAddress, extended: bool
 ) -> None:
     before, _ = await _info(chain)
-    identity = pool.Identity(running.config.site.data_dir / "secrets")
+    identity = Identity(running.config.site.data_dir / "secrets")
     now_s = int(time.time())
     miner = await V2Miner.shake_hands(running.config.pool.v2_port, identity.authority_key, now_s=now_s)
     await miner.open(extended=extended)

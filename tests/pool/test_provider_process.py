@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
-from mbongi.run import pool
+from mbongi.run.pool_identity import Identity
 from mbongi.wire.bitcoin.block import Block
 from mbongi.wire.bitcoin.hashing import from_display
 from mbongi.wire.bitcoin.transaction import Transaction
@@ -47,7 +47,7 @@ async def test_the_providers_template_is_mined_and_its_block_taken_by_the_node_a
             value_sat = own.coinbasevalue + FEE
             stub.offer(1, [spend], future=True, height=own.height, coinbase_tx_value_remaining=value_sat)
             stub.tip(1, from_display(own.previousblockhash), own.curtime)
-            key = pool.Identity(process.config.site.data_dir / "secrets").authority_key
+            key = Identity(process.config.site.data_dir / "secrets").authority_key
             miner = await V2Miner.shake_hands(process.config.pool.v2_port, key, now_s=int(time.time()))
             await miner.open(extended=True)
             while not (isinstance(miner.job, mining.NewExtendedMiningJob) and miner.job.merkle_path):

@@ -12,7 +12,7 @@ import pytest
 from mbongi.base.config import Twin
 from mbongi.fleet.values import Family
 from mbongi.pool.daemon.server import Difficulty
-from mbongi.run.pool import Identity
+from mbongi.run.pool_identity import Identity
 from mbongi.twin import mining
 from mbongi.twin.mining import HASHES_PER_S_MAX, effective_scale, pool_place
 from mbongi.twin.pool_client import Login, PoolClient, PoolError

@@ -15,6 +15,18 @@ class JobError(PoolError, ValueError):
     """Bytes that are no job, or one too large to travel."""
 
 
+class ShippingError(PoolError, ValueError):
+    """Bytes from another machine that are no part of a share log, or not the next part of it."""
+
+
+class MissingSharesError(ShippingError):
+    """A part of a share log whose predecessor has not come. ``size`` bytes of ``file`` are there."""
+
+    def __init__(self, shard: int, file: int, size: int, expected: int) -> None:
+        super().__init__(f"shares of shard {shard}, file {file}: {size} bytes are there; expected {expected}")
+        self.shard, self.file, self.size = shard, file, size
+
+
 class ShareLogError(PoolError, OSError):
     """Shares cannot be kept: the disk is full, gone, or not ours. None is accepted until they can."""
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import resource
 import ssl
 from collections.abc import Callable
@@ -20,6 +18,8 @@ from mbongi.pool.daemon.gate import Limits
 from mbongi.pool.daemon.job_store import marks_of
 from mbongi.pool.daemon.server import JOB_S_MAX, Difficulty, OnBlock, PoolServer
 from mbongi.pool.daemon.share_log import ShareLog, shard_folder
+from mbongi.pool.daemon.steady_clock import SteadyClock
+from mbongi.pool.daemon.v1 import V1Session
 from mbongi.pool.rules.job import Job
 from mbongi.run.declaring import custom_jobs_of
 from mbongi.wire.noise.certificate import PoolAddress
@@ -37,12 +37,13 @@ PART_S_MAX: Final = 3.0
 class Serving:
     """One process's part of the pool's connections. It listens while there is work.
 
-    Raises ConfigError where another process has the shard, or a file of TLS cannot be used.
+    Raises ConfigError where a file of TLS cannot be used.
     """
 
     def __init__(
         self,
         config: Config,
+        clock: SteadyClock,
         *,
         shard: int,
         on_block: OnBlock,
@@ -51,7 +52,6 @@ class Serving:
     ) -> None:
         self._config, self._responder, self._authority_key = config.pool, responder, authority_key
         folder = config.site.data_dir / "pool"
-        self._lock = Lock(folder / "sessions" / f"{shard}.lock", f"shard {shard}")
         self._sessions_file = folder / "sessions" / f"{shard}.sessions"
         numbers = DurableCounter(folder / "sessions" / f"{shard}.extranonces", below=EXTRANONCE_NUMBERS, step=4096)
         shares = shard_folder(folder / "shares", shard)
@@ -62,6 +62,7 @@ class Serving:
             limits=limits_of(config.pool),
             shard=shard,
             extranonces=Extranonces(shard, numbers),
+            clock=clock,
         )
         self.server.custom = custom_jobs_of(config, self.server)
         self.declarator: Declarator | None = None
@@ -86,6 +87,14 @@ class Serving:
         if reason and self.server.gate.is_listening:
             self.server.gate.send_away(reason)
 
+    def show(self, text: str, worker: str) -> int:
+        """Show a message on miners of Stratum V1, all or those of one worker; on how many."""
+        sessions = [each for each in self.server.sessions if isinstance(each, V1Session) and each.is_ready]
+        chosen = [each for each in sessions if not worker or worker in each.workers]
+        for each in chosen:
+            each.show(text)
+        return len(chosen)
+
     def reload_tls(self) -> None:
         """Read certificate and key again; what cannot be used is logged, and the former ones stay."""
         if self.tls is None:
@@ -107,7 +116,6 @@ class Serving:
         await self.server.part(within_s=PART_S_MAX)
         await self.server.save_sessions(self._sessions_file)
         self.server.log.close()
-        self._lock.close()
 
     @property
     def _may_listen(self) -> bool:
@@ -192,28 +200,6 @@ def load_certificate(context: ssl.SSLContext, pool: PoolConfig) -> None:
 def _no_password() -> str:
     """Without it OpenSSL would ask the terminal."""
     raise ValueError("the key is encrypted")
-
-
-class Lock:
-    """A file that one process holds; the kernel lets go of it however the process ends. Raises ConfigError."""
-
-    def __init__(self, path: Path, what: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._file = path.open("a+", encoding="ascii")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "unknown"
-            self._file.close()
-            raise ConfigError(f"pool: {what} runs already, as process {holder}; stop that one first") from error
-        self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        """Let go."""
-        self._file.close()
 
 
 def _allow_files() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mbongi.run.pool import Identity
+from mbongi.run.pool_identity import Identity
 from mbongi.wire.bitcoin.target import target_of_difficulty
 from mbongi.wire.noise.errors import CertificateError
 from mbongi.wire.noise.secp import new_secret, x_only_of_secret

@@ -285,6 +285,16 @@ class Bus:
 
         await self._client.subscribe(subject, queue="servers", cb=answer)
 
+    async def newest(self, stream: str, subject: str) -> bytes | None:
+        """The newest message that the stream keeps of a subject; None where there is none. Raises BusUnavailable."""
+        try:
+            found = await self._js.get_last_msg(stream, subject)
+        except nats.js.errors.NotFoundError:
+            return None
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise BusUnavailable(f"bus stream {stream}: {error or type(error).__name__}") from error
+        return bytes(found.data or b"")
+
     async def tell(self, subject: str, data: bytes) -> None:
         """Say something to whoever listens at this moment: not acknowledged, and kept by no stream whose subjects it
         is not among. Raises BusUnavailable while the bus is away, PublishRefused for what it can never take."""

@@ -10,6 +10,7 @@ from nats.js.errors import NotFoundError
 from mbongi.base.config import Bus as BusConfig
 
 TELEMETRY, EVENTS, DEAD = "TELEMETRY", "EVENTS", "DEAD"
+JOBS, SHARES = "JOBS", "SHARES"
 DAY_S = 86_400
 DUPLICATE_WINDOW_S = 600.0
 """The bus remembers message ids this long, so no publisher may go on trying for longer."""
@@ -21,21 +22,25 @@ were used twice cannot be taken for one another."""
 @dataclass(frozen=True, slots=True)
 class Stream:
     """One stream. ``share`` is its part of ``bus.bytes_max``. At the limit a ``refuse`` stream refuses what is new;
-    any other drops what is oldest."""
+    any other drops what is oldest. ``per_subject``: so many messages of each subject are kept, -1: all."""
 
     name: str
     subjects: tuple[str, ...]
     share: float
     age_s_max: float
     refuse: bool = True
+    per_subject: int = -1
 
 
 # Telemetry and events are refused at the limit: their publishers wait, and say so. Dead letters make room for newer
-# ones: they are kept for people to look at, and must not stand in the way of what is well.
+# ones: they are kept for people to look at, and must not stand in the way of what is well. Of the pool's jobs the
+# newest few are kept, for processes that start; shares that other machines send wait there while there is no room.
 STREAMS = (
-    Stream(TELEMETRY, ("telemetry.>",), 0.70, 14 * DAY_S),
+    Stream(TELEMETRY, ("telemetry.>",), 0.64, 14 * DAY_S),
     Stream(EVENTS, ("event.>",), 0.25, 30 * DAY_S, refuse=False),
     Stream(DEAD, ("dead.>",), 0.04, 30 * DAY_S, refuse=False),
+    Stream(JOBS, ("pool.job.>",), 0.02, DAY_S, refuse=False, per_subject=1),
+    Stream(SHARES, ("share.>",), 0.04, 14 * DAY_S),
 )
 
 
@@ -75,6 +80,7 @@ def _wanted(stream: Stream, config: BusConfig, metadata: dict[str, str]) -> Stre
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
         discard=DiscardPolicy.NEW if stream.refuse else DiscardPolicy.OLD,
+        max_msgs_per_subject=stream.per_subject,
         max_bytes=int(config.bytes_max * stream.share),
         max_age=stream.age_s_max,
         duplicate_window=DUPLICATE_WINDOW_S,

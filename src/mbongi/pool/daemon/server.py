@@ -87,6 +87,7 @@ class PoolServer:
         self._on_block = on_block
         self._jobs: OrderedDict[int, Job] = OrderedDict()
         self._current: Job | None = None
+        self._told_tip = b""
         self._lines: dict[tuple[int, bool], bytes] = {}
         self._frames: JobFrames | None = None
         self.custom: CustomJobs | None = None
@@ -148,7 +149,8 @@ class PoolServer:
 
     def publish(self, job: Job) -> None:
         """Give a job to every miner. One on another tip than the last makes all earlier ones stale."""
-        clean = self._add(job)
+        self._add(job)
+        clean, self._told_tip = job.template.previous_hash != self._told_tip, job.template.previous_hash
         if self.custom is not None:
             self.custom.moved(clean=clean)
         began_s, now_s = monotonic_s(), self.now_s()
@@ -172,11 +174,10 @@ class PoolServer:
         """Know the shares that were accepted before a restart: by job number, the first bytes of their hashes."""
         self._marks = marks
 
-    def _add(self, job: Job) -> bool:
-        """Make it the newest job; whether its tip is another than that of the last."""
+    def _add(self, job: Job) -> None:
+        """Make it the newest job."""
         last = self._current
-        clean = last is None or last.template.previous_hash != job.template.previous_hash
-        if clean:
+        if last is None or last.template.previous_hash != job.template.previous_hash:
             for each in self._jobs.values():
                 each.retire()
         job.seen |= self._marks.pop(job.number, set())
@@ -184,7 +185,6 @@ class PoolServer:
         self._current = job
         self._lines, self._frames = {}, None
         self._forget_old_jobs()
-        return clean
 
     def work_line(self, generation: int, *, clean: bool) -> bytes:
         """The newest job as a line, the same bytes for all connections of a generation; empty where there is none."""

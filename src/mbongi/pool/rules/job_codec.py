@@ -4,9 +4,9 @@ A job is one body, the block's transactions as they are hashed and not in hex. O
 the job's number, its place, how many there are, and the body's checksum, so that parts of two bodies never mix.
 """
 
-import binascii
 import struct
 import zlib
+from binascii import hexlify, unhexlify
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
@@ -49,7 +49,7 @@ class _Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
     sigops: int
     coinbase_before: bytes
     coinbase_after: bytes
-    tail: bytes
+    transactions: tuple[bytes, ...]
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -82,19 +82,24 @@ def encode_job(job: Job) -> bytes:
             template.sigops,
             job.coinbase.before,
             job.coinbase.after,
-            binascii.unhexlify(b"".join(template.transactions_hex)),
+            tuple([unhexlify(each) for each in template.transactions_hex]),
         )
     )
 
 
-def decode_job(body: bytes) -> Job:
-    """A job from its body; current, and nothing submitted for it. Raises JobError."""
+def decode_job(body: bytes, before: Job | None = None) -> Job:
+    """A job from its body; current, and nothing submitted for it. Raises JobError.
+
+    Transactions that ``before`` holds too are not stored a second time.
+    """
     try:
         read = _decode(body)
     except msgspec.DecodeError as error:
         raise JobError(f"job of {len(body)} bytes: cannot be read: {error}") from error
     if read.form != FORM:
         raise JobError(f"job {read.number}: written in form {read.form}; expected {FORM}")
+    known = {each: each for each in before.template.transactions_hex} if before is not None else {}
+    hexes = map(hexlify, read.transactions)
     template = Template(
         height=read.height,
         previous_hash=read.previous_hash,
@@ -108,7 +113,7 @@ def decode_job(body: bytes) -> Job:
         branch=read.branch,
         commitment_script=read.commitment_script,
         transaction_count=read.transaction_count,
-        transactions_hex=(binascii.hexlify(read.tail),) if read.tail else (),
+        transactions_hex=tuple([known.get(each, each) for each in hexes]),
         weight=read.weight,
         sigops=read.sigops,
     )

@@ -1,0 +1,45 @@
+"""What the pool proves itself with in Stratum V2; all its processes and machines of one site have the same."""
+
+from pathlib import Path
+from typing import Final
+
+from mbongi.base.clock import utc_now
+from mbongi.base.keys import stored_key
+from mbongi.run import practice
+from mbongi.wire.noise.certificate import sign_certificate
+from mbongi.wire.noise.handshake import Responder
+from mbongi.wire.noise.secp import EllSwiftKey, new_secret, x_only_of_secret
+
+CERTIFICATE_S: Final = 86_400
+CLOCK_TOLERANCE_S: Final = 3_600
+"""How far a miner's clock may be behind ours."""
+
+
+class Identity:
+    """What the pool proves itself with in Stratum V2: an authority's key, and a server key that it vouches for.
+
+    Both are made on first use and kept; certificates are short, and made anew long before they end.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._authority = practice.authority_secret(folder)
+        self._key = EllSwiftKey.of_secret(
+            bytes.fromhex(stored_key(folder / "pool-server.key", new_secret().hex().encode()))
+        )
+        self.authority_key = x_only_of_secret(self._authority)
+        self._renew_at_s = 0
+        self._responder: Responder | None = None
+
+    def responder(self) -> Responder:
+        """The server's side of handshakes, with a certificate that is valid now."""
+        now_s = int(utc_now().timestamp())
+        if self._responder is None or not self._renew_at_s - CERTIFICATE_S < now_s < self._renew_at_s:
+            certificate = sign_certificate(
+                self._authority,
+                server_key=self._key.x_only(),
+                valid_from_s=now_s - CLOCK_TOLERANCE_S,
+                not_valid_after_s=now_s + CERTIFICATE_S,
+            )
+            self._renew_at_s = now_s + CERTIFICATE_S // 2
+            self._responder = Responder(self._key, certificate)
+        return self._responder

@@ -1,0 +1,90 @@
+"""One of several pool processes that take miners' connections: its work comes over the bus from `mbongi pool`."""
+
+import argparse
+import asyncio
+import contextlib
+
+import uvloop
+
+from mbongi.base.config import Config
+from mbongi.base.errors import ConfigError
+from mbongi.pool.daemon.heads import Heads
+from mbongi.pool.daemon.job_stream import JobFeed
+from mbongi.pool.daemon.shipping import Shipper
+from mbongi.pool.daemon.steady_clock import SteadyClock
+from mbongi.run import practice
+from mbongi.run.only_one import only_one
+from mbongi.run.pool_nodes import CHAINS, limits_of, nodes_of
+from mbongi.run.pool_shard import Shard, bus_when_up
+from mbongi.run.pool_state import read_state
+from mbongi.run.stopping import run_until, stop_event
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which one it is."""
+    parser.add_argument("--shard", type=int, required=True, metavar="N", help="its number, from pool.shard on")
+
+
+def main(config: Config, arguments: argparse.Namespace) -> int:
+    """Run until told to stop."""
+    first, count = config.pool.shard, config.pool.processes
+    if not first <= arguments.shard < first + count:
+        raise ConfigError(
+            f"--shard {arguments.shard}: expected {first}..{first + count - 1} (pool.shard, pool.processes)"
+        )
+    if count == 1 and not config.pool.follows:
+        raise ConfigError("pool.processes: 1, so `mbongi pool` serves the miners itself; set it to 2 or more")
+    with only_one(config.site.data_dir, f"pool-{arguments.shard}"):
+        return uvloop.run(_run(practice.fitted(config), arguments.shard))
+
+
+def ready(config: Config, shard: int) -> bool:
+    """Whether that shard takes connections."""
+    state = read_state(config, str(shard))
+    return state is not None and state.is_ready
+
+
+class PoolServerProcess:
+    """A shard, and the feed that gives it work."""
+
+    def __init__(self, config: Config, shard: int) -> None:
+        self._config, self._number = config, shard
+        clock = SteadyClock()
+        self._nodes = nodes_of(config)
+        self._heads = Heads(self._nodes, limits=limits_of(config), chains=CHAINS[config.pool.network])
+        self.shard = Shard(
+            config, clock, shard=shard, nodes=self._nodes, tips=self._heads, beat=lambda: self._feed.beat
+        )
+        self.shard.serve_declarations(tuple)
+        serving = self.shard.serving
+        self._feed = JobFeed(
+            clock=clock,
+            on_job=serving.take_job,
+            restore=serving.server.restore,
+            on_trouble=serving.take_trouble,
+            without_work_s=config.pool.without_work_s,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set."""
+        await run_until(stop, [self._heads.run(), *self.shard.runs(), self._follow()], first=self.shard.serving.stop)
+        await self.shard.close()
+        for node in self._nodes:
+            await node.close()
+
+    async def _follow(self) -> None:
+        bus = await bus_when_up(self._config, f"pool-feed-{self._number}")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._feed.run(bus))
+                if self._config.pool.follows:
+                    folder = self._config.site.data_dir / "pool" / "shares"
+                    tasks.create_task(Shipper(folder, self._number).run(bus))
+        finally:
+            await bus.close()
+
+
+async def _run(config: Config, shard: int) -> int:
+    with contextlib.suppress(asyncio.CancelledError):
+        await PoolServerProcess(config, shard).run(stop_event())
+    return 0
