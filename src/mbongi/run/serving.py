@@ -15,6 +15,7 @@ from mbongi.base.log import get_log
 from mbongi.pool.daemon.counters import EXTRANONCE_NUMBERS, DurableCounter, Extranonces
 from mbongi.pool.daemon.declarator import Declarator
 from mbongi.pool.daemon.gate import Limits
+from mbongi.pool.daemon.handover import Handover
 from mbongi.pool.daemon.job_store import marks_of
 from mbongi.pool.daemon.server import JOB_S_MAX, Difficulty, OnBlock, PoolServer
 from mbongi.pool.daemon.share_log import ShareLog, shard_folder
@@ -71,6 +72,10 @@ class Serving:
         self.server.expect(marks_of(shares, since_unix_s=unix_s - JOB_S_MAX))
         resumable = self.server.resumable.read(self._sessions_file)
         log.info("sessions_kept", shard=shard, sessions=resumable)
+        shards = range(config.pool.shard, config.pool.shard + config.pool.processes)
+        others = [each for each in shards if each != shard]
+        if others:
+            self.server.handover = Handover(folder / "sessions", shard, others, self.server.take_over)
         self.tls = tls_of(config.pool)
         self.trouble = ""
         self._has_work = self._is_parting = False

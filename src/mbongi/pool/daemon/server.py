@@ -7,6 +7,7 @@ connection gets its answers. A share is never answered with yes before it is in 
 import asyncio
 import itertools
 import secrets
+import socket
 import ssl
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
@@ -22,7 +23,8 @@ from mbongi.pool.daemon.custom_jobs import CustomJobs
 from mbongi.pool.daemon.declaration_session import DeclarationSession
 from mbongi.pool.daemon.declarator import Declarator
 from mbongi.pool.daemon.gate import SLICE, Gate, Limits
-from mbongi.pool.daemon.sessions import Kept, Sessions, write_sessions
+from mbongi.pool.daemon.handover import Arrival, Handover
+from mbongi.pool.daemon.sessions import Kept, Sessions, shard_of, write_sessions
 from mbongi.pool.daemon.share_log import ShareLog
 from mbongi.pool.daemon.statistics import Statistics
 from mbongi.pool.daemon.steady_clock import SteadyClock
@@ -95,6 +97,9 @@ class PoolServer:
         self._found: deque[bytes] = deque(maxlen=FOUND_KNOWN)
         self._marks: dict[int, set[bytes]] = {}
         self._by_session: dict[str, V1Session] = {}
+        self.handover: Handover | None = None
+        """Where other processes of this machine share its ports."""
+        self._passing: set[asyncio.Task[None]] = set()
         self._answering: list[PoolConnection] = []
         self._log_failed = self._save_failed = False
 
@@ -121,6 +126,8 @@ class PoolServer:
     async def part(self, *, within_s: float) -> None:
         """Ask all miners to connect again, and answer what they still send, until they are gone or the time is up."""
         self.gate.stop_listening()
+        if self.handover is not None:
+            self.handover.close()
         log.info("miners_asked_to_reconnect", connections=len(self.sessions))
         for session in list(self.sessions):
             session.ask_to_reconnect()
@@ -273,6 +280,49 @@ class PoolServer:
             found = kept.session, kept.extranonce1
         self._by_session[found[0]] = session
         return found
+
+    def passes_on(self, session: V1Session, wish: str, id_: bytes) -> bool:
+        """Pass a miner on to the process of this machine that keeps the session it names; False where none does."""
+        owner = shard_of(wish)
+        if owner is None or self.handover is None or not self.handover.keeps(owner):
+            return False
+        set_out = session.set_out(wish, id_)
+        if set_out is None:
+            return False
+        task = asyncio.create_task(self._pass_on(session, owner, *set_out))
+        self._passing.add(task)
+        task.add_done_callback(self._passing.discard)
+        return True
+
+    async def _pass_on(
+        self, session: V1Session, owner: int, transport: asyncio.Transport, arrival: Callable[[], Arrival]
+    ) -> None:
+        assert self.handover is not None
+        while transport.get_write_buffer_size() and not transport.is_closing():  # noqa: ASYNC110 -- it has no event
+            await asyncio.sleep(PART_LOOK_S)
+        await asyncio.sleep(0)  # by now it has set aside the lines that came together
+        if not transport.is_closing():
+            descriptor = transport.get_extra_info("socket").fileno()
+            if await self.handover.send(owner, descriptor, arrival()):
+                transport.abort()
+            else:
+                session.stay(arrival())
+
+    def take_over(self, connection: socket.socket, arrival: Arrival) -> None:
+        """A miner whose session this process keeps, and which another process was reached by."""
+        task = asyncio.create_task(self._take_over(connection, arrival))
+        self._passing.add(task)
+        task.add_done_callback(self._passing.discard)
+
+    async def _take_over(self, connection: socket.socket, arrival: Arrival) -> None:
+        connection.setblocking(False)  # noqa: FBT003 -- the library's
+        loop = asyncio.get_running_loop()
+        try:
+            _transport, session = await loop.connect_accepted_socket(lambda: V1Session(self), connection)
+        except OSError:
+            connection.close()
+            return
+        session.arrive(arrival)
 
     def _kept(self, connection: PoolConnection) -> Kept | None:
         """What is kept of a connection; None where nothing is to be taken up again."""

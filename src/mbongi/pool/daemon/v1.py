@@ -5,10 +5,12 @@ told together with new work: the generation stands in the coinbase too (decision
 the difficulty that its work was given with.
 """
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from mbongi.pool.daemon.connection import PoolConnection
+from mbongi.pool.daemon.handover import Arrival
 from mbongi.pool.daemon.sessions import Kept
 from mbongi.pool.daemon.statistics import Member
 from mbongi.pool.daemon.v1_connection import ANSWERS, WORKERS_MAX, V1Connection
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 class V1Session(V1Connection, PoolConnection):
     """A connection. Made by the server, which owns jobs, log and limits."""
 
-    __slots__ = ("extranonce1", "generations", "session", "vardiff", "workers")
+    __slots__ = ("_later", "_moving", "extranonce1", "generations", "session", "vardiff", "workers")
 
     protocol = Protocol.STRATUM_V1
     server: "PoolServer"
@@ -40,6 +42,8 @@ class V1Session(V1Connection, PoolConnection):
         self.workers: dict[str, int] = {}
         self.vardiff = server.new_vardiff()
         self.generations = Generations(self.vardiff.difficulty, server.newest_number)
+        self._moving: asyncio.Transport | None = None
+        self._later: list[bytes] = []
 
     # What it asks.
 
@@ -47,7 +51,17 @@ class V1Session(V1Connection, PoolConnection):
         wish = requests.read_subscribe(line.arguments)
         self.agent = wish.agent
         if not self.extranonce1:
-            self.session, self.extranonce1 = self.server.assign(self, wish.session)
+            if self.server.passes_on(self, wish.session, id_):
+                return
+            self._begin(id_, wish.session)
+            return
+        self._subscribed(id_)
+
+    def _begin(self, id_: bytes, wish: str) -> None:
+        self.session, self.extranonce1 = self.server.assign(self, wish)
+        self._subscribed(id_)
+
+    def _subscribed(self, id_: bytes) -> None:
         self.out.append(
             replies.subscribed(
                 id_, session=self.session, extranonce1=self.extranonce1, extranonce2_size=EXTRANONCE2_BYTES
@@ -173,6 +187,62 @@ class V1Session(V1Connection, PoolConnection):
         self.vardiff.suggest(self.server.now_s(), former)
         if self.vardiff.difficulty != former:
             self._retarget(self.vardiff.difficulty)
+
+    # To the process that keeps its session, see ``handover``.
+
+    def _left_over(self, lines: list[bytes]) -> None:
+        self._later = lines
+
+    def set_out(self, session: str, id_: bytes) -> tuple[asyncio.Transport, Callable[[], Arrival]] | None:
+        """Read no more here; the open transport, and what is to be told of it. None where it cannot be passed on."""
+        transport = self.transport
+        if transport is None or transport.get_extra_info("ssl_object") is not None:
+            return None  # what TLS has agreed on stays in this process
+        transport.pause_reading()
+        self.transport, self._moving = None, transport
+        unsent, self.out = b"".join(self.out), []
+
+        def arrival() -> Arrival:
+            return Arrival(
+                session=session,
+                id=id_,
+                agent=self.agent,
+                version_mask=self.version_mask,
+                minimum=self.vardiff.minimum,
+                workers=tuple(self.workers),
+                unsent=unsent,
+                lines=tuple(self._later),
+                rest=self._buffer.rest,
+            )
+
+        return transport, arrival
+
+    def stay(self, arrival: Arrival) -> None:
+        """It was not taken there: a new session begins here."""
+        if self._moving is None or self._moving.is_closing():
+            return
+        self.transport, self._moving, self._later = self._moving, None, []
+        self.transport.resume_reading()
+        self.transport.write(arrival.unsent)
+        self._begin(arrival.id, "")
+        self._go_on(arrival.lines, b"")
+
+    def arrive(self, arrival: Arrival) -> None:
+        """It was passed on by another process; to be called once it is connected."""
+        self.agent, self.version_mask = arrival.agent, arrival.version_mask
+        for name in arrival.workers:
+            self.workers[name] = self.server.log.worker(name)
+        self._require(arrival.minimum)
+        if self.transport is not None:
+            self.transport.write(arrival.unsent)
+        self._begin(arrival.id, arrival.session)
+        self._go_on(arrival.lines, arrival.rest)
+
+    def _go_on(self, lines: Iterable[bytes], rest: bytes) -> None:
+        self.server.has_answers(self)
+        said = b"".join([line + b"\n" for line in lines]) + rest
+        if said:
+            self.data_received(said)
 
     def extranonces(self) -> list[bytes]:
         """Its own."""

@@ -67,9 +67,10 @@ class V1Connection(Connection):
             gate.strike(self, "too_long")
             self.drop()
             return
-        for raw in lines:
+        for place, raw in enumerate(lines, 1):
             self._take(raw)
             if self.transport is None:
+                self._left_over(lines[place:])
                 return
         if self.out:
             self.server.has_answers(self)
@@ -103,6 +104,9 @@ class V1Connection(Connection):
         if self._strikes >= STRIKES_MAX:
             self.server.gate.strike(self, "nonsense")
             self.drop()
+
+    def _left_over(self, lines: list[bytes]) -> None:
+        """Lines that came whole with one after which nothing more is read here."""
 
     # What miners ask.
 

@@ -163,6 +163,11 @@ class Vardiff:
         return None if self.difficulty == before else self.difficulty
 
     @property
+    def minimum(self) -> float:
+        """No easier work is given: the port's minimum, or the client's own."""
+        return self._minimum
+
+    @property
     def falls_at_s(self) -> float:
         """When ``idle`` will lower the difficulty if no share comes before; infinite where it can fall no further."""
         if self.difficulty <= self._floor():

@@ -21,6 +21,11 @@ class LineBuffer:
         self._bytes_max = bytes_max
         self._rest = b""
 
+    @property
+    def rest(self) -> bytes:
+        """The beginning of a line whose end has not come."""
+        return self._rest
+
     def feed(self, data: bytes) -> list[bytes]:
         """Raises TooLongError for a line above the limit, its line feed not counted.
 
