@@ -61,7 +61,9 @@ class V2Miner:
                 if not data:
                     raise ConnectionResetError("the pool closed the connection")
                 for frame in self._decryptor.feed(data):
-                    self._waiting.append(registry.decode(self.speaks, frame.message_type, frame.payload))
+                    self._waiting.append(
+                        registry.decode(self.speaks, frame.message_type, frame.payload, frame.extension_type)
+                    )
 
     def _note(self, message: Message) -> None:
         self.received.append(message)
