@@ -14,6 +14,7 @@ from mbongi.pool.daemon.proxy.figures import figures_of
 from mbongi.pool.daemon.proxy.server import Options, ProxyServer
 from mbongi.pool.daemon.proxy.upstreams import Upstreams
 from mbongi.pool.errors import UpstreamError
+from mbongi.run.ports import Need, require_free
 from mbongi.wire.errors import WireError
 from mbongi.wire.noise.certificate import PoolAddress, read_pool_url
 
@@ -25,6 +26,10 @@ FORM = "stratum2+tcp://host:port/AUTHORITYKEY"
 def main(config: Config, arguments: argparse.Namespace | None = None) -> int:  # noqa: ARG001
     """Run until told to stop."""
     addresses = upstreams_of(config)
+    proxy = config.proxy
+    require_free(
+        [Need(proxy.host, proxy.port, "proxy.port"), Need("127.0.0.1", proxy.metrics_port, "proxy.metrics_port")]
+    )
     return uvloop.run(_run(config, addresses))
 
 

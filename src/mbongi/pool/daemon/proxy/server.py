@@ -78,6 +78,7 @@ class ProxyServer:
             await asyncio.gather(self._keep_listening(host, port), self._keep_looking(), self.gate.keep_looking())
         finally:
             self.gate.send_away("the proxy stops")
+            self.link = None
             for link in list(self._links):
                 link.close("the proxy stops")
 
