@@ -140,6 +140,7 @@ class Records:
         self._folder, self._division = folder, division
         self._read: dict[Path, int] = {}
         self._failed: set[Path] = set()
+        self._states: dict[str, str] = {}
 
     def step(self, caught_up_ms: int) -> None:
         """Book every record that changed since; ``caught_up_ms``: up to when all shares are taken in."""
@@ -156,6 +157,10 @@ class Records:
             else:
                 self._failed.discard(path)
         self._read = {path: version for path, version in self._read.items() if path in set(paths)}
+        self._states = {hash_: each for hash_, each in self._states.items() if self._path(hash_) in self._read}
+
+    def _path(self, hash_: str) -> Path:
+        return self._folder / f"{hash_}{RECORD_SUFFIX}"
 
     def _look_at(self, path: Path, caught_up_ms: int) -> None:
         version = path.stat().st_mtime_ns
@@ -173,7 +178,8 @@ class Records:
             log.warning("block_without_share", hash=record.hash, worker=record.worker)
             services.adopt_block(record, 0)
             taken = services.take_record(record, self._division)
-        if taken is Taken.BOOKED:
+        if taken is Taken.BOOKED and self._states.get(record.hash) != record.state:
+            self._states[record.hash] = record.state
             log.info("block_booked", hash=record.hash, height=record.height, state=record.state)
         return taken is not Taken.WAITS
 
