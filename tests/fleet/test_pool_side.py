@@ -114,4 +114,6 @@ def test_machines_that_are_gone_are_forgotten() -> None:
 
 def test_the_pools_word_is_read_in_the_fleets_units() -> None:
     told = WorkerHashrates(shard=3, at_ms=7, workers=(WorkerHashrate("acct.one", 300.0, 2e14, 1.5e14, 2.5e14),))
-    assert _seen_by_pool(msgspec.json.encode(told)) == SeenByPool(3, 7, {"acct.one": Seen(300.0, 200.0, 150.0, 250.0)})
+    assert _seen_by_pool(msgspec.json.encode(told), 1e-12) == SeenByPool(
+        3, 7, {"acct.one": Seen(300.0, 200.0, 150.0, 250.0)}
+    )

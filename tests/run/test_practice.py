@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mbongi.base.config import Config, Pool, Site, Twin
-from mbongi.run.practice import BLOCK_DIFFICULTY_MIN, fitted, site_pool, twin_mines
+from mbongi.run.practice import BLOCK_DIFFICULTY_MIN, fitted, site_pool, stated_per_hashed
+from mbongi.twin.scale import twin_mines
 from mbongi.wire.noise.certificate import read_pool_url
 
 SITE_THS = 24 * 200 + 24 * 126 + 12 * 0.625
@@ -72,3 +73,9 @@ def test_the_machines_pool_is_the_sites_with_the_key_that_it_will_have(tmp_path:
     assert (tmp_path / "secrets" / "pool-authority.key").stat().st_mode & 0o077 == 0
     assert six.url == "stratum+tcp://[::1]:1"
     assert read_pool_url(six.v2_url).authority_key == found.authority_key
+
+
+def test_what_the_pool_counts_of_a_virtual_machine_is_held_beside_what_it_states_in_its_own_scale() -> None:
+    assert 800 * stated_per_hashed(Config()) == pytest.approx(200e12), "an Antminer S21 at 4 hashes for each 10**12"
+    assert stated_per_hashed(Config(pool=Pool(network="mainnet"))) == 1.0
+    assert stated_per_hashed(Config(pool=Pool(enabled=False))) == 1.0

@@ -14,8 +14,9 @@ from mbongi.fleet.values import Family
 from mbongi.pool.daemon.server import Difficulty
 from mbongi.run.pool_identity import Identity
 from mbongi.twin import mining
-from mbongi.twin.mining import HASHES_PER_S_MAX, effective_scale, pool_place
+from mbongi.twin.mining import pool_place
 from mbongi.twin.pool_client import Login, PoolClient, PoolError
+from mbongi.twin.scale import HASHES_PER_S_MAX, effective_scale
 from mbongi.twin.site import VirtualSite
 from mbongi.twin.stratum_v1 import V1Client
 from mbongi.twin.stratum_v2 import V2Client

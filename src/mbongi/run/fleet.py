@@ -14,6 +14,7 @@ from mbongi.fleet.values import STATUS_SUBJECT
 from mbongi.pool.status import WORKERS_SUBJECT, WorkerHashrates
 from mbongi.run.database import use_database
 from mbongi.run.only_one import only_one
+from mbongi.run.practice import stated_per_hashed
 from mbongi.run.stopping import stop_event
 
 log = get_log(__name__)
@@ -57,10 +58,10 @@ async def _run(config: Config) -> int:
     from mbongi.fleet.daemon.process import FleetProcess  # noqa: PLC0415
 
     stop = stop_event()
-    pool_side = PoolSide()
+    pool_side, ths_per_hs = PoolSide(), stated_per_hashed(config) / 1e12
 
     async def hear_the_pool(bus: Bus) -> None:
-        await bus.hear(f"{WORKERS_SUBJECT}.*", lambda data: pool_side.hear(_seen_by_pool(data)))
+        await bus.hear(f"{WORKERS_SUBJECT}.*", lambda data: pool_side.hear(_seen_by_pool(data, ths_per_hs)))
 
     async with ThreadBridge() as bridge:
         await FleetProcess(config, bridge, pool_side=pool_side, on_bus=hear_the_pool).run(stop)
@@ -68,14 +69,16 @@ async def _run(config: Config) -> int:
     return 0
 
 
-def _seen_by_pool(data: bytes) -> "SeenByPool":
-    """What a pool process tells of its workers, in the fleet's words: TH/s."""
+def _seen_by_pool(data: bytes, ths_per_hs: float) -> "SeenByPool":
+    """What a pool process tells of its workers, in the fleet's words: TH/s as the machines state them."""
     told = msgspec.json.decode(data, type=WorkerHashrates)
     return SeenByPool(
         source=told.shard,
         at_ms=told.at_ms,
         users={
-            each.worker: Seen(each.span_s, each.hashrate_hs / 1e12, each.low_hs / 1e12, each.high_hs / 1e12)
+            each.worker: Seen(
+                each.span_s, *(rate * ths_per_hs for rate in (each.hashrate_hs, each.low_hs, each.high_hs))
+            )
             for each in told.workers
         },
     )

@@ -4,17 +4,13 @@ import dataclasses
 from pathlib import Path
 from typing import Final
 
-from mbongi.base.config import Config, Pool
+from mbongi.base.config import Config
 from mbongi.base.keys import stored_key
-from mbongi.pool.terms import PRACTICE
-from mbongi.twin.layout import positions
-from mbongi.twin.mining import effective_scale
-from mbongi.twin.models import model_of
+from mbongi.twin.scale import is_practice, site_scale, site_ths, twin_mines
 from mbongi.twin.values import SitePool
 from mbongi.wire.noise.certificate import PoolAddress
 from mbongi.wire.noise.secp import new_secret, x_only_of_secret
 
-NETWORKS: Final = ("regtest", PRACTICE)
 BLOCK_S: Final = 45.0
 """How long the virtual site takes for a block, on average."""
 BLOCK_DIFFICULTY_MIN: Final = 2.0**-14
@@ -22,19 +18,10 @@ BLOCK_DIFFICULTY_MIN: Final = 2.0**-14
 START_HASHES, SHARE_HASHES_MIN = 1024, 8
 """Of one share, at a connection's start and at least: a virtual Bitaxe tries two or three in a second."""
 HASHES_PER_DIFFICULTY: Final = float(1 << 32)
+TERA: Final = 1e12
 DIFFICULTY_START, DIFFICULTY_MIN = 16_384.0, 1.0
 """Of shares on a real chain."""
 EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 -- what is looked for, not what is listened on
-
-
-def is_practice(pool: Pool) -> bool:
-    """Whether the pool's chain is one that anybody can mine on a processor."""
-    return pool.network in NETWORKS
-
-
-def twin_mines(config: Config) -> bool:
-    """Whether the virtual machines really mine: on a practice chain, with the pool that ``up`` runs."""
-    return config.pool.enabled and is_practice(config.pool) and config.twin.hash_scale > 0
 
 
 def fitted(config: Config) -> Config:
@@ -55,6 +42,11 @@ def fitted(config: Config) -> Config:
     return dataclasses.replace(config, pool=changed)
 
 
+def stated_per_hashed(config: Config) -> float:
+    """What a machine states for each hash that the pool counts: 1, more where virtual machines try only a part."""
+    return TERA / site_scale(config.twin) if twin_mines(config) else 1.0
+
+
 def site_pool(config: Config) -> SitePool:
     """Where the virtual machines find the site's pool."""
     pool = config.pool
@@ -72,6 +64,5 @@ def authority_secret(folder: Path) -> bytes:
 def _block_difficulty(config: Config) -> float:
     if not twin_mines(config):
         return BLOCK_DIFFICULTY_MIN
-    nominal_ths = sum(model_of(position.family).hashrate_ths for position in positions(config.twin))
-    hashrate_hs = nominal_ths * effective_scale(config.twin.hash_scale, nominal_ths)
+    hashrate_hs = site_ths(config.twin) * site_scale(config.twin)
     return max(hashrate_hs * BLOCK_S, float(START_HASHES)) / HASHES_PER_DIFFICULTY

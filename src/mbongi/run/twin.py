@@ -14,10 +14,11 @@ import uvloop
 
 from mbongi.base.config import Config, Twin
 from mbongi.base.log import configure_log, get_log
-from mbongi.run.practice import site_pool, twin_mines
+from mbongi.run.practice import site_pool
 from mbongi.run.stopping import stop_event
 from mbongi.twin.control import HOST, fault_named
 from mbongi.twin.errors import TwinError
+from mbongi.twin.scale import twin_mines
 from mbongi.twin.site import VirtualSite
 from mbongi.twin.values import Fault, SitePool
 
@@ -51,12 +52,12 @@ def main(config: Config, arguments: argparse.Namespace | None = None) -> int:
     """Run the virtual site until SIGTERM or SIGINT; or set faults in the one that runs already."""
     try:
         twin = _settings(config.twin, arguments)
-        pool = site_pool(config) if twin_mines(config) else None
         faults = [_fault(text) for text in getattr(arguments, "fault", None) or []]
         if faults and _ask(twin, "GET", "/health") is not None:
             return _send(twin, faults)
         configure_log(process="twin", level=config.log.level, style=config.log.style)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            pool = site_pool(config) if twin_mines(config) else None
             return runner.run(_serve(twin, pool, faults))
     except TwinError as error:
         sys.stderr.write(f"mbongi twin: {error}\n")

@@ -17,6 +17,7 @@ from mbongi.base.log import get_log
 from mbongi.fleet.values import Family
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.pool_client import Login, PoolClient, PoolError
+from mbongi.twin.scale import effective_scale
 from mbongi.twin.stratum_v1 import V1Client
 from mbongi.twin.stratum_v2 import V2Client
 from mbongi.twin.values import PoolEntry
@@ -26,8 +27,6 @@ from mbongi.wire.noise.certificate import read_pool_url
 
 log = get_log(__name__)
 
-HASHES_PER_S_MAX: Final = 50_000.0
-"""Of the whole site, a tenth of a core; the scale of a larger site is lowered to fit."""
 TICK_S: Final = 0.05
 VISIT_S: Final = 0.5
 """How often each machine's hashes are made up for."""
@@ -294,11 +293,6 @@ class Mining:
                 return
             miners[self._next].visit(now_s)
             self._next = (self._next + 1) % len(miners)
-
-
-def effective_scale(hash_scale: float, nominal_ths: float) -> float:
-    """Hashes really tried for each 10**12, so that a site of this nominal hashrate keeps to HASHES_PER_S_MAX."""
-    return min(hash_scale, HASHES_PER_S_MAX / nominal_ths) if nominal_ths > 0 else hash_scale
 
 
 async def _dial(make: Callable[[], asyncio.Protocol], place: PoolPlace, address: str) -> asyncio.Transport:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -12,6 +13,7 @@ from mbongi.fleet import selectors, wording
 from mbongi.fleet.errors import UnknownMachineError
 from mbongi.fleet.selectors import EventFilter
 from mbongi.fleet.values import ActionKind
+from mbongi.twin.scale import site_scale, twin_mines
 from mbongi.web import sight
 from mbongi.web.guard import needs
 from mbongi.web.live.board import FIGURES
@@ -49,6 +51,7 @@ def machine(request: HttpRequest, machine_id: int) -> HttpResponse:
         "detail": one.row.detail,
         "live": f"ids={machine_id}&figures={','.join(LIVE)}",
         "action_kinds": action_kinds(request.user),
+        "practice_scale": site_scale(settings.CONFIG.twin) if twin_mines(settings.CONFIG) else None,
     }
     return render(request, "pages/machine.html", content | record(machine_id, request.user))
 
