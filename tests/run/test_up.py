@@ -91,6 +91,20 @@ def test_with_nodes_given_the_pool_follows_those_and_no_practice_chain_runs() ->
 
 
 @pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (Pool(processes=2, shard=3), ["fleet", "pool", "pool-accounts", "pool-server-3", "pool-server-4"]),
+        (Pool(follows=True, shard=8, nodes=("http://node:8332",)), ["fleet", "pool-server-8"]),
+    ],
+)
+def test_several_pool_processes_are_started_each_with_its_number(given: Pool, expected: list[str]) -> None:
+    services = plan(Config(pool=given), with_twin=False)[2]
+
+    assert [service.name for service in services] == expected
+    assert services[-1].command[-3:] == ("pool-server", "--shard", expected[-1].rpartition("-")[2])
+
+
+@pytest.mark.parametrize(
     ("given", "words"),
     [
         (Config(), ["--no-pool"]),

@@ -7,7 +7,6 @@ import uvloop
 
 from mbongi.base.config import Config
 from mbongi.base.log import get_log
-from mbongi.run import practice
 from mbongi.run.database import use_database
 from mbongi.run.only_one import is_held, only_one
 from mbongi.run.pool_nodes import nodes_of
@@ -28,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(config: Config, arguments: argparse.Namespace | None = None) -> int:
     """Run until told to stop, or audit once."""
     use_database()
-    config = practice.fitted(config)
     if arguments is not None and arguments.command == "audit":
         return _audit(config)
     with only_one(config.site.data_dir, NAME):

@@ -40,7 +40,7 @@ def needed(config: Config, *, with_twin: bool) -> list[Need]:
         needs += [Need(pool.host, pool.port, "pool.port"), Need(pool.host, pool.v2_port, "pool.v2_port")]
         if pool.declarations != "off":
             needs.append(Need(pool.host, pool.jd_port, "pool.jd_port"))
-        if not pool.nodes:
+        if not pool.nodes and not pool.follows:
             needs.append(Need(loopback, pool.regtest_port, "pool.regtest_port"))
     return needs
 

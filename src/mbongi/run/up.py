@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import importlib
 import os
 import signal
@@ -90,7 +91,7 @@ def _with_pool(pool: Pool, options: argparse.Namespace, *, with_twin: bool) -> b
 
 def runs_practice_chain(config: Config) -> bool:
     """Whether the site runs a practice chain's node of its own."""
-    return config.pool.enabled and not config.pool.nodes
+    return config.pool.enabled and not config.pool.nodes and not config.pool.follows
 
 
 def twin_ranges(twin: Twin) -> tuple[str, ...]:
@@ -105,21 +106,36 @@ def plan(config: Config, *, with_twin: bool) -> list[list[Service]]:
     servers = {"postgres": config.postgres.url, "bus": config.bus.url, "telemetry": config.telemetry.url}
     first = [name for name, url in servers.items() if not url] + (["twin"] if with_twin else [])
     first += ["regtest"] if runs_practice_chain(config) else []
-    pool = ["pool", "pool-accounts"] if config.pool.enabled else []
-    steps = [first, ["recorder", "ingest"], ["fleet", *pool], ["web"]]
-    return [[Service(name, _command(name), _probe(name)) for name in step] for step in steps]
+    steps = [_services(first), _services(["recorder", "ingest"]), _services(["fleet"]), _services(["web"])]
+    if config.pool.enabled:
+        steps[2] += _pool_services(config.pool)
+    return steps
+
+
+def _services(names: Sequence[str]) -> list[Service]:
+    return [Service(name, _command(name), _probe(name)) for name in names]
+
+
+def _pool_services(pool: Pool) -> list[Service]:
+    """What makes the pool's work and keeps its accounts, on the first of its machines; and what serves miners."""
+    services = _services([] if pool.follows else ["pool", "pool-accounts"])
+    if pool.processes > 1 or pool.follows:
+        for number in range(pool.shard, pool.shard + pool.processes):
+            command = _command("pool-server", "--shard", str(number))
+            services.append(Service(f"pool-server-{number}", command, _probe("pool-server", shard=number)))
+    return services
 
 
 def _command(*words: str) -> tuple[str, ...]:
     return sys.executable, "-m", "mbongi.cli", *words
 
 
-def _probe(name: str) -> Probe:
+def _probe(name: str, **arguments: int) -> Probe:
     """The process's own ``ready``; its module is loaded with the first probe, while the process itself starts."""
 
     async def is_ready(config: Config) -> bool:
         module = await asyncio.to_thread(importlib.import_module, f"mbongi.run.{name.replace('-', '_')}")
-        return await probe(module.ready, config)
+        return await probe(functools.partial(module.ready, **arguments), config)
 
     return is_ready
 
