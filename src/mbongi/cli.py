@@ -13,6 +13,7 @@ GROUPS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
             ("status", "say what runs, since when, and what is wrong"),
             ("account", "make the one-time link to the first account"),
             ("ledger", "verify the record, or sign a checkpoint of it"),
+            ("payout", "pay the pool's miners: list, propose, approve, export, import, status"),
             ("migrate", "bring the database's tables up to date"),
             ("pool-restart", "restart the pool's processes one by one, while miners mine on"),
             ("pool-message", "show a text on machines that mine here over Stratum V1"),

@@ -74,6 +74,11 @@ class PaymentState(StrEnum):
         return self in {PaymentState.DRAFT, PaymentState.APPROVED, PaymentState.SIGNED}
 
     @property
+    def is_open(self) -> bool:
+        """Whether it is not given up."""
+        return self not in {PaymentState.FAILED, PaymentState.CANCELLED}
+
+    @property
     def is_debited(self) -> bool:
         """Whether its amounts are taken off the balances."""
         return self in {PaymentState.BROADCAST, PaymentState.CONFIRMED}

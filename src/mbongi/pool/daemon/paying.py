@@ -131,7 +131,8 @@ class Paying:
             return
         await self._forget_replaced(node, tip)
         first = max(self._examined) + 1 if self._examined else min(each.since_height for each in watched) + 1
-        by_txid = {each.txid: each for each in watched if each.txid}
+        # One that was given up and proposed again alike is the same transaction: it counts for the one under way.
+        by_txid = {each.txid: each for each in sorted(watched, key=lambda each: each.state.is_open) if each.txid}
         for height in range(first, min(tip.height, first + BLOCKS_PER_ROUND - 1) + 1):
             block_hash = await node.block_hash(height)
             if block_hash is None:
