@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
-from mbongi.base.errors import MbongiError
 from mbongi.base.log import get_log
 from mbongi.core.threads import ThreadBridge
 from mbongi.pool import paying_steps as steps
@@ -65,7 +64,7 @@ class Paying:
         try:
             node, tip = await self._node()
             await self.step(node, tip)
-        except MbongiError as error:
+        except Exception as error:  # noqa: BLE001 -- a database or node that is away for a while; the next round goes on
             if self._trouble != type(error).__name__:
                 self._trouble = type(error).__name__
                 log.error("payouts_wait", error=str(error))  # noqa: TRY400 -- an outage is no bug
