@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mbongi.pool.daemon.v2 import V2Session
 from mbongi.run.pool_identity import Identity
 from mbongi.wire.bitcoin.target import target_of_difficulty
 from mbongi.wire.noise.errors import CertificateError
@@ -220,4 +221,24 @@ async def test_shares_sent_together_are_answered_together(bed: V2Bed) -> None:
 
     assert answer.last_sequence_number == 5
     assert len(bed.kept()) == 5
+    miner.close()
+
+
+async def test_a_share_is_kept_once_though_new_work_comes_in_the_same_turn(
+    bed: V2Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    miner = await bed.connect()
+    await miner.open(extended=True)
+    receive = V2Session.data_received
+
+    def receive_and_publish(session: V2Session, data: bytes) -> None:
+        receive(session, data)
+        bed.server.publish(job(bed.server, tip=2))
+
+    monkeypatch.setattr(V2Session, "data_received", receive_and_publish)
+    miner.say(miner.solve())
+    answer = await miner.hear(mining.SubmitSharesSuccess)
+
+    assert (answer.new_submits_accepted_count, bed.server.statistics.accepted) == (1, 1)
+    assert bed.kept() == [("acct.v2", EASY)]
     miner.close()

@@ -100,7 +100,8 @@ class PoolServer:
         self.handover: Handover | None = None
         """Where other processes of this machine share its ports."""
         self._passing: set[asyncio.Task[None]] = set()
-        self._answering: list[PoolConnection] = []
+        self._answering: dict[PoolConnection, None] = {}
+        """In the order of their first word of this turn; each once, or its shares would be kept twice."""
         self._log_failed = self._save_failed = False
 
     # Listening.
@@ -365,10 +366,10 @@ class PoolServer:
         """Send a connection's answers at the end of this turn of the loop."""
         if not self._answering:
             asyncio.get_running_loop().call_soon(self._answer)
-        self._answering.append(connection)
+        self._answering[connection] = None
 
     def _answer(self) -> None:
-        sessions, self._answering = self._answering, []
+        sessions, self._answering = self._answering, {}
         shares = [each for session in sessions for each in session.out if type(each) is tuple]
         kept = self._keep(shares) if shares else True
         for session in sessions:

@@ -68,7 +68,7 @@ class ProxyServer:
         self._shared_target_max = TARGET_MAX
         self._links: set[Link] = set()
         self._notices: dict[tuple[Body, Tip, int, int], PreparedNotify] = {}
-        self._answering: list[Downstream] = []
+        self._answering: dict[Downstream, None] = {}
 
     # Listening.
 
@@ -307,9 +307,9 @@ class ProxyServer:
         """Send a connection's answers at the end of this turn of the loop."""
         if not self._answering:
             asyncio.get_running_loop().call_soon(self._answer)
-        self._answering.append(connection)
+        self._answering[connection] = None
 
     def _answer(self) -> None:
-        answering, self._answering = self._answering, []
+        answering, self._answering = self._answering, {}
         for connection in answering:
             connection.flush()
