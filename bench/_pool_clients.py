@@ -29,6 +29,7 @@ class Client(asyncio.Protocol):
         self.job = b""
         self.time = b""
         self.nonce = 0
+        self.extranonce2 = b"%016x" % number
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say everything at once."""
@@ -52,14 +53,16 @@ class Client(asyncio.Protocol):
                 self.crowd.got_work()
             elif b'"id":9,' in line:
                 self.crowd.answered(ok=b"true" in line)
+            elif b'"id":1,' in line:
+                self.extranonce2 = self.extranonce2[-2 * json.loads(line)["result"][2] :]
 
     def submit(self) -> None:
         """A share that nobody sent before."""
         self.nonce += 1
         assert self.transport is not None
         self.transport.write(
-            b'{"params":["acct.%d","%b","%016x","%b","%08x"],"id":9,"method":"mining.submit"}\n'
-            % (self.number, self.job, self.number, self.time, self.nonce)
+            b'{"params":["acct.%d","%b","%b","%b","%08x"],"id":9,"method":"mining.submit"}\n'
+            % (self.number, self.job, self.extranonce2, self.time, self.nonce)
         )
 
 

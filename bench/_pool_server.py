@@ -27,6 +27,7 @@ from mbongi.wire import bitcoind
 from mbongi.wire.bitcoin.hashing import display, sha256d
 from mbongi.wire.bitcoin.transaction import TxOut
 from mbongi.wire.bitcoind import BlockTemplate
+from mbongi.wire.noise.certificate import PoolAddress
 
 ANY_HASH = 2.0**-32
 """A difficulty that all but one of 65,536 hashes meet, so that the clients need not search."""
@@ -109,8 +110,10 @@ async def serve() -> None:
         bench.block()
         upkeep = asyncio.create_task(bench.server.run())
         port = await bench.server.listen("127.0.0.1", 0)
-        v2_port = await bench.server.listen_v2("127.0.0.1", 0, Identity(Path(folder) / "secrets").responder)
-        print(json.dumps({"port": port, "v2_port": v2_port}), flush=True)
+        identity = Identity(Path(folder) / "secrets")
+        v2_port = await bench.server.listen_v2("127.0.0.1", 0, identity.responder)
+        upstream = PoolAddress("127.0.0.1", v2_port, identity.authority_key).url()
+        print(json.dumps({"port": port, "v2_port": v2_port, "upstream": upstream}), flush=True)
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         while (word := (await reader.readline()).strip()) not in {b"stop", b""}:

@@ -17,7 +17,7 @@ import pytest
 from mbongi.base.config import Config, Proxy, Site, as_environment
 from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
 from mbongi.pool.daemon.share_log import BLOCK_FLAG
-from mbongi.run.pool import Identity
+from mbongi.run.pool_identity import Identity
 from mbongi.wire.noise.certificate import PoolAddress
 from mbongi.wire.noise.secp import new_secret, x_only_of_secret
 from tests.core.data_plane import SOURCE, free_ports
