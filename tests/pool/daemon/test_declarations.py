@@ -1,5 +1,6 @@
 """Job declaration and custom jobs, in one process with their clients; the node is a stub that judges blocks itself."""
 
+import asyncio
 import dataclasses
 import struct
 from collections.abc import AsyncIterator, Sequence
@@ -10,6 +11,8 @@ import pytest
 
 from mbongi.pool.daemon.custom_jobs import CustomJobs
 from mbongi.pool.daemon.declarator import Declarator
+from mbongi.pool.daemon.v2 import V2Session
+from mbongi.pool.daemon.work import NOT_ON_TIP
 from mbongi.pool.errors import NodeSilent
 from mbongi.pool.rules.job import Job, coinbase_of
 from mbongi.pool.rules.template import empty_template
@@ -90,9 +93,9 @@ class JdBed(V2Bed):
         self.jd_port = await self.server.listen_declarations("127.0.0.1", 0, self.identity.responder, self.declarator)
         return self
 
-    def publish(self, tip: int) -> None:
+    def publish(self, tip: int, height: int = 500) -> None:
         template = empty_template(
-            height=500,
+            height=height,
             previous_hash=bytes([tip]) * 32,
             version=0x2000_0000,
             bits=0x1D00FFFF,
@@ -190,7 +193,7 @@ async def test_transactions_that_the_nodes_template_has_or_that_were_shown_are_n
 
 
 @pytest.mark.parametrize(
-    "how", ["less", "more", "commitment", "twice", "other", "none", "token", "used", "silent", "stale"]
+    "how", ["less", "more", "commitment", "twice", "other", "none", "token", "used", "silent", "stale", "behind"]
 )
 async def test_a_block_that_is_not_good_is_refused_with_a_code(bed: JdBed, how: str) -> None:
     declarer = await bed.declarer()
@@ -214,7 +217,7 @@ async def test_a_block_that_is_not_good_is_refused_with_a_code(bed: JdBed, how: 
         changed = message.coinbase_tx_suffix.replace(b"\x6a\x24\xaa\x21\xa9\xed", b"\x6a\x24\xaa\x21\xa9\xee")
         message = msgspec.structs.replace(message, coinbase_tx_suffix=changed)
     bed.node.is_silent = how == "silent"
-    bed.node.says = "bad-prevblk" if how == "stale" else None
+    bed.node.says = {"stale": "bad-prevblk", "behind": NOT_ON_TIP}.get(how)
 
     declarer.say(message)
     if how not in {"twice", "token"}:
@@ -238,6 +241,7 @@ async def test_a_block_that_is_not_good_is_refused_with_a_code(bed: JdBed, how: 
             "used": "invalid-mining-job-token",
             "silent": "internal-error",
             "stale": "invalid-job",
+            "behind": "internal-error",
         }[how]
     )
     assert refused.error_details
@@ -246,6 +250,8 @@ async def test_a_block_that_is_not_good_is_refused_with_a_code(bed: JdBed, how: 
 
 async def test_a_declared_blocks_token_is_good_for_that_block_alone(bed: JdBed) -> None:
     declarer, miner = await bed.declarer(), await bed.miner()
+    bed.publish(9)
+    bed.publish(1)
     allocated = await declarer.token()
     brought = bed.block(allocated.coinbase_tx_outputs)
     declarer.say(brought.declaration(allocated.mining_job_token))
@@ -259,7 +265,7 @@ async def test_a_declared_blocks_token_is_good_for_that_block_alone(bed: JdBed) 
             replace(good, mining_job_token=allocated.mining_job_token),
             replace(good, merkle_path=(bytes(32),)),
             replace(good, coinbase_tx_locktime=1),
-            replace(good, prev_hash=bytes(32)),
+            replace(good, prev_hash=bytes([9]) * 32),
             replace(good, nbits=0x1D00FFFE),
             replace(good, min_ntime=1),
             replace(good, channel_id=77),
@@ -346,6 +352,43 @@ async def test_a_new_tip_ends_custom_jobs_and_no_work_of_ours_is_sent(bed: JdBed
     await take(miner, bed.block(token.coinbase_tx_outputs, tip=2), token.mining_job_token)
     declarer.close()
     miner.close()
+
+
+async def test_a_miner_that_hears_of_a_tip_before_the_pool_is_answered_when_the_pool_is_there(bed: JdBed) -> None:
+    declarer, miner = await bed.declarer(flags=0), await bed.miner()
+    token = await declarer.token()
+    brought = bed.block(token.coinbase_tx_outputs, tip=2)
+    miner.say(brought.custom_job(miner.channel, token.mining_job_token))
+    await declarer.token()  # answered after it was looked at
+    answered_early = len(miner.received) > 2
+    bed.publish(2)
+    answer = await miner.hear(mining.SetCustomMiningJobSuccess)
+    brought.turn_to(miner, answer.job_id)
+    miner.say(miner.solve())
+    await miner.hear(mining.SubmitSharesSuccess)
+    miner.say(bed.block(token.coinbase_tx_outputs, tip=3).custom_job(miner.channel, token.mining_job_token))
+    [session] = [each for each in bed.server.sessions if isinstance(each, V2Session)]
+    async with asyncio.timeout(20):
+        while not session._early:  # noqa: ASYNC110 -- until the message is there
+            await asyncio.sleep(0.01)
+    session.look(bed.server.now_s() + 10.0)
+
+    assert not answered_early
+    assert (await miner.hear(mining.SetCustomMiningJobError)).error_code == "stale-chain-tip"
+    declarer.close()
+    miner.close()
+
+
+async def test_a_declared_block_of_the_next_height_waits_for_the_pool_to_get_there(bed: JdBed) -> None:
+    declarer = await bed.declarer()
+    token = await declarer.token()
+    bed.publish(1, height=499)
+    declarer.say(bed.block(token.coinbase_tx_outputs).declaration(token.mining_job_token))
+    await declarer.token()
+    bed.publish(2)
+
+    await declarer.hear(job_declaration.DeclareMiningJobSuccess)
+    declarer.close()
 
 
 async def test_a_standard_channel_has_no_place_among_custom_work_and_custom_work_none_elsewhere(bed: JdBed) -> None:

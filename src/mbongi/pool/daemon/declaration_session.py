@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mbongi.base.log import get_log
-from mbongi.pool.daemon.declarator import Declarator, Known
+from mbongi.pool.daemon.declarator import TRANSACTIONS_MAX, Declarator, Known
 from mbongi.pool.daemon.statistics import Member
 from mbongi.pool.daemon.v2_link import V2Connection
 from mbongi.pool.errors import CustomJobError, NodeError
@@ -115,7 +115,7 @@ class DeclarationSession(V2Connection):
         self.out.append(job_declaration.AllocateMiningJobTokenSuccess(message.request_id, token, jobs.outputs))
 
     def _declare(self, message: job_declaration.DeclareMiningJob) -> None:
-        if len(self._waiting) >= WAITING_MAX:
+        if len(self._waiting) >= WAITING_MAX or len(message.wtxid_list) > TRANSACTIONS_MAX:
             self.server.gate.strike(self, "declarations")
             self.drop()
             return

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from mbongi.base.clock import monotonic_s
 from mbongi.base.log import get_log
 from mbongi.pool.daemon.custom_jobs import CustomJobs
+from mbongi.pool.daemon.work import NOT_ON_TIP
 from mbongi.pool.errors import CustomJobError, NodeError
 from mbongi.pool.ports import Node
 from mbongi.pool.rules.custom import EXTRANONCE_BYTES, CustomCoinbase
@@ -18,6 +20,7 @@ from mbongi.pool.rules.job import Job
 from mbongi.pool.rules.share import header_of
 from mbongi.pool.rules.template import Template
 from mbongi.wire.bitcoin.hashing import coinbase_branch, from_display, sha256d
+from mbongi.wire.bitcoin.script import height_push
 from mbongi.wire.bitcoin.transaction import Transaction
 from mbongi.wire.bitcoind import TemplateTransaction
 from mbongi.wire.errors import WireError
@@ -29,6 +32,11 @@ if TYPE_CHECKING:
 
 log = get_log(__name__)
 
+EARLY_S_MAX: Final = 5.0
+"""So long a block on a tip that the pool has not reached waits for the pool."""
+EARLY_LOOK_S: Final = 0.05
+TRANSACTIONS_MAX: Final = 20_000
+"""No block holds more: one of the least size takes 240 of 4,000,000 weight units."""
 BLOCK_BYTES_MAX: Final = 4_000_000
 """No valid block is larger. Source: Bitcoin Core, MAX_BLOCK_SERIALIZED_SIZE."""
 CONNECTIONS_MAX: Final = 100
@@ -64,6 +72,8 @@ class Declarator:
         self.server, self.jobs = server, jobs
         self._nodes, self._known = nodes, known
         self._connections: set[object] = set()
+        self._proposing = asyncio.Lock()
+        """One declared block at a time, so that the pool's own get their turn at the node."""
         self._source: Sequence[TemplateTransaction] = ()
         self._mempool: dict[bytes, Known] = {}
 
@@ -82,6 +92,7 @@ class Declarator:
         ``given`` holds what the miner showed earlier; afterwards, what this block needed beyond the node's template.
         """
         coinbase = CustomCoinbase.of_halves(message.coinbase_tx_prefix, message.coinbase_tx_suffix)
+        await self._reach(coinbase)
         self.jobs.value_sat(coinbase)  # before anything is asked for
         try:
             transactions = await self._collect(message.wtxid_list, given, ask)
@@ -95,10 +106,17 @@ class Declarator:
             transaction_count=len(transactions),
             transactions_hex=tuple(each.data for each in transactions),
         )
-        await self._require_acceptable(template, coinbase)
+        async with self._proposing:
+            await self._require_acceptable(template, coinbase)
         if template.previous_hash != self.jobs.own().template.previous_hash:
             raise CustomJobError(ErrorCode.STALE_CHAIN_TIP, "the chain moved on while the node looked at it")
         return self.jobs.declared(template, coinbase)
+
+    async def _reach(self, coinbase: CustomCoinbase) -> None:
+        """A miner may have heard of a new tip a moment before the pool has work on it: wait for that."""
+        end_s, start = monotonic_s() + EARLY_S_MAX, coinbase.script_start
+        while start.startswith(height_push(self.jobs.own().template.height + 1)) and monotonic_s() < end_s:  # noqa: ASYNC110
+            await asyncio.sleep(EARLY_LOOK_S)
 
     async def _collect(self, wanted: Sequence[bytes], given: dict[bytes, Known], ask: Ask) -> list[Known]:
         """The block's transactions, in its order."""
@@ -146,9 +164,13 @@ class Declarator:
         block_hex, reasons = job.block_hex(header, extranonce), []
         for node in self._nodes:
             try:
-                return await node.propose(block_hex)
+                found = await node.propose(block_hex)
             except NodeError as error:
                 reasons.append(str(error))
+                continue
+            if found != NOT_ON_TIP:
+                return found
+            reasons.append(f"node {node.name}: it is on another tip")
         raise NodeError("; ".join(reasons) or "no node is configured")
 
 

@@ -48,6 +48,7 @@ SEEN_MAX: Final = 2_000_000
 SYNC_S: Final = 0.5
 FOLLOW_S: Final = 5.0
 """How often the system's clock is looked at."""
+TIPS_KNOWN: Final = 32
 FOUND_KNOWN: Final = 100
 """Blocks found lately: a declared one is told twice, as a share and by itself."""
 PART_LOOK_S: Final = 0.05
@@ -94,6 +95,7 @@ class PoolServer:
         self._frames: JobFrames | None = None
         self.custom: CustomJobs | None = None
         """Jobs that miners bring; None where the pool takes none."""
+        self._tips: deque[bytes] = deque(maxlen=TIPS_KNOWN)
         self._found: deque[bytes] = deque(maxlen=FOUND_KNOWN)
         self._marks: dict[int, set[bytes]] = {}
         self._by_session: dict[str, V1Session] = {}
@@ -188,6 +190,7 @@ class PoolServer:
         if last is None or last.template.previous_hash != job.template.previous_hash:
             for each in self._jobs.values():
                 each.retire()
+            self._tips.append(job.template.previous_hash)
         job.seen |= self._marks.pop(job.number, set())
         self._jobs[job.number] = job
         self._current = job
@@ -219,6 +222,10 @@ class PoolServer:
     def newest_number(self) -> int:
         """The newest job's number; 0 before the first."""
         return self._current.number if self._current is not None else 0
+
+    def was_tip(self, block_hash: bytes) -> bool:
+        """Whether there was work on this block lately, or is."""
+        return block_hash in self._tips
 
     def job(self, number: int) -> Job | None:
         """A job that was given out; None for an unknown or forgotten one."""

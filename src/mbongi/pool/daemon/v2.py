@@ -35,6 +35,9 @@ CHANNELS_MAX: Final = 5_000
 CHANNELS_PER_WEIGHT: Final = 16
 WORKERS_MAX: Final = 20_000
 """Names on the shares of one connection."""
+EARLY_MAX: Final = 4
+EARLY_S_MAX: Final = 3.0
+"""So many custom jobs wait so long for the pool to reach their tip; time is looked at every few seconds."""
 GROUP: Final = 0xFFFF_FFFF
 """The one group of each connection."""
 CODES: Final[dict[Reject, str]] = {
@@ -53,7 +56,7 @@ CODES: Final[dict[Reject, str]] = {
 class V2Session(V2Connection):
     """A connection. Made by the server, which owns jobs, log and limits."""
 
-    __slots__ = ("_channel_ids", "_channels", "_flags", "_tells_workers", "_workers")
+    __slots__ = ("_channel_ids", "_channels", "_early", "_flags", "_tells_workers", "_workers")
 
     speaks = setup.Protocol.MINING
     payload_bytes_max = 128 * 1024
@@ -63,6 +66,8 @@ class V2Session(V2Connection):
         self._flags = 0
         self._channels: dict[int, Channel] = {}
         self._channel_ids = 0
+        self._early: list[tuple[float, mining.SetCustomMiningJob]] = []
+        """Custom jobs on a tip that the pool has not reached, since when."""
         self._tells_workers = False
         self._workers: dict[str, int] = {}
         """Of shares that name their worker (extension 0x0002), what the log knows it by."""
@@ -197,10 +202,21 @@ class V2Session(V2Connection):
         try:
             job = self._taken(message)
         except CustomJobError as error:
+            # A miner may have heard of a new tip a moment before the pool has work on it.
+            is_early = error.code == ErrorCode.STALE_CHAIN_TIP and not self.server.was_tip(message.prev_hash)
+            if is_early and len(self._early) < EARLY_MAX:
+                self._early.append((self.server.now_s(), message))
+                return
             log.info("custom_job_refused", peer=self.peer, agent=self.agent, reason=str(error))
             self.out.append(mining.SetCustomMiningJobError(*ids, error.code))
         else:
             self.out.append(mining.SetCustomMiningJobSuccess(*ids, job.number))
+
+    def _again(self) -> None:
+        """Look again at the custom jobs that came early."""
+        early, self._early = self._early, []
+        for _, message in early:
+            self._custom_job(message)
 
     def _taken(self, message: mining.SetCustomMiningJob) -> Job:
         channel, custom = self._channels.get(message.channel_id), self.server.custom
@@ -322,7 +338,12 @@ class V2Session(V2Connection):
         return [Member(each.worker, self.agent, self.protocol, each.vardiff.difficulty) for each in channels]
 
     def look(self, now_s: float) -> None:
-        """Time has passed: difficulties fall where no share comes."""
+        """Time has passed: difficulties fall where no share comes, and jobs that came early came too early."""
+        for since_s, message in self._early:
+            if now_s - since_s > EARLY_S_MAX:
+                ids = message.channel_id, message.request_id
+                self.out.append(mining.SetCustomMiningJobError(*ids, ErrorCode.STALE_CHAIN_TIP))
+        self._early = [each for each in self._early if now_s - each[0] <= EARLY_S_MAX]
         for channel in self._channels.values():
             if channel.vardiff.idle(now_s) is not None:
                 self._retarget(channel)
@@ -336,6 +357,8 @@ class V2Session(V2Connection):
             if clean:
                 for channel in self._channels.values():
                     channel.custom.clear()
+                self._again()
+                self.server.has_answers(self)
             return
         if frames is None or not self._channels:
             return
