@@ -9,6 +9,7 @@ Bitcoin Core signs in with its cookie, and also publishes its tips at ``chain.zm
 
 import asyncio
 import contextlib
+import itertools
 import os
 import subprocess
 import time
@@ -16,15 +17,21 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
 from mbongi.pool.errors import NodeError
 from mbongi.run import regtest
 from mbongi.wire.bitcoin.address import address_of_script, networks, script_of_address
+from mbongi.wire.bitcoin.hashing import display, from_display, sha256d
+from mbongi.wire.bitcoin.header import pack_header
+from mbongi.wire.bitcoin.script import height_push
+from mbongi.wire.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from tests.core.data_plane import free_ports
 
 PROGRAM = os.environ.get("MBONGI_TEST_BITCOIND", "")
 KEY = os.urandom(16).hex()
+NETWORK: Final = "regtest" if PROGRAM else "regtest-bcoin"
 START_S_MAX = 60.0
 
 
@@ -39,11 +46,22 @@ class Chain:
     zmq: str
     """Empty for bcoin, which has none."""
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a pool's configuration says of it."""
+        address = self.address
+        settings: dict[str, Any] = {"network": NETWORK, "address": self.burned}
+        if address.cookie is not None:
+            url = f"http://{address.host}:{address.port}"
+            return settings | {"nodes": (url,), "cookies": (str(address.cookie),), "zmq": (self.zmq,)}
+        return settings | {"nodes": (f"http://{address.user}:{address.password}@{address.host}:{address.port}",)}
+
 
 @contextlib.contextmanager
-def full_node(directory: Path) -> Iterator[Chain]:
-    """Start it on free ports, bring it to block 450, stop it by its process id."""
-    port, zmq_port = free_ports(2)
+def full_node(directory: Path, port: int | None = None) -> Iterator[Chain]:
+    """Start it on this or a free port, bring it to block 450, stop it by its process id."""
+    free_port, zmq_port = free_ports(2)
+    port = port or free_port
     if PROGRAM:
         words, environment = _core(directory, port, zmq_port), dict(os.environ)
         address = NodeAddress("127.0.0.1", port, cookie=directory / "regtest" / ".cookie")
@@ -93,3 +111,24 @@ async def _begin(address: NodeAddress, burned: str, process: "subprocess.Popen[b
             assert time.monotonic() < end, "the node never answered"
             await asyncio.sleep(0.1)
     await rpc.close()
+
+
+async def extend(rpc: NodeRpc, parent: tuple[str, int], count: int) -> tuple[str, int]:
+    """Put so many blocks without transactions on a block, which need not be the tip; the last one and its height."""
+    hash_, height = parent
+    header = await rpc.header(hash_)
+    bits, time_s = header.bits_number, header.time
+    for _ in range(count):
+        height, time_s = height + 1, time_s + 1
+        script = height_push(height) + b"\x04fork"
+        null = TxIn(outpoint=OutPoint(bytes(32), 0xFFFF_FFFF), script=script)
+        coinbase = Transaction(inputs=(null,), outputs=(TxOut(1, b"\x51"),))
+        for nonce in itertools.count():
+            block = pack_header(0x2000_0000, from_display(hash_), coinbase.txid, time_s, bits, nonce)
+            if sha256d(block)[-1] < 0x7F:
+                break
+        raw = block + b"\x01" + coinbase.encode()
+        # Beside the best chain bcoin says nothing, Bitcoin Core that it is inconclusive: known, though not the tip.
+        assert await rpc.submit([raw.hex().encode()]) is None
+        hash_ = display(sha256d(block))
+    return hash_, height

@@ -1,54 +1,14 @@
-"""A real full node on a practice chain, and a miner that hashes on the processor: what the pool's tests stand on."""
+"""A miner that hashes on the processor: what the pool's tests stand on."""
 
 import asyncio
 import contextlib
 import itertools
 import json
-import subprocess
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Self
 
-from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
-from mbongi.run import regtest
 from mbongi.wire.bitcoin.target import target_of_difficulty
-
-KEY = "practice"
-
-
-@contextlib.contextmanager
-def node(directory: Path, port: int) -> Iterator[NodeAddress]:
-    """bcoin, its chain at block 450 so that segwit is active; stopped at the end by its process id."""
-    words = regtest.command(port=port, key=KEY, prefix=directory)
-    with (directory / "node.log").open("ab") as log:
-        process = subprocess.Popen(words, env=regtest.environment(), stdout=log, stderr=log)
-    address = NodeAddress("127.0.0.1", port, "x", KEY)
-    try:
-        end = time.monotonic() + 40
-        with ThreadPoolExecutor(1) as thread:  # the calling thread may have a loop of its own
-            while not thread.submit(asyncio.run, _begin(address)).result():
-                assert process.poll() is None, (directory / "node.log").read_text()
-                assert time.monotonic() < end
-                time.sleep(0.1)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=15)
-
-
-async def _begin(address: NodeAddress) -> bool:
-    rpc = NodeRpc(address)
-    try:
-        await rpc.call("generatetoaddress", regtest.SEGWIT_BLOCKS, regtest.BURNED_ADDRESS)
-    except Exception:  # noqa: BLE001 -- not up yet
-        return False
-    finally:
-        await rpc.close()
-    return True
 
 
 def double(data: bytes) -> bytes:

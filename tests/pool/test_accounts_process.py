@@ -17,15 +17,12 @@ from typing import Any
 import pytest
 
 from mbongi.base.config import Config, Pool, Postgres, Site, as_environment
-from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
+from mbongi.pool.adapters.node_rpc import NodeRpc
 from mbongi.pool.daemon.share_log import BLOCK_FLAG, files_of, read_shares, shard_folders
 from mbongi.run import pool, pool_accounts, postgres
-from mbongi.wire.bitcoin.hashing import display, from_display, sha256d
-from mbongi.wire.bitcoin.header import pack_header
-from mbongi.wire.bitcoin.script import height_push
-from mbongi.wire.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from tests.core.data_plane import SOURCE, ask, free_ports
-from tests.pool.practice import KEY, Miner, node
+from tests.pool.practice import Miner
+from tests.regtest import Chain, extend, full_node
 from tests.system.running import PREAMBLE, until
 
 pytestmark = pytest.mark.system
@@ -55,10 +52,9 @@ answer({
 class PoolSite:
     """A site's database, pool and accounts in a folder of their own."""
 
-    def __init__(self, directory: Path, chain: NodeAddress, **changes: Any) -> None:
+    def __init__(self, directory: Path, chain: Chain, **changes: Any) -> None:
         port, v2_port, postgres_port, bus_port = free_ports(4)
-        settings: dict[str, Any] = {
-            "nodes": (f"http://x:{KEY}@127.0.0.1:{chain.port}",),
+        settings: dict[str, Any] = chain.settings | {
             "port": port,
             "v2_port": v2_port,
             "difficulty_start": SHARE_DIFFICULTY,
@@ -149,14 +145,13 @@ class PoolSite:
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeAddress]:
-    [port] = free_ports(1)
-    with node(tmp_path_factory.mktemp("node"), port) as address:
-        yield address
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    with full_node(tmp_path_factory.mktemp("node")) as running:
+        yield running
 
 
 @pytest.fixture
-def site(tmp_path: Path, chain: NodeAddress) -> Iterator[PoolSite]:
+def site(tmp_path: Path, chain: Chain) -> Iterator[PoolSite]:
     # The embedded database's own system user must be able to pass through pytest's private folders.
     for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         parent.chmod(parent.stat().st_mode | 0o011)
@@ -215,7 +210,7 @@ class Load:
 
 
 async def test_no_accepted_share_is_lost_or_counted_twice_whatever_dies_and_no_invalid_one_paid(
-    site: PoolSite, chain: NodeAddress
+    site: PoolSite, chain: Chain
 ) -> None:
     load = Load(site)
     run = asyncio.to_thread
@@ -269,9 +264,9 @@ async def _more(load: Load, shares: int) -> None:
 
 
 async def test_a_reorganisation_by_three_takes_credits_back_and_the_next_gives_them_again(
-    site: PoolSite, chain: NodeAddress
+    site: PoolSite, chain: Chain
 ) -> None:
-    rpc, run = NodeRpc(chain), asyncio.to_thread
+    rpc, run = NodeRpc(chain.address), asyncio.to_thread
     parent = await _tip(rpc)
     miner = await Miner.connect(site.config.pool.port, worker="ada.one")
     for number in range(3):
@@ -286,13 +281,13 @@ async def test_a_reorganisation_by_three_takes_credits_back_and_the_next_gives_t
     await run(until, lambda: len(site.books()["balances"]) == 1, 60, site.said)
     full = site.books()["balances"]["ada"]
 
-    other = await _extend(rpc, parent, 4)
+    other = await extend(rpc, parent, 4)
     assert await _tip(rpc) == other
     await run(until, lambda: not site.books()["balances"], 60, site.said)
     assert {row[0] for row in site.books()["blocks"].values()} == {"beside"}
     assert site.command("pool-accounts", "audit").returncode == 0
 
-    assert await _extend(rpc, ours, 3) == await _tip(rpc)
+    assert await extend(rpc, ours, 3) == await _tip(rpc)
     await run(until, lambda: site.books()["balances"] == {"ada": full}, 60, site.said)
     audit = site.command("pool-accounts", "audit")
     assert audit.returncode == 0, audit.stdout
@@ -314,26 +309,6 @@ async def _until_async(condition: Callable[[], Any]) -> None:
 async def _tip(rpc: NodeRpc) -> tuple[str, int]:
     info = await rpc.info()
     return info.bestblockhash, info.blocks
-
-
-async def _extend(rpc: NodeRpc, parent: tuple[str, int], count: int) -> tuple[str, int]:
-    """Put so many blocks without transactions on a block, which need not be the tip; the last one and its height."""
-    hash_, height = parent
-    header = await rpc.header(hash_)
-    bits, time_s = header.bits_number, header.time
-    for _ in range(count):
-        height, time_s = height + 1, time_s + 1
-        script = height_push(height) + b"\x04fork"
-        null = TxIn(outpoint=OutPoint(bytes(32), 0xFFFF_FFFF), script=script)
-        coinbase = Transaction(inputs=(null,), outputs=(TxOut(1, b"\x51"),))
-        for nonce in itertools.count():
-            block = pack_header(0x2000_0000, from_display(hash_), coinbase.txid, time_s, bits, nonce)
-            if sha256d(block)[-1] < 0x7F:
-                break
-        raw = block + b"\x01" + coinbase.encode()
-        assert await rpc.call("submitblock", raw.hex()) is None
-        hash_ = display(sha256d(block))
-    return hash_, height
 
 
 async def test_accounts_run_once_and_say_who_else_does(site: PoolSite) -> None:

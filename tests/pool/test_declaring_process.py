@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
+from mbongi.pool.adapters.node_rpc import NodeRpc
 from mbongi.pool.daemon.share_log import BLOCK_FLAG
 from mbongi.run.pool_identity import Identity
 from mbongi.wire.bitcoin.address import address_of_script, networks
@@ -19,10 +19,10 @@ from mbongi.wire.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from mbongi.wire.bitcoind import BlockTemplate
 from mbongi.wire.stratum_v2 import job_declaration, mining
 from tests.core.data_plane import free_ports
-from tests.pool.practice import node
 from tests.pool.test_pool_process import PoolProcess
 from tests.pool.v2_declarer import DECLARE_TX_DATA, WORK_SELECTION, Brought, Declarer
 from tests.pool.v2_miner import V2Miner
+from tests.regtest import Chain, full_node
 
 pytestmark = pytest.mark.system
 ANYONE = b"\x51"
@@ -32,14 +32,13 @@ FEE = 5_000
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeAddress]:
-    [port] = free_ports(1)
-    with node(tmp_path_factory.mktemp("node"), port) as address:
-        yield address
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    with full_node(tmp_path_factory.mktemp("node")) as running:
+        yield running
 
 
 @pytest.fixture
-def running(tmp_path: Path, chain: NodeAddress) -> Iterator[PoolProcess]:
+def running(tmp_path: Path, chain: Chain) -> Iterator[PoolProcess]:
     process = PoolProcess(tmp_path, chain)
     [jd_port] = free_ports(1)
     settings = dataclasses.replace(process.config.pool, declarations="coinbase-only", jd_port=jd_port)
@@ -50,8 +49,8 @@ def running(tmp_path: Path, chain: NodeAddress) -> Iterator[PoolProcess]:
 
 
 @pytest.fixture
-async def rpc(chain: NodeAddress) -> AsyncIterator[NodeRpc]:
-    made = NodeRpc(chain)
+async def rpc(chain: Chain) -> AsyncIterator[NodeRpc]:
+    made = NodeRpc(chain.address)
     yield made
     await made.close()
 

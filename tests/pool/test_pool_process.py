@@ -14,15 +14,16 @@ from pathlib import Path
 import pytest
 
 from mbongi.base.config import Config, Pool, Site, as_environment
-from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
+from mbongi.pool.adapters.node_rpc import NodeRpc
 from mbongi.pool.daemon.share_log import BLOCK_FLAG, LoggedShare, files_of, read_shares
 from mbongi.run import pool
 from mbongi.run.pool_identity import Identity
 from mbongi.wire.bitcoin.target import target_of_bits
 from mbongi.wire.stratum_v2 import mining
 from tests.core.data_plane import SOURCE, ask, free_ports
-from tests.pool.practice import KEY, Miner, node
+from tests.pool.practice import Miner
 from tests.pool.v2_miner import V2Miner
+from tests.regtest import Chain, full_node
 
 pytestmark = pytest.mark.system
 SHARE_DIFFICULTY = 2.0**-24
@@ -31,21 +32,20 @@ BLOCK_DIFFICULTY = 2.0**-14
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeAddress]:
-    [port] = free_ports(1)
-    with node(tmp_path_factory.mktemp("node"), port) as address:
-        yield address
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    with full_node(tmp_path_factory.mktemp("node")) as running:
+        yield running
 
 
 class PoolProcess:
     """``mbongi pool`` in a folder of its own."""
 
-    def __init__(self, directory: Path, chain: NodeAddress) -> None:
+    def __init__(self, directory: Path, chain: Chain) -> None:
         port, v2_port = free_ports(2)
         self.config = Config(
             site=Site(data_dir=directory / "var"),
             pool=Pool(
-                nodes=(f"http://x:{KEY}@127.0.0.1:{chain.port}",),
+                **chain.settings,
                 port=port,
                 v2_port=v2_port,
                 difficulty_start=SHARE_DIFFICULTY,
@@ -85,22 +85,22 @@ class PoolProcess:
 
 
 @pytest.fixture
-def running(tmp_path: Path, chain: NodeAddress) -> Iterator[PoolProcess]:
+def running(tmp_path: Path, chain: Chain) -> Iterator[PoolProcess]:
     process = PoolProcess(tmp_path, chain)
     process.start()
     yield process
     process.end()
 
 
-async def _info(chain: NodeAddress) -> tuple[int, str]:
-    rpc = NodeRpc(chain)
+async def _info(chain: Chain) -> tuple[int, str]:
+    rpc = NodeRpc(chain.address)
     info = await rpc.info()
     await rpc.close()
     return info.blocks, info.bestblockhash
 
 
 async def test_a_version_rolled_winning_share_becomes_a_block_with_its_rolled_header(
-    running: PoolProcess, chain: NodeAddress
+    running: PoolProcess, chain: Chain
 ) -> None:
     before, _ = await _info(chain)
     miner = await Miner.connect(running.port)
@@ -111,7 +111,7 @@ async def test_a_version_rolled_winning_share_becomes_a_block_with_its_rolled_he
         while (await _info(chain))[0] == before:  # noqa: ASYNC110 -- another process's state
             await asyncio.sleep(0.05)
     height, tip = await _info(chain)
-    rpc = NodeRpc(chain)
+    rpc = NodeRpc(chain.address)
     header = await rpc.header(tip)
     block = bytes.fromhex(await rpc.call("getblock", tip, *[False]))
     await rpc.close()
@@ -126,9 +126,7 @@ async def test_a_version_rolled_winning_share_becomes_a_block_with_its_rolled_he
 
 
 @pytest.mark.parametrize("extended", [False, True])
-async def test_a_share_of_stratum_v2_becomes_a_block_too(
-    running: PoolProcess, chain: NodeAddress, extended: bool
-) -> None:
+async def test_a_share_of_stratum_v2_becomes_a_block_too(running: PoolProcess, chain: Chain, extended: bool) -> None:
     before, _ = await _info(chain)
     identity = Identity(running.config.site.data_dir / "secrets")
     now_s = int(time.time())
@@ -148,11 +146,11 @@ async def test_a_share_of_stratum_v2_becomes_a_block_too(
     miner.close()
 
 
-async def test_a_new_block_makes_earlier_work_stale_at_once(running: PoolProcess, chain: NodeAddress) -> None:
+async def test_a_new_block_makes_earlier_work_stale_at_once(running: PoolProcess, chain: Chain) -> None:
     miner = await Miner.connect(running.port)
     late = miner.solve()
-    rpc = NodeRpc(chain)
-    await rpc.call("generatetoaddress", 1, "rb1qw508d6qejxtdg4y5r3zarvary0c5xw7k38f4sn")
+    rpc = NodeRpc(chain.address)
+    await rpc.call("generatetoaddress", 1, chain.burned)
     await rpc.close()
     old = miner.work
     assert old is not None
@@ -168,7 +166,7 @@ async def test_a_new_block_makes_earlier_work_stale_at_once(running: PoolProcess
     miner.close()
 
 
-async def test_accepted_shares_outlive_kill_9_and_none_is_twice_in_the_log(tmp_path: Path, chain: NodeAddress) -> None:
+async def test_accepted_shares_outlive_kill_9_and_none_is_twice_in_the_log(tmp_path: Path, chain: Chain) -> None:
     process = PoolProcess(tmp_path, chain)
     process.config = dataclasses.replace(
         process.config, pool=dataclasses.replace(process.config.pool, block_difficulty_min=1.0)
@@ -194,8 +192,8 @@ async def test_without_a_node_miners_are_sent_to_their_next_pool_and_come_back(t
     [port] = free_ports(1)
     folder = tmp_path / "node"
     folder.mkdir()
-    with node(folder, port) as address:
-        process = PoolProcess(tmp_path, address)
+    with full_node(folder, port) as chain:
+        process = PoolProcess(tmp_path, chain)
         process.start()
         miner = await Miner.connect(process.port)
 
@@ -205,7 +203,7 @@ async def test_without_a_node_miners_are_sent_to_their_next_pool_and_come_back(t
     miner.close()
     with pytest.raises(OSError, match=r"Connect call failed|refused"):
         await asyncio.open_connection("127.0.0.1", process.port)
-    with node(folder, port):
+    with full_node(folder, port):
         async with asyncio.timeout(30):
             while not await pool.ready(process.config):  # noqa: ASYNC110 -- another process's state
                 await asyncio.sleep(0.2)

@@ -8,34 +8,32 @@ from pathlib import Path
 
 import pytest
 
-from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
+from mbongi.pool.adapters.node_rpc import NodeRpc
 from mbongi.run.pool_identity import Identity
 from mbongi.wire.bitcoin.block import Block
 from mbongi.wire.bitcoin.hashing import from_display
 from mbongi.wire.bitcoin.transaction import Transaction
 from mbongi.wire.stratum_v2 import mining
 from mbongi.wire.stratum_v2 import template_distribution as tdp
-from tests.core.data_plane import free_ports
 from tests.pool.adapters.stub_provider import StubProvider
-from tests.pool.practice import node
 from tests.pool.test_declaring_process import FEE, coin
 from tests.pool.test_pool_process import PoolProcess
 from tests.pool.v2_miner import V2Miner
+from tests.regtest import Chain, full_node
 
 pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeAddress]:
-    [port] = free_ports(1)
-    with node(tmp_path_factory.mktemp("node"), port) as address:
-        yield address
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    with full_node(tmp_path_factory.mktemp("node")) as running:
+        yield running
 
 
 async def test_the_providers_template_is_mined_and_its_block_taken_by_the_node_and_told_to_the_provider(
-    tmp_path: Path, chain: NodeAddress
+    tmp_path: Path, chain: Chain
 ) -> None:
-    rpc, process = NodeRpc(chain), PoolProcess(tmp_path, chain)
+    rpc, process = NodeRpc(chain.address), PoolProcess(tmp_path, chain)
     spend = await coin(rpc)
     async with StubProvider() as stub:
         settings = dataclasses.replace(process.config.pool, template_provider=stub.address.url())

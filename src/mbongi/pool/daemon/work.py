@@ -210,6 +210,8 @@ class Work:
     async def _follow(self, node: Node) -> None:
         """Publish what the node gives until it fails; its tip, its long poll and the clock are watched side by side."""
         tip, seen = self._heads.best_hash, self._heads.revision
+        if self.template is not None:
+            await self._publish_empty(node, tip)  # whatever its templates are worth, nobody is left on an old tip
         long_poll_id = await self._take(node)
         waiting = asyncio.create_task(self._long_poll(node, long_poll_id))
         changed = asyncio.create_task(self._heads.changed(seen))
