@@ -1,7 +1,11 @@
 """Sessions of Stratum V2 under clients that do anything: no exception, nothing unbounded, honest miners unaffected."""
 
 import asyncio
+import hashlib
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -33,3 +37,14 @@ def test_whatever_clients_do_the_server_goes_on_and_no_share_counts_more_than_it
 ) -> None:
     loop, rig = bench
     loop.run_until_complete(rig.run(data))
+
+
+@pytest.mark.system
+def test_a_short_search_guided_by_coverage_finds_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("atheris", reason="there is no atheris for this Python")
+    for number in range(20):
+        (tmp_path / str(number)).write_bytes(hashlib.shake_256(bytes([number])).digest(300))
+    words = [sys.executable, "-m", "tests.pool.daemon.fuzz_v2_atheris", str(tmp_path)]
+    limits = ["-runs=60", "-len_control=0", "-max_len=600", "-timeout=120", "-rss_limit_mb=3000"]
+    found = subprocess.run([*words, *limits], capture_output=True, text=True, timeout=400, check=False)
+    assert found.returncode == 0, found.stderr[-3000:]
