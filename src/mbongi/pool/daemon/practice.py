@@ -24,6 +24,8 @@ from mbongi.wire.bitcoin.transaction import Transaction
 log = get_log(__name__)
 
 PAY_EVERY_S: Final = 120.0
+TRY_AGAIN_S: Final = 20.0
+"""Where there was nothing to pay."""
 NEW_CHAIN: Final = "the practice chain began anew"
 FLOAT: Final = "practice money: the coins of the practice chain's first blocks"
 
@@ -84,6 +86,7 @@ class Practice:
         try:
             await self._bridge.call(practice_steps.advance, self._terms, self._wallet, self._at)
         except PayoutError as error:  # nothing to pay, or not enough to pay it yet
+            self._next_s = min(self._next_s, monotonic_s() + TRY_AGAIN_S)
             if self._trouble != str(error):
                 self._trouble = str(error)
                 log.info("practice_payout_waits", reason=str(error))
