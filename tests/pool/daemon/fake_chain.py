@@ -14,8 +14,9 @@ class FakeChain:
 
     name = "fake"
 
-    def __init__(self) -> None:
-        self._numbers = itertools.count(1)
+    def __init__(self, *, first: int = 1) -> None:
+        """``first`` is the number of its first block, so that two chains differ from there on."""
+        self._numbers = itertools.count(first)
         self._blocks: list[tuple[str, list[bytes]]] = [("0" * 64, [])]
         self.pool: dict[str, bytes] = {}
         self.sent: list[str] = []
