@@ -196,6 +196,28 @@ async def test_a_machine_goes_to_its_next_pool_and_back_to_the_preferred_one(tmp
     assert [(row["Status"], row["Stratum Active"]) for row in rows] == [("Alive", True), ("Alive", False)]
 
 
+@pytest.mark.parametrize("says", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b'{"id":2,"error":[20,"no",null]}\n'])
+async def test_a_pool_that_gives_no_work_is_dead_and_left_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: bytes
+) -> None:
+    monkeypatch.setattr(mining, "BEGIN_S_MAX", 0.5)
+
+    class Odd(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            transport.write(says)  # type: ignore[attr-defined]
+
+    odd = await asyncio.get_running_loop().create_server(Odd, "127.0.0.1", free_port())
+    url = f"stratum+tcp://127.0.0.1:{odd.sockets[0].getsockname()[1]}"
+    async with pool(tmp_path) as bed, mining_site(bed.address) as site:
+        machine = site.machine(one(site, Family.WHATSMINER))
+        machine.set_pools((PoolEntry(url, "acct.odd", "x"), PoolEntry(bed.address.url, "acct.next", "x")))
+        await until(lambda: bed.counts()["acct.next"] >= 2, what="on the next")
+        rows = (await rpc(site, machine.address, "pools"))["POOLS"]
+    odd.close()
+
+    assert [(row["Status"], row["Stratum Active"]) for row in rows] == [("Dead", False), ("Alive", True)]
+
+
 class Bench:
     """A client of either version, connected by hand."""
 
