@@ -25,7 +25,7 @@ from mbongi.wire.noise.transport import FrameDecryptor, encrypt_frame
 from mbongi.wire.stratum_v2 import extensions, job_declaration, mining, registry, setup
 from mbongi.wire.stratum_v2.frames import pack_frame
 from mbongi.wire.stratum_v2.layout import Message
-from tests.pool.daemon.test_declarations import OURS, JudgingNode
+from tests.pool.daemon.declaring_bed import OURS, JudgingNode
 from tests.pool.daemon.test_server import job
 from tests.pool.v2_declarer import Brought
 

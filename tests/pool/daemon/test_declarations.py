@@ -1,133 +1,26 @@
 """Job declaration and custom jobs, in one process with their clients; the node is a stub that judges blocks itself."""
 
 import asyncio
-import dataclasses
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from mbongi.pool.daemon.custom_jobs import CustomJobs
-from mbongi.pool.daemon.declarator import Declarator
 from mbongi.pool.daemon.v2 import V2Session
 from mbongi.pool.daemon.work import NOT_ON_TIP
-from mbongi.pool.errors import NodeSilent
-from mbongi.pool.rules.job import Job, coinbase_of
-from mbongi.pool.rules.template import empty_template
-from mbongi.pool.rules.tokens import Tokens
 from mbongi.wire.bitcoin.block import Block
 from mbongi.wire.bitcoin.hashing import display
 from mbongi.wire.bitcoin.target import target_of_difficulty
-from mbongi.wire.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
+from mbongi.wire.bitcoin.transaction import Transaction
 from mbongi.wire.bitcoind import TemplateTransaction
-from mbongi.wire.errors import WireError
 from mbongi.wire.stratum_v2 import job_declaration, mining, setup
-from tests.pool.daemon.fake_node import FakeNode
-from tests.pool.daemon.test_server import EASY, NUMBERS
-from tests.pool.daemon.test_v2 import V2Bed
+from tests.pool.daemon.declaring_bed import HEIGHT_500, OURS, SUBSIDY, JdBed, spend
+from tests.pool.daemon.test_server import EASY
 from tests.pool.practice import double
-from tests.pool.v2_declarer import DECLARE_TX_DATA, WORK_SELECTION, Brought, Declarer
+from tests.pool.v2_declarer import Brought, Declarer
 from tests.pool.v2_miner import V2Miner
-
-SUBSIDY = 50 * 100_000_000 >> (500 // 150)
-OURS = bytes.fromhex("0014751e76e8199196d454941c45d1b3a323f1433bd6")
-FEE = 1_000
-HEIGHT_500 = b"\x02\xf4\x01"
-
-
-def spend(number: int, *, witness: bool = True) -> bytes:
-    outpoint = OutPoint(bytes([number]) * 32, 0)
-    signature = (b"sig", b"key") if witness else ()
-    return Transaction(inputs=(TxIn(outpoint=outpoint, witness=signature),), outputs=(TxOut(number, b"\x51"),)).encode()
-
-
-class JudgingNode(FakeNode):
-    """Looks at proposals as a node does: the commitments, and that no more is created than subsidy and fees."""
-
-    def __init__(self) -> None:
-        super().__init__("judge")
-        self.proposals: list[bytes] = []
-        self.says: str | None = None
-
-    async def propose(self, block_hex: Sequence[bytes]) -> str | None:
-        if self.is_silent:
-            raise NodeSilent("node judge: no answer")
-        data = bytes.fromhex(b"".join(block_hex).decode())
-        self.proposals.append(data)
-        block = Block.parse(data)
-        try:
-            block.require_commitments()
-        except WireError as error:
-            return f"bad-commitments: {error}"
-        created = sum(each.value_sat for each in Transaction.parse(block.transactions[0]).outputs)
-        if created > SUBSIDY + FEE * (len(block.transactions) - 1):
-            return "bad-cb-amount"
-        return self.says
-
-
-class JdBed(V2Bed):
-    """A server that takes declared jobs. Its chain's target is out of reach unless a test says otherwise."""
-
-    def __init__(self, folder: Path, *, coinbase_only: bool = True, block_target: int = 0) -> None:
-        super().__init__(folder)
-        self.found: list[tuple[Job, bytes, bytes, str]] = []
-        self.server._on_block = lambda *each: self.found.append(each)
-        self.node, self.block_target = JudgingNode(), block_target
-        self.transactions: list[TemplateTransaction] = []
-        self.jobs = CustomJobs(
-            Tokens(b"key"),
-            script=OURS,
-            halving_blocks=150,
-            allows_coinbase_only=coinbase_only,
-            current=lambda: self.server.current_job,
-            now_s=self.server.now_s,
-        )
-        self.declarator = Declarator(self.server, self.jobs, [self.node], lambda: self.transactions)
-
-    async def __aenter__(self) -> "JdBed":
-        await super().__aenter__()
-        self.server.custom = self.jobs
-        self.publish(1)
-        self.jd_port = await self.server.listen_declarations("127.0.0.1", 0, self.identity.responder, self.declarator)
-        return self
-
-    def publish(self, tip: int, height: int = 500) -> None:
-        template = empty_template(
-            height=height,
-            previous_hash=bytes([tip]) * 32,
-            version=0x2000_0000,
-            bits=0x1D00FFFF,
-            time_s=int(self.server.now_s()),
-            time_min_s=int(self.server.now_s()) - 600,
-            subsidy_sat=SUBSIDY,
-        )
-        template = dataclasses.replace(template, target=self.block_target or template.target)
-        coinbase = coinbase_of(template, [TxOut(SUBSIDY, OURS)], b"/t/")
-        self.server.publish(Job(next(NUMBERS), template, coinbase, made_at_s=self.server.now_s()))
-
-    async def declarer(self, flags: int = DECLARE_TX_DATA) -> Declarer:
-        made = await Declarer.shake_hands(self.jd_port, self.identity.authority_key, now_s=int(self.server.now_s()))
-        await made.set_up(flags)
-        return made
-
-    async def miner(self) -> V2Miner:
-        made = await self.connect()
-        await made.set_up(WORK_SELECTION)
-        await made.open_channel(extended=True, work=False)
-        return made
-
-    def block(self, pool_outputs: bytes, *transactions: bytes, tip: int = 1) -> Brought:
-        return Brought(
-            bytes([tip]) * 32,
-            HEIGHT_500,
-            0x1D00FFFF,
-            int(self.server.now_s()),
-            pool_outputs,
-            SUBSIDY + FEE * len(transactions),
-            list(transactions),
-        )
 
 
 @pytest.fixture
@@ -334,6 +227,26 @@ async def test_the_same_block_brought_again_is_the_same_work_with_its_first_diff
     miner.close()
 
 
+async def test_a_job_for_the_group_is_one_for_each_of_its_channels(bed: JdBed) -> None:
+    declarer, miner = await bed.declarer(flags=0), await bed.miner()
+    token = await declarer.token()
+    brought = bed.block(token.coinbase_tx_outputs)
+    first = miner.channel, miner.prefix
+    miner.say(mining.OpenExtendedMiningChannel(8, "acct.two", 0.0, (1 << 256) - 1, 8))
+    second = await miner.hear(mining.OpenExtendedMiningChannelSuccess)
+    miner.say(brought.custom_job(second.group_channel_id, token.mining_job_token))
+    taken = await miner.hear(mining.SetCustomMiningJobSuccess)
+    for miner.channel, miner.prefix in (first, (second.channel_id, second.extranonce_prefix)):
+        brought.turn_to(miner, taken.job_id)
+        miner.say(miner.solve())
+        await miner.hear(mining.SubmitSharesSuccess)
+
+    assert taken.channel_id == second.group_channel_id
+    assert [worker for worker, _ in bed.kept()] == ["acct.v2", "acct.two"]
+    declarer.close()
+    miner.close()
+
+
 async def test_a_new_tip_ends_custom_jobs_and_no_work_of_ours_is_sent(bed: JdBed) -> None:
     declarer, miner = await bed.declarer(flags=0), await bed.miner()
     token = await declarer.token()
@@ -346,7 +259,7 @@ async def test_a_new_tip_ends_custom_jobs_and_no_work_of_ours_is_sent(bed: JdBed
     miner.say(late)
     refused = await miner.hear(mining.SubmitSharesError)
 
-    assert refused.error_code == "invalid-job-id"
+    assert refused.error_code == "stale-share"
     assert miner.received == [refused]
     assert await refusal(miner, brought.custom_job(miner.channel, token.mining_job_token)) == "stale-chain-tip"
     await take(miner, bed.block(token.coinbase_tx_outputs, tip=2), token.mining_job_token)

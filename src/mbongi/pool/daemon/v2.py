@@ -182,11 +182,14 @@ class V2Session(V2Connection):
             self._retarget(channel)
 
     def _close(self, message: mining.CloseChannel) -> None:
-        ids = list(self._channels) if message.channel_id == GROUP else [message.channel_id]
-        for id_ in ids:
+        for id_ in self._addressed(message.channel_id):
             channel = self._channels.pop(id_, None)
             if channel is not None:
                 self.server.extranonces.give_back(channel.extranonce1)
+
+    def _addressed(self, channel_id: int) -> list[int]:
+        """A channel, or all of the group."""
+        return list(self._channels) if channel_id == GROUP else [channel_id]
 
     def extranonces(self) -> list[bytes]:
         """Those of its channels."""
@@ -219,14 +222,17 @@ class V2Session(V2Connection):
             self._custom_job(message)
 
     def _taken(self, message: mining.SetCustomMiningJob) -> Job:
-        channel, custom = self._channels.get(message.channel_id), self.server.custom
+        ids, custom = self._addressed(message.channel_id), self.server.custom
         if custom is None or not self._selects_work:
             raise CustomJobError(ErrorCode.JD_NOT_SUPPORTED, "work selection was not set up")
-        if channel is None:
+        channels = [self._channels[id_] for id_ in ids if id_ in self._channels]
+        if not channels:
             raise CustomJobError(ErrorCode.INVALID_CHANNEL_ID, f"channel {message.channel_id} is not open")
-        job, told = custom.take(message), channel.generations
-        # The same block brought again is the same work, which keeps its difficulty (decision 14).
-        channel.custom.setdefault(job.number, (job, (told.difficulty, told.target)))
+        job = custom.take(message)
+        for channel in channels:
+            # The same block brought again is the same work, which keeps its difficulty (decision 14).
+            told = channel.generations
+            channel.custom.setdefault(job.number, (job, (told.difficulty, told.target)))
         return job
 
     # Shares.
@@ -356,7 +362,7 @@ class V2Session(V2Connection):
         if self._selects_work:
             if clean:
                 for channel in self._channels.values():
-                    channel.custom.clear()
+                    channel.forget_custom()
                 self._again()
                 self.server.has_answers(self)
             return

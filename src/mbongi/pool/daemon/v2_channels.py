@@ -1,6 +1,7 @@
 """Channels of a Stratum V2 connection: one for each miner, each with a difficulty and a search space of its own."""
 
 import math
+from typing import Final
 
 from mbongi.pool.errors import DifficultyError
 from mbongi.pool.rules.generations import Generations
@@ -8,6 +9,9 @@ from mbongi.pool.rules.job import EXTRANONCE2_BYTES, Job
 from mbongi.pool.rules.vardiff import Vardiff, difficulty_of_hashrate
 from mbongi.wire.bitcoin.target import difficulty_of_target, target_of_difficulty
 from mbongi.wire.stratum_v2.codes import ErrorCode
+
+STALE_KNOWN: Final = 4
+"""Custom jobs of former tips that are remembered."""
 
 
 class Channel:
@@ -31,6 +35,11 @@ class Channel:
         self.generations = Generations(vardiff.difficulty, newest)
         self.custom: dict[int, tuple[Job, tuple[float, int]]] = {}
         """Custom jobs of this tip by their number, each with the difficulty and target that it keeps."""
+
+    def forget_custom(self) -> None:
+        """There is another tip: shares for the last custom jobs are told to be stale, for others to be unknown."""
+        for number in list(self.custom)[:-STALE_KNOWN]:
+            del self.custom[number]
 
     @property
     def prefix(self) -> bytes:
