@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mbongi.base.config import Config, Proxy, Site, as_environment
-from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
+from mbongi.pool.adapters.node_rpc import NodeRpc
 from mbongi.pool.daemon.share_log import BLOCK_FLAG
 from mbongi.run.pool_identity import Identity
 from mbongi.wire.noise.certificate import PoolAddress
@@ -23,6 +23,7 @@ from mbongi.wire.noise.secp import new_secret, x_only_of_secret
 from tests.core.data_plane import SOURCE, free_ports
 from tests.pool.practice import Miner
 from tests.pool.test_pool_process import SHARE_DIFFICULTY, PoolProcess, _info, chain
+from tests.regtest import Chain
 
 pytestmark = pytest.mark.system
 __all__ = ["chain"]
@@ -102,7 +103,7 @@ def url_of(pool: PoolProcess) -> str:
     return PoolAddress("127.0.0.1", pool.config.pool.v2_port, identity.authority_key).url()
 
 
-def pool_in(directory: Path, chain: NodeAddress) -> PoolProcess:
+def pool_in(directory: Path, chain: Chain) -> PoolProcess:
     directory.mkdir()
     return PoolProcess(directory, chain)
 
@@ -119,9 +120,7 @@ async def soon_accepted(miner: Miner, worker: str = "acct.one") -> list[str]:
             await miner.drain(0.1)
 
 
-async def test_shares_count_for_their_workers_and_a_rolled_one_becomes_a_block(
-    tmp_path: Path, chain: NodeAddress
-) -> None:
+async def test_shares_count_for_their_workers_and_a_rolled_one_becomes_a_block(tmp_path: Path, chain: Chain) -> None:
     pool = pool_in(tmp_path / "pool", chain)
     with started(pool), started(ProxyProcess(tmp_path / "proxy", url_of(pool))) as proxy:
         one, two = await proxy.connect("acct.one"), await proxy.connect("acct.two")
@@ -134,7 +133,7 @@ async def test_shares_count_for_their_workers_and_a_rolled_one_becomes_a_block(
             while (await _info(chain))[0] == before:  # noqa: ASYNC110 -- another process's state
                 await asyncio.sleep(0.05)
         _height, tip = await _info(chain)
-        rpc = NodeRpc(chain)
+        rpc = NodeRpc(chain.address)
         header = await rpc.header(tip)
         await rpc.close()
         await soon_accepted(one)
@@ -152,7 +151,7 @@ async def test_shares_count_for_their_workers_and_a_rolled_one_becomes_a_block(
 
 
 async def test_a_pool_killed_and_back_leaves_miners_connected_and_no_accepted_share_is_lost(
-    tmp_path: Path, chain: NodeAddress
+    tmp_path: Path, chain: Chain
 ) -> None:
     pool = pool_in(tmp_path / "pool", chain)
     with started(pool), started(ProxyProcess(tmp_path / "proxy", url_of(pool), hold_s=600.0)) as proxy:
@@ -173,7 +172,7 @@ async def test_a_pool_killed_and_back_leaves_miners_connected_and_no_accepted_sh
 
 
 async def test_a_proxy_killed_under_load_loses_no_accepted_share_and_none_is_twice(
-    tmp_path: Path, chain: NodeAddress
+    tmp_path: Path, chain: Chain
 ) -> None:
     pool = pool_in(tmp_path / "pool", chain)
     accepted: list[tuple[str, str, str]] = []
@@ -193,7 +192,7 @@ async def test_a_proxy_killed_under_load_loses_no_accepted_share_and_none_is_twi
     assert sorted(accepted) == sorted(kept)
 
 
-async def test_a_wrong_key_is_one_error_and_nobody_can_connect(tmp_path: Path, chain: NodeAddress) -> None:
+async def test_a_wrong_key_is_one_error_and_nobody_can_connect(tmp_path: Path, chain: Chain) -> None:
     pool = pool_in(tmp_path / "pool", chain)
     wrong = PoolAddress("127.0.0.1", pool.config.pool.v2_port, x_only_of_secret(new_secret())).url()
     with started(pool), started(ProxyProcess(tmp_path / "proxy", wrong)) as proxy:
@@ -204,7 +203,7 @@ async def test_a_wrong_key_is_one_error_and_nobody_can_connect(tmp_path: Path, c
         assert proxy.log().count("did not sign the server's key") == 1
 
 
-async def test_a_second_pool_takes_over_when_the_first_is_killed(tmp_path: Path, chain: NodeAddress) -> None:
+async def test_a_second_pool_takes_over_when_the_first_is_killed(tmp_path: Path, chain: Chain) -> None:
     first, second = pool_in(tmp_path / "first", chain), pool_in(tmp_path / "second", chain)
     upstreams = url_of(first), url_of(second)
     first.start()
@@ -220,7 +219,7 @@ async def test_a_second_pool_takes_over_when_the_first_is_killed(tmp_path: Path,
 
 
 @pytest.mark.parametrize("aggregate", [False, True])
-async def test_two_hundred_miners_work_over_one_link(tmp_path: Path, chain: NodeAddress, aggregate: bool) -> None:
+async def test_two_hundred_miners_work_over_one_link(tmp_path: Path, chain: Chain, aggregate: bool) -> None:
     pool = pool_in(tmp_path / "pool", chain)
     proxy = ProxyProcess(tmp_path / "proxy", url_of(pool), aggregate=aggregate)
     with started(pool), started(proxy):

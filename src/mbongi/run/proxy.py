@@ -20,6 +20,8 @@ from mbongi.wire.noise.certificate import PoolAddress, read_pool_url
 
 log = get_log(__name__)
 
+DRAIN_S_MAX = 3.0
+"""How long a proxy that is told to stop waits for the pool's answers."""
 FORM = "stratum2+tcp://host:port/AUTHORITYKEY"
 
 
@@ -93,6 +95,7 @@ async def _run(config: Config, addresses: list[PoolAddress]) -> int:
         )
     ]
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    await server.drain(DRAIN_S_MAX)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -80,9 +80,13 @@ class OddPool:
         """The next message of a kind; others are passed over."""
         async with asyncio.timeout(20):
             while True:
-                message = await self._heard.get()
+                message = await self.next()
                 if isinstance(message, kind):
                     return message
+
+    async def next(self) -> Message:
+        """The next message."""
+        return await self._heard.get()
 
     async def consent(self, flags: int = 0) -> None:
         await self.hear(setup.SetupConnection)

@@ -181,10 +181,11 @@ async def test_where_the_pool_allows_no_version_rolling_miners_are_told_and_held
     miner.close()
 
 
-async def test_a_channel_that_the_pool_closes_ends_its_connection(pool: OddPool, proxy: ProxyBed) -> None:
+@pytest.mark.parametrize("reason", ["enough", ""])
+async def test_a_channel_that_the_pool_closes_ends_its_connection(pool: OddPool, proxy: ProxyBed, reason: str) -> None:
     await pool.consent()
     miner = await mining_on(pool, proxy)
-    pool.say(mining.CloseChannel(1, "enough"))
+    pool.say(mining.CloseChannel(1, reason))
     with pytest.raises(ConnectionResetError):
         await miner.read_on()
     miner.close()
@@ -285,3 +286,48 @@ async def test_a_pool_that_does_not_do_its_part_is_tried_after_the_others(
         assert proxy.server.link is not None
         assert proxy.server.link.address == second.address
         assert pool.connections == 1
+
+
+async def test_a_shared_channel_that_the_pool_closes_or_refuses_ends_the_link(pool: OddPool) -> None:
+    async with ProxyBed(pool.address, aggregate=True) as proxy:
+        await pool.consent()
+        await pool.open()
+        miner = await proxy.connect()
+        pool.say(mining.CloseChannel(1, ""))
+        with pytest.raises(ConnectionResetError):
+            await miner.read_on()
+        await pool.consent()
+        asked = await pool.hear(mining.OpenExtendedMiningChannel)
+        pool.say(mining.OpenMiningChannelError(asked.request_id, "unknown-user"))
+        await until(lambda: proxy.server.statistics.links_lost == 2)
+        miner.close()
+
+
+async def test_a_miner_that_changes_its_mind_all_the_time_is_no_burden_to_the_pool(
+    pool: OddPool, proxy: ProxyBed
+) -> None:
+    await pool.consent()
+    miner = await mining_on(pool, proxy)
+    for number in range(1, 20):
+        await miner.ask("mining.suggest_difficulty", [number])
+    miner.close()
+    updates = 0
+    async with asyncio.timeout(20):
+        while not isinstance(message := await pool.next(), mining.CloseChannel):
+            updates += isinstance(message, mining.UpdateChannel)
+
+    assert updates == 1
+
+
+async def test_a_proxy_that_ends_waits_for_the_answers_that_are_to_come(pool: OddPool, proxy: ProxyBed) -> None:
+    await pool.consent()
+    miner = await mining_on(pool, proxy)
+    asking = asyncio.create_task(miner.submit(miner.solve()))
+    share = await pool.hear(mining.SubmitSharesExtended)
+    ending = asyncio.create_task(proxy.server.drain(30.0))
+    await until(lambda: proxy.port == 0)
+    pool.say(mining.SubmitSharesSuccess(1, share.sequence_number, 1, 1))
+
+    await ending
+    assert (await asking)["result"] is True
+    miner.close()

@@ -33,8 +33,8 @@ class Miner(Protocol):
     def unconfirmed(self, id_: bytes) -> None:
         """The link broke before the pool said anything."""
 
-    def channel_closed(self, channel: "Channel", reason: str) -> None:
-        """The pool ended the channel, or the link is lost."""
+    def channel_closed(self, channel: "Channel", *, by_pool: bool) -> None:
+        """The channel is no more: the pool ended it, or the link is lost."""
 
 
 Waiting = tuple[Miner, bytes, float, float]
@@ -122,15 +122,11 @@ class Channel:
 
     # The end.
 
-    def lost(self) -> None:
-        """The link is gone: nobody will answer what waits."""
-        self.closed("")
-
-    def closed(self, reason: str) -> None:
-        """The pool has ended it."""
+    def closed(self, *, by_pool: bool) -> None:
+        """The pool has ended it, or the link is gone: nobody will answer what waits."""
         pending, self.pending = self.pending, {}
         for miner, id_, _difficulty, _sent_at_s in pending.values():
             miner.unconfirmed(id_)
         miners, self.miners = list(self.miners), {}
         for miner in miners:
-            miner.channel_closed(self, reason)
+            miner.channel_closed(self, by_pool=by_pool)

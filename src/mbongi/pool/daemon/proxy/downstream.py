@@ -39,6 +39,8 @@ CODES: Final[dict[str, Reject]] = {
     ErrorCode.INTERNAL_ERROR: Reject.UNAVAILABLE,
 }
 """What a pool's refusals are in Stratum V1. Any other is told as it is, under the code for what has none of its own."""
+UPDATE_S_MIN: Final = 10.0
+"""Between two messages to the pool about what one miner does."""
 NO_LINK: Final = "No link to a pool at present"
 
 
@@ -50,6 +52,8 @@ class Downstream(V1Connection):
         "_generations",
         "_mask_told",
         "_told",
+        "_update_waits",
+        "_updated_at_s",
         "channel",
         "estimate",
         "extranonce1",
@@ -78,6 +82,8 @@ class Downstream(V1Connection):
         """The easiest target that it takes."""
         self._asked: list[tuple[str, bytes]] = []
         self._mask_told = 0
+        self._update_waits = False
+        self._updated_at_s = 0.0
 
     # What it asks.
 
@@ -128,14 +134,22 @@ class Downstream(V1Connection):
         if self.vardiff is not None:
             self._retarget(self.vardiff.require(self.server.now_s(), difficulty))
         self.target_max = min(self.target_max, target_of_difficulty(difficulty))
-        self.server.estimate_moved(self)
+        self._update()
 
     def _suggest(self, difficulty: float) -> None:
         now_s = self.server.now_s()
         if self.vardiff is not None:
             self._retarget(self.vardiff.suggest(now_s, difficulty))
         self.estimate.guess(now_s, self.server.hashrate_of(difficulty))
-        self.server.estimate_moved(self)
+        self._update()
+
+    def _update(self) -> None:
+        """Tell the pool what has changed; not more often than pools bear, whatever the miner does."""
+        now_s = self.server.now_s()
+        self._update_waits = now_s - self._updated_at_s < UPDATE_S_MIN
+        if not self._update_waits:
+            self._updated_at_s = now_s
+            self.server.update(self)
 
     # Its channel.
 
@@ -170,11 +184,11 @@ class Downstream(V1Connection):
         self.user = ""
         self.server.has_answers(self)
 
-    def channel_closed(self, channel: Channel, reason: str) -> None:
+    def channel_closed(self, channel: Channel, *, by_pool: bool) -> None:
         """The channel is no more; one that the pool ended ends the connection, so that the miner asks anew."""
         if self.channel is channel:
             self.channel = None
-            if reason:
+            if by_pool:
                 self.drop()
 
     # Shares.
@@ -306,8 +320,8 @@ class Downstream(V1Connection):
             return
         if self.vardiff is not None:
             self._retarget(self.vardiff.idle(now_s))
-        if self.estimate.look(now_s) is not None:
-            self.server.estimate_moved(self)
+        if self.estimate.look(now_s) is not None or self._update_waits:
+            self._update()
         if self.out:
             self.server.has_answers(self)
 

@@ -35,8 +35,8 @@ OPEN_S_MAX: Final = 30.0
 """A channel that was asked for and is neither opened nor refused by then: the pool is not working."""
 WORK_S_MAX: Final = 60.0
 """Nor is one that gives a channel no work for so long."""
-ANSWER_S_MAX: Final = 60.0
-"""Nor is one that has a share to answer and says nothing at all."""
+ANSWER_S_MAX: Final = 300.0
+"""Nor is one that has a share to answer and says nothing at all; some answer every tenth share only."""
 CHANNELS_MAX: Final = 20_000
 VENDOR: Final = "Mbongi"
 
@@ -51,6 +51,9 @@ class Owner(Protocol):
 
     def next_number(self) -> int:
         """Of jobs; never the same twice."""
+
+    def channel_closed(self, channel: Channel, reason: str) -> None:
+        """The pool has ended a channel."""
 
     def link_lost(self, link: "Link", reason: str) -> None:
         """It is gone; every share that waited has been told to its miner."""
@@ -138,7 +141,7 @@ class Link(asyncio.Protocol):
                 for frame in self._decryptor.feed(data):
                     self._take(frame.extension_type, frame.message_type, frame.payload)
         except (WireError, PoolError) as error:
-            self._blame(error)
+            self.blame(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
@@ -146,7 +149,7 @@ class Link(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The pool does not read."""
-        self._blame(UpstreamError(f"the pool leaves {UNSENT_BYTES_MAX} bytes unread"))
+        self.blame(UpstreamError(f"the pool leaves {UNSENT_BYTES_MAX} bytes unread"))
 
     def _shake_hands(self, data: bytes) -> bytes:
         self._handshake += data
@@ -178,12 +181,12 @@ class Link(asyncio.Protocol):
         channels, self.channels = list(self.channels.values()), {}
         openings, self._openings = list(self._openings.values()), {}
         for channel in channels:
-            channel.lost()
+            channel.closed(by_pool=False)
         if openings:
             log.info("channels_not_opened", upstream=self.name, channels=len(openings))
         self._owner.link_lost(self, str(error) or type(error).__name__)
 
-    def _blame(self, error: Exception) -> None:
+    def blame(self, error: Exception) -> None:
         """End it: the pool does not do its part."""
         self.is_at_fault = self.wants is None
         self._fail(error)
@@ -237,16 +240,16 @@ class Link(asyncio.Protocol):
         """Time has passed: end it where the pool does not do its part."""
         oldest = next(iter(self._openings.values()), None)
         if oldest is not None and now_s - oldest.asked_at_s > OPEN_S_MAX:
-            self._blame(UpstreamError(f"no channel for {OPEN_S_MAX:.0f} s"))
+            self.blame(UpstreamError(f"no channel for {OPEN_S_MAX:.0f} s"))
             return
         waits = False
         for channel in self.channels.values():
             waits = waits or bool(channel.pending)
             if channel.work.current is None and now_s - channel.opened_at_s > WORK_S_MAX and not channel.is_left:
-                self._blame(UpstreamError(f"no work for {WORK_S_MAX:.0f} s"))
+                self.blame(UpstreamError(f"no work for {WORK_S_MAX:.0f} s"))
                 return
         if waits and now_s - max(self._heard_at_s, self._oldest_share_s(now_s)) > ANSWER_S_MAX:
-            self._blame(UpstreamError(f"shares without an answer, and nothing heard for {ANSWER_S_MAX:.0f} s"))
+            self.blame(UpstreamError(f"shares without an answer, and nothing heard for {ANSWER_S_MAX:.0f} s"))
         elif self._retired_until_s is not None and (not waits or now_s > self._retired_until_s):
             self._fail(UpstreamError("left for a better one"))
 
@@ -358,7 +361,8 @@ class Link(asyncio.Protocol):
     def _closed(self, message: mining.CloseChannel) -> None:
         for channel in list(self._addressed(message.channel_id)):
             del self.channels[channel.id]
-            channel.closed(message.reason_code)
+            channel.closed(by_pool=True)
+            self._owner.channel_closed(channel, message.reason_code)
 
     def _update_refused(self, message: mining.UpdateChannelError) -> None:
         log.info("update_refused", upstream=self.name, channel=message.channel_id, code=message.error_code[:60])

@@ -17,6 +17,7 @@ from mbongi.pool.daemon.proxy.downstream import Downstream
 from mbongi.pool.daemon.proxy.link import Link
 from mbongi.pool.daemon.proxy.statistics import Statistics
 from mbongi.pool.daemon.steady_clock import SteadyClock
+from mbongi.pool.errors import UpstreamError
 from mbongi.pool.rules.upstream_work import EXTRANONCE1_BYTES, ActiveJob, Bodies, Body, Tip
 from mbongi.pool.rules.vardiff import HASHES_PER_DIFFICULTY, Vardiff
 from mbongi.wire.bitcoin.target import TARGET_MAX
@@ -69,6 +70,7 @@ class ProxyServer:
         self._links: set[Link] = set()
         self._notices: dict[tuple[Body, Tip, int, int], PreparedNotify] = {}
         self._answering: dict[Downstream, None] = {}
+        self._is_ending = False
 
     # Listening.
 
@@ -85,7 +87,7 @@ class ProxyServer:
     async def _keep_listening(self, host: str, port: int) -> None:
         while True:
             now_s = self.now_s()
-            if self.has_work and not self.gate.is_listening:
+            if self.has_work and not self.gate.is_listening and not self._is_ending:
                 found = await self.gate.listen(lambda: Downstream(self), host, port)
                 log.info("proxy_listens", host=host, port=found, aggregate=self.options.aggregate)
             if self.link is None and self.gate.is_listening and now_s - self.without_link_since_s > self.options.hold_s:
@@ -152,11 +154,24 @@ class ProxyServer:
         self.statistics.links_lost += 1
         log.warning("upstream_lost", upstream=link.name, miners=len(self.miners), reason=reason)
 
+    def channel_closed(self, channel: Channel, reason: str) -> None:
+        """The pool has ended a channel, and its miners are gone with it; without the shared one there is no work."""
+        if channel is self._shared:
+            channel.link.blame(UpstreamError(f"the pool closes the shared channel: {reason[:60]}"))
+
+    async def drain(self, within_s: float) -> None:
+        """Take nobody new, and wait for the answers of the pool that are still to come."""
+        self._is_ending = True
+        self.gate.stop_listening()
+        end_s = self.now_s() + within_s
+        while self.shares_waiting and self.now_s() < end_s:  # noqa: ASYNC110 -- the pool answers any time
+            await asyncio.sleep(0.05)
+
     def _shared_opened(self, link: Link, channel: Channel | None, code: str) -> None:
         if link is not self.link:
             return
         if channel is None:
-            link.close(f"the pool opens no channel for {self.options.user!r}: {code}")
+            link.blame(UpstreamError(f"the pool opens no channel for {self.options.user!r}: {code[:60]}"))
             return
         self._shared = channel
         if not link.tells_workers:
@@ -247,8 +262,8 @@ class ProxyServer:
         """What a miner is taken for before it has shown what it does."""
         return self.hashrate_of(self.options.difficulty_start)
 
-    def estimate_moved(self, miner: Downstream) -> None:
-        """A miner does more or less than was thought, or takes only harder work: its channel's pool is told."""
+    def update(self, miner: Downstream) -> None:
+        """Tell the pool what a miner does, and the easiest target that it takes, where its channel is its own."""
         channel = miner.channel
         if channel is not None and channel is not self._shared:
             channel.link.send(mining.UpdateChannel(channel.id, miner.estimate.hashrate_hs, miner.target_max))
