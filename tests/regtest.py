@@ -50,11 +50,15 @@ class Chain:
     def settings(self) -> dict[str, Any]:
         """What a pool's configuration says of it."""
         address = self.address
-        settings: dict[str, Any] = {"network": NETWORK, "address": self.burned}
-        if address.cookie is not None:
-            url = f"http://{address.host}:{address.port}"
-            return settings | {"nodes": (url,), "cookies": (str(address.cookie),), "zmq": (self.zmq,)}
-        return settings | {"nodes": (f"http://{address.user}:{address.password}@{address.host}:{address.port}",)}
+        if address.cookie is None:
+            return {"nodes": (f"http://{address.user}:{address.password}@{address.host}:{address.port}",)}
+        return {
+            "network": NETWORK,
+            "address": self.burned,
+            "nodes": (f"http://{address.host}:{address.port}",),
+            "cookies": (str(address.cookie),),
+            "zmq": (self.zmq,),
+        }
 
 
 @contextlib.contextmanager

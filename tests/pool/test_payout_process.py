@@ -20,9 +20,8 @@ from mbongi.wire.bitcoin.address import networks, script_of_address
 from mbongi.wire.bitcoin.block import Block
 from mbongi.wire.bitcoin.hashing import display
 from mbongi.wire.bitcoin.transaction import Transaction
-from tests.core.data_plane import free_ports
-from tests.pool.practice import node
 from tests.pool.test_accounts_process import PoolSite
+from tests.regtest import full_node
 
 pytestmark = pytest.mark.system
 Answer = TypeVar("Answer")
@@ -170,9 +169,8 @@ class Chain:
 @pytest.fixture(scope="module")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PayoutSite, Chain]]:
     directory = tmp_path_factory.mktemp("payouts")
-    [port] = free_ports(1)
-    with node(tmp_path_factory.mktemp("node"), port) as address:
-        site, chain = PayoutSite(directory, address), Chain(address)
+    with full_node(tmp_path_factory.mktemp("node")) as running:
+        site, chain = PayoutSite(directory, running), Chain(running.address)
         try:
             site.start("postgres")  # first: it opens the data folder for the system user that it runs as
             wallet = PracticeWallet.of(site.config.site.data_dir)
