@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import importlib.util
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,7 +43,9 @@ def test_whatever_clients_do_the_server_goes_on_and_no_share_counts_more_than_it
 
 @pytest.mark.system
 def test_a_short_search_guided_by_coverage_finds_nothing(tmp_path: Path) -> None:
-    pytest.importorskip("atheris", reason="there is no atheris for this Python")
+    if importlib.util.find_spec("atheris") is None:
+        assert sys.version_info >= (3, 14) or platform.machine() != "x86_64", "run ./mbongi test, which installs it"
+        return
     for number in range(20):
         (tmp_path / str(number)).write_bytes(hashlib.shake_256(bytes([number])).digest(300))
     words = [sys.executable, "-m", "tests.pool.daemon.fuzz_v2_atheris", str(tmp_path)]
