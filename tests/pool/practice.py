@@ -58,6 +58,8 @@ class Miner:
         self.extranonce1 = b""
         self.extranonce2_size = 0
         self.notices: list[dict[str, Any]] = []
+        self.found = b""
+        """The hash of the last share."""
 
     @classmethod
     async def connect(cls, port: int, *, worker: str = "acct.one", session: str = "") -> Self:
@@ -116,7 +118,9 @@ class Miner:
                 while True:
                     await self.read()
 
-    def solve(self, *, target: int | None = None, extranonce2: int = 0, rolled: int = 0) -> list[str]:
+    def solve(
+        self, *, target: int | None = None, extranonce2: int = 0, rolled: int = 0, nonces: int = 1 << 24
+    ) -> list[str]:
         """Hash until a share meets the target; the parameters of its submit, without the worker."""
         work = self.work
         assert work is not None
@@ -133,8 +137,9 @@ class Miner:
             work.time_s.to_bytes(4, "little"),
             work.bits.to_bytes(4, "little"),
         ))  # fmt: skip
-        for nonce in range(1 << 24):
-            if int.from_bytes(double(head + nonce.to_bytes(4, "little")), "little") <= limit:
+        for nonce in range(nonces):
+            self.found = double(head + nonce.to_bytes(4, "little"))
+            if int.from_bytes(self.found, "little") <= limit:
                 fields = [work.job, second.hex(), f"{work.time_s:08x}", f"{nonce:08x}"]
                 return [*fields, f"{rolled:08x}"] if rolled else fields
         raise AssertionError("no nonce meets the target")

@@ -38,6 +38,8 @@ def needed(config: Config, *, with_twin: bool) -> list[Need]:
     pool = config.pool
     if pool.enabled:
         needs += [Need(pool.host, pool.port, "pool.port"), Need(pool.host, pool.v2_port, "pool.v2_port")]
+        if pool.tls_certificate:
+            needs.append(Need(pool.host, pool.tls_port, "pool.tls_port"))
         if pool.declarations != "off":
             needs.append(Need(pool.host, pool.jd_port, "pool.jd_port"))
         if not pool.nodes and not pool.follows:

@@ -20,8 +20,9 @@ from mbongi.base.log import get_log
 
 log = get_log(__name__)
 
-WAIT_S_MAX: Final = 8.0
-"""So long a miner waits for the process that keeps its session, which may just be starting again."""
+WAIT_S_MAX: Final = 3.0
+"""So long a miner waits for the process that keeps its session, which may just be starting again. It has no work
+meanwhile: more would cost it more than its session is worth."""
 RETRY_S: Final = 0.1
 BYTES_MAX: Final = 128 * 1024
 

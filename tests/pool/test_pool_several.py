@@ -1,0 +1,180 @@
+"""Several pool processes on one port: no accepted share is lost or counted twice, whatever dies or restarts."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
+from mbongi.pool.daemon.share_log import BLOCK_FLAG
+from mbongi.run.pool import LEAD
+from mbongi.run.pool_state import read_state
+from mbongi.wire.bitcoin.target import target_of_difficulty
+from tests.core.data_plane import free_ports
+from tests.pool.practice import Miner, node
+from tests.pool.several import BLOCK_DIFFICULTY, STALE, Crowd, SeveralProcesses, require_same
+
+pytestmark = pytest.mark.system
+MINERS = 6
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeAddress]:
+    [port] = free_ports(1)
+    with node(tmp_path_factory.mktemp("node"), port) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory, chain: NodeAddress) -> Iterator[SeveralProcesses]:
+    # Cheaper than a pool for each test; each leaves it as it found it.
+    with SeveralProcesses(tmp_path_factory.mktemp("pool"), chain) as running:
+        yield running
+
+
+async def test_miners_are_spread_over_the_processes_and_have_the_same_work(pool: SeveralProcesses) -> None:
+    miners = [await Miner.connect(pool.config.pool.port, worker=f"acct.{number}") for number in range(24)]
+    answers = [await miner.submit(miner.solve(), f"acct.{number}") for number, miner in enumerate(miners)]
+
+    works = [miner.work for miner in miners]
+    assert {miner.extranonce1[0] for miner in miners} == {0, 1}
+    assert len({miner.extranonce1 for miner in miners}) == 24
+    assert len({(work.before[:-1], work.after, work.previous) for work in works if work}) == 1
+    assert {answer["error"] and answer["error"][1] for answer in answers} == {None}
+    for each in miners:
+        each.close()
+
+
+async def test_a_block_found_in_any_process_reaches_the_node_and_all_miners(
+    pool: SeveralProcesses, chain: NodeAddress
+) -> None:
+    rpc = NodeRpc(chain)
+    miners: dict[int, Miner] = {}
+    while len(miners) < 2:
+        miner = await Miner.connect(pool.config.pool.port)
+        if miners.setdefault(miner.extranonce1[0], miner) is not miner:
+            miner.close()
+    for finder in miners.values():
+        height = (await rpc.info()).blocks
+        target = target_of_difficulty(BLOCK_DIFFICULTY)
+        fields = await asyncio.to_thread(_solve_block, finder, target)
+        assert (await finder.submit(fields))["result"] is True
+        async with asyncio.timeout(30):
+            while (await rpc.info()).blocks == height:  # noqa: ASYNC110 -- another process's state
+                await asyncio.sleep(0.05)
+        tip = (await rpc.info()).bestblockhash
+        for each in miners.values():
+            async with asyncio.timeout(30):
+                while each.work is None or each.work.previous[::-1].hex() != tip:
+                    await each.read()
+    blocks = [share for share, _worker in pool.shares() if share.flags & BLOCK_FLAG]
+    await rpc.close()
+    for each in miners.values():
+        each.close()
+
+    assert {share.shard for share in blocks} == {0, 1}
+
+
+def _solve_block(miner: Miner, target: int) -> list[str]:
+    """Many extranonces, so that no search ends without."""
+    for second in range(1, 1 << 16):
+        try:
+            return miner.solve(target=target, extranonce2=second, nonces=1 << 20)
+        except AssertionError:
+            continue
+    raise AssertionError("no block")
+
+
+async def test_a_rolling_restart_disturbs_nobody(pool: SeveralProcesses) -> None:
+    crowd = Crowd(pool.config.pool.port, MINERS)
+    await crowd.progress(30)
+    restarted = await asyncio.to_thread(pool.command, "pool-restart")
+    await crowd.progress(30)
+    await crowd.stop()
+
+    assert restarted.returncode == 0, restarted.stderr + pool.logs()
+    assert [line.partition(":")[0] for line in restarted.stdout.splitlines()] == ["0", "1", LEAD]
+    assert crowd.connects >= 2 * MINERS, "each of them was parted from at least once"
+    assert set(crowd.rejects) <= {STALE}, crowd.rejects
+    require_same(pool.shares(), crowd)
+
+
+@pytest.mark.parametrize("victim", ["0", LEAD, "bus"])
+async def test_kill_9_under_load_loses_no_accepted_share_and_doubles_none(pool: SeveralProcesses, victim: str) -> None:
+    crowd = Crowd(pool.config.pool.port, MINERS)
+    await crowd.progress(20)
+    for _ in range(2):
+        pool.kill(victim)
+        await crowd.progress(30)
+    await asyncio.to_thread(pool.wait_ready)
+    await crowd.progress(20)
+    await crowd.stop()
+
+    assert set(crowd.rejects) <= {"Job not found", STALE}, crowd.rejects
+    require_same(pool.shares(), crowd)
+
+
+async def test_a_share_is_not_counted_again_after_its_process_was_killed(pool: SeveralProcesses) -> None:
+    miner = await Miner.connect(pool.config.pool.port)
+    fields = miner.solve()
+    assert (await miner.submit(fields))["result"] is True
+    await asyncio.sleep(3.0)  # the file of sessions is written every two seconds
+    shard = str(miner.extranonce1[0])
+    pool.kill(shard)
+    with pytest.raises((OSError, TimeoutError)):
+        await miner.read_on()
+    miner.close()
+    await asyncio.to_thread(pool.wait_ready)
+    again = await Miner.connect(pool.config.pool.port, session=miner.session)
+    replayed = (await again.submit(fields))["error"]
+    fresh = await again.submit(again.solve(extranonce2=77))
+    again.close()
+
+    assert again.extranonce1 == miner.extranonce1
+    assert replayed[0] == 22
+    assert fresh["result"] is True
+
+
+async def test_a_message_is_shown_on_the_machines_of_a_worker(pool: SeveralProcesses) -> None:
+    ours, other = [await Miner.connect(pool.config.pool.port, worker=name) for name in ("acct.fan", "acct.one")]
+    said = await asyncio.to_thread(pool.command, "pool-message", "the fan is loud", "--worker", "acct.fan")
+    for each in (ours, other):
+        await each.drain(1.0)
+        each.close()
+
+    assert (said.returncode, said.stdout) == (0, "shown on 1 machines\n"), said.stderr
+    assert [each["params"] for each in ours.notices if each["method"] == "client.show_message"] == [["the fan is loud"]]
+    assert not [each for each in other.notices if each["method"] == "client.show_message"]
+
+
+async def test_without_the_bus_the_last_work_goes_on_for_a_while_and_then_miners_are_sent_away(
+    tmp_path: Path, chain: NodeAddress
+) -> None:
+    with SeveralProcesses(tmp_path, chain, without_work_s=8.0) as pool:
+        crowd = Crowd(pool.config.pool.port, 3)
+        await crowd.progress(20)
+        with pool.away("bus"):
+            await crowd.progress(20)
+            await asyncio.to_thread(pool.until, lambda: not any(_listens(pool)))
+        await asyncio.to_thread(pool.wait_ready)
+        await crowd.progress(20)
+        await crowd.stop()
+
+        require_same(pool.shares(), crowd)
+        assert "nothing heard for" in pool.log("0")
+
+
+def _listens(pool: SeveralProcesses) -> list[bool]:
+    states = [read_state(pool.config, name) for name in ("0", "1")]
+    return [state is None or state.ready for state in states]
+
+
+def test_two_processes_never_serve_one_shard(pool: SeveralProcesses) -> None:
+    began_s = time.monotonic()
+    second = pool.command("pool-server", "--shard", "0")
+
+    assert second.returncode == 1
+    assert "stop that one first" in second.stderr
+    assert time.monotonic() - began_s < 60
