@@ -6,17 +6,19 @@ rounds; ``wait`` waits until every connection has the next work. Answers in line
 
 import asyncio
 import json
-import resource
 import sys
 import time
 from typing import cast
 
 import uvloop
 
+from bench.harness import allow_files
 from mbongi.wire.noise.handshake import ACT_2_BYTES, Initiator
 from mbongi.wire.noise.transport import FrameDecryptor, encrypt_frame
 from mbongi.wire.stratum_v2 import mining, registry, setup
 from mbongi.wire.stratum_v2.layout import Message
+
+WAIT_S_MAX = 300.0
 
 
 class Client(asyncio.Protocol):
@@ -172,7 +174,7 @@ class Crowd:
 
     async def wait(self) -> dict[str, float]:
         """Until everybody has the next work."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(WAIT_S_MAX):
             await self.done.wait()
         return {"last_s": self.last_work_s}
 
@@ -201,5 +203,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    allow_files(25_000)
     uvloop.run(main())

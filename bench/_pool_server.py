@@ -7,7 +7,6 @@ the process's CPU seconds, memory and counts; ``stop`` ends it.
 import asyncio
 import json
 import random
-import resource
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from bench.harness import cpu_s
+from bench.harness import allow_files, cpu_s
 from mbongi.pool.daemon.gate import Limits
 from mbongi.pool.daemon.server import Difficulty, PoolServer
 from mbongi.pool.daemon.share_log import ShareLog
@@ -124,5 +123,5 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    allow_files(25_000)
     uvloop.run(serve())

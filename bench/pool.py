@@ -6,6 +6,7 @@ control, the check for duplicates and the log of shares are on. A new block is a
 """
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -74,6 +75,7 @@ def main(argv: list[str] | None = None) -> int:
         figures |= {f"{key}{suffix}": value for key, value in row.items()}
     figures["lost"] = sum(figures.pop(key) for key in ("lost", "lost_5000", "lost_empty", "lost_v2"))
     figures["handshakes_per_s"] = handshakes_per_s()
+    figures["rss_mb_20000_idle"] = idle_rss_mb()
     report("pool", figures, as_json=arguments.json, table=table)
     return 0
 
@@ -107,6 +109,17 @@ def measure(clients: int, transactions: int, shares: int, *, v2: bool) -> dict[s
             "rss_mb": server.ask("cpu")["rss_mb"],
             "lost": float(rounds * clients - answered + done["lost"] + (done["accepted"] - after["accepted"])),
         }
+
+
+def idle_rss_mb(clients: int = 20_000, crowds: int = 4) -> float:
+    """What a server holds for so many miners that have work and send nothing; they come from several processes."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(Process("bench._pool_server", {"transactions": 3_000}))
+        task = {"clients": clients // crowds, "v2": False, "port": server.hello["port"]}
+        for _ in range(crowds):
+            stack.enter_context(Process("bench._pool_clients", task))
+        server.ask("block")
+        return float(server.ask("cpu")["rss_mb"])
 
 
 def handshakes_per_s(count: int = 2_000) -> float:

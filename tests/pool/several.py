@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from mbongi.base.config import Bus, Config, Pool, Site, as_environment
-from mbongi.pool.adapters.node_rpc import NodeAddress
 from mbongi.pool.daemon.share_log import LoggedShare, files_of, read_shares, shard_folders
 from mbongi.run.pool import LEAD
 from mbongi.run.pool_state import read_state
 from tests.core.data_plane import SOURCE, children, free_ports
-from tests.pool.practice import KEY, Miner
+from tests.pool.practice import Miner
+from tests.regtest import Chain
 
 SHARE_DIFFICULTY = 2.0**-24
 """256 hashes."""
@@ -33,14 +33,14 @@ START_S_MAX = 90.0
 class SeveralProcesses:
     """``bus``, ``pool`` and ``pool-server`` processes; whatever dies is started again until ``close``."""
 
-    def __init__(self, directory: Path, chain: NodeAddress, *, processes: int = 2, **changes: Any) -> None:
+    def __init__(self, directory: Path, chain: Chain, *, processes: int = 2, **changes: Any) -> None:
         bus_port, port, v2_port = free_ports(3)
         self.config = Config(
             site=Site(data_dir=directory / "var"),
             bus=Bus(port=bus_port, bytes_max=500_000_000),
             pool=dataclasses.replace(
                 Pool(
-                    nodes=(f"http://x:{KEY}@127.0.0.1:{chain.port}",),
+                    **chain.settings,
                     port=port,
                     v2_port=v2_port,
                     difficulty_start=SHARE_DIFFICULTY,

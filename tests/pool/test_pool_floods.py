@@ -13,25 +13,23 @@ from typing import Any
 
 import pytest
 
-from mbongi.pool.adapters.node_rpc import NodeAddress
-from tests.core.data_plane import free_ports
-from tests.pool.practice import Miner, node
+from tests.pool.practice import Miner
 from tests.pool.several import BLOCK_DIFFICULTY, STALE, Crowd, require_same
 from tests.pool.test_pool_process import PoolProcess
+from tests.regtest import Chain, full_node
 
 pytestmark = pytest.mark.system
 ATTACKER, CLUMSY = "127.0.0.66", "127.0.0.67"
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeAddress]:
-    [port] = free_ports(1)
-    with node(tmp_path_factory.mktemp("node"), port) as address:
-        yield address
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    with full_node(tmp_path_factory.mktemp("node")) as running:
+        yield running
 
 
 @pytest.fixture
-def pool(tmp_path: Path, chain: NodeAddress) -> Iterator[PoolProcess]:
+def pool(tmp_path: Path, chain: Chain) -> Iterator[PoolProcess]:
     process = PoolProcess(tmp_path, chain)
     changes: dict[str, Any] = {
         "block_difficulty_min": BLOCK_DIFFICULTY,

@@ -7,28 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
+from mbongi.pool.adapters.node_rpc import NodeRpc
 from mbongi.pool.daemon.share_log import BLOCK_FLAG
 from mbongi.run.pool import LEAD
 from mbongi.run.pool_state import read_state
 from mbongi.wire.bitcoin.target import target_of_difficulty
-from tests.core.data_plane import free_ports
-from tests.pool.practice import Miner, node
+from tests.pool.practice import Miner
 from tests.pool.several import BLOCK_DIFFICULTY, STALE, Crowd, SeveralProcesses, require_same
+from tests.regtest import Chain, full_node
 
 pytestmark = pytest.mark.system
 MINERS = 6
 
 
 @pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeAddress]:
-    [port] = free_ports(1)
-    with node(tmp_path_factory.mktemp("node"), port) as address:
-        yield address
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    with full_node(tmp_path_factory.mktemp("node")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory, chain: NodeAddress) -> Iterator[SeveralProcesses]:
+def pool(tmp_path_factory: pytest.TempPathFactory, chain: Chain) -> Iterator[SeveralProcesses]:
     # Cheaper than a pool for each test; each leaves it as it found it.
     with SeveralProcesses(tmp_path_factory.mktemp("pool"), chain) as running:
         yield running
@@ -48,9 +47,9 @@ async def test_miners_are_spread_over_the_processes_and_have_the_same_work(pool:
 
 
 async def test_a_block_found_in_any_process_reaches_the_node_and_all_miners(
-    pool: SeveralProcesses, chain: NodeAddress
+    pool: SeveralProcesses, chain: Chain
 ) -> None:
-    rpc = NodeRpc(chain)
+    rpc = NodeRpc(chain.address)
     miners: dict[int, Miner] = {}
     while len(miners) < 2:
         miner = await Miner.connect(pool.config.pool.port)
@@ -150,7 +149,7 @@ async def test_a_message_is_shown_on_the_machines_of_a_worker(pool: SeveralProce
 
 
 async def test_without_the_bus_the_last_work_goes_on_for_a_while_and_then_miners_are_sent_away(
-    tmp_path: Path, chain: NodeAddress
+    tmp_path: Path, chain: Chain
 ) -> None:
     with SeveralProcesses(tmp_path, chain, without_work_s=8.0) as pool:
         crowd = Crowd(pool.config.pool.port, 3)
