@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import importlib.util
+import os
 import platform
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.core.data_plane import SOURCE
 from tests.pool.daemon.fuzz_v2 import Rig
 
 
@@ -50,5 +52,8 @@ def test_a_short_search_guided_by_coverage_finds_nothing(tmp_path: Path) -> None
         (tmp_path / str(number)).write_bytes(hashlib.shake_256(bytes([number])).digest(300))
     words = [sys.executable, "-m", "tests.pool.daemon.fuzz_v2_atheris", str(tmp_path)]
     limits = ["-runs=60", "-len_control=0", "-max_len=600", "-timeout=120", "-rss_limit_mb=3000"]
-    found = subprocess.run([*words, *limits], capture_output=True, text=True, timeout=400, check=False)
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    found = subprocess.run(
+        [*words, *limits], env=environment, cwd=SOURCE.parent, capture_output=True, text=True, timeout=400, check=False
+    )
     assert found.returncode == 0, found.stderr[-3000:]
