@@ -328,13 +328,15 @@ class Payment(models.Model):
 
     ``unsigned`` never changes; ``txid`` is empty until the signed transaction is here. ``proposer`` None: a program,
     which ``proposed_by`` names as the ledger does. ``sent_height``: no block up to there can hold it, for nobody
-    outside had it. ``block_hash`` is empty while no block of the best chain holds it.
+    outside had it. ``block_hash`` is empty while no block of the best chain holds it. ``replaces`` is the one whose
+    coins it spends at a higher fee, so that only one of the two can be in the chain.
     """
 
     state = models.CharField(max_length=10, choices=[(each.value, each.value) for each in PaymentState])
     reason = models.CharField(max_length=500)
     proposer = models.ForeignKey("identity.User", null=True, on_delete=models.PROTECT, related_name="+")
     proposed_by = models.CharField(max_length=80)
+    replaces = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="replaced_by")
     proposed_at = models.DateTimeField()
     approvals_needed = models.PositiveSmallIntegerField()
     payer = models.CharField(max_length=12)
@@ -418,8 +420,8 @@ class Coin(models.Model):
     """An output of the pool's own. ``transaction`` is the one that made it, which signers ask for, and ``unlock`` what
     its script is the hash of, where that is a script too (``rules/payout/coins.py``).
 
-    ``height`` None: in no block. ``is_gone``: the chain does not hold it any more. ``reserved_by`` is the payment that
-    spends it, or would.
+    ``height`` None: in no block. ``is_gone``: its own block is not in the chain. ``is_spent``: somebody spent it past
+    the pool. ``reserved_by`` is the payment that spends it, or would.
     """
 
     txid = models.CharField(max_length=64)
@@ -432,6 +434,7 @@ class Coin(models.Model):
     height = models.PositiveIntegerField(null=True)
     confirmations = models.PositiveIntegerField(default=0)
     is_gone = models.BooleanField(default=False)
+    is_spent = models.BooleanField(default=False)
     block = models.ForeignKey(Block, null=True, on_delete=models.PROTECT, related_name="coins")
     made_by = models.ForeignKey(Payment, null=True, on_delete=models.PROTECT, related_name="change_coins")
     reserved_by = models.ForeignKey(Payment, null=True, on_delete=models.PROTECT, related_name="coins")

@@ -19,7 +19,7 @@ from mbongi.pool.entries import Occasion, credit, debit, lock_books, reverse, st
 from mbongi.pool.errors import BalanceError, PayoutError
 from mbongi.pool.models import Block, Coin, Entry, Payment
 from mbongi.pool.payments import locked, record, unsigned_txid_of
-from mbongi.pool.payout_plan import coins_of
+from mbongi.pool.payout_plan import RESERVING, coins_of
 from mbongi.pool.rules.block_record import MATURE_CONFIRMATIONS, SETTLED_CONFIRMATIONS, BlockState
 from mbongi.pool.values import FEE_ACCOUNT, FLOAT_ACCOUNT, CoinKind, PaymentState
 from mbongi.wire.bitcoin.hashing import display
@@ -95,8 +95,15 @@ def begin_broadcast(payment_id: int, *, tip_height: int) -> bool:
     payment = locked(payment_id)
     if payment.state != PaymentState.SIGNED:
         return False
+    former = payment.replaces
+    if former is not None and former.state != PaymentState.BROADCAST:
+        _say(payment, f"payment {former.pk}, which it replaces, is {former.state}; cancel this one")
+        return False
     try:
         with transaction.atomic():
+            if former is not None:
+                _fail(former, f"replaced by payment {payment.pk}", lost=[])
+                Coin.objects.filter(pk__in=[coin.pk for coin in coins_of(payment)]).update(reserved_by=payment)
             _debit(payment, may_owe=(FEE_ACCOUNT,))
     except BalanceError as error:
         _say(payment, str(error))
@@ -221,6 +228,11 @@ def fail(payment_id: int, reason: str, *, lost: Sequence[tuple[str, int]]) -> bo
     payment = locked(payment_id)
     if payment.state != PaymentState.BROADCAST:
         return False
+    _fail(payment, reason, lost=lost)
+    return True
+
+
+def _fail(payment: Payment, reason: str, *, lost: Sequence[tuple[str, int]]) -> None:
     undone = _key(payment)
     later = Entry.objects.filter(key__startswith=f"{undone}:").order_by("-id").values_list("key", flat=True).first()
     reverse(
@@ -233,7 +245,6 @@ def fail(payment_id: int, reason: str, *, lost: Sequence[tuple[str, int]]) -> bo
         Coin.objects.filter(txid=txid, index=index, reserved_by=payment).update(is_gone=True)
     Coin.objects.filter(reserved_by=payment, is_gone=False).update(reserved_by=None)
     record(payment, PROCESS, "fail", reason=reason[:500], after={"txid": payment.txid})
-    return True
 
 
 @transaction.atomic
@@ -312,15 +323,43 @@ def follow_blocks_coins() -> int:
     return back.update(is_gone=False) + lost.update(is_gone=True, confirmations=0)
 
 
+def coins_to_check(after_id: int, limit: int) -> list[tuple[int, str, int]]:
+    """Coins in the chain that no payment of ours has spent, by id above ``after_id``: id, txid and index."""
+    unspent = Coin.objects.filter(height__isnull=False, is_gone=False, is_spent=False, pk__gt=after_id)
+    unspent = unspent.filter(Q(reserved_by=None) | Q(reserved_by__state__in=RESERVING))
+    return list(unspent.order_by("pk").values_list("pk", "txid", "index")[:limit])
+
+
 @transaction.atomic
-def take_in_float(key: str, coins: Sequence[NewCoin], *, script: bytes, unlock: bytes, reason: str) -> bool:
+def spent_outside(coin_id: int) -> bool:
+    """The chain has held a coin of ours no more for a while, and no payment of ours spent it. Whether that was news.
+
+    Nothing is paid from it any more; a payout that was to spend it says so, and has to be cancelled.
+    """
+    lock_books()
+    coin = Coin.objects.select_related("reserved_by").get(pk=coin_id)
+    if coin.is_spent or (coin.reserved_by is not None and not PaymentState(coin.reserved_by.state).reserves):
+        return False
+    coin.is_spent = True
+    coin.save(update_fields=["is_spent"])
+    if coin.reserved_by is not None:
+        _say(coin.reserved_by, f"coin {coin} was spent by somebody else; cancel this payout")
+    after = {"value_sat": coin.value_sat, "kind": coin.kind}
+    ledger.append([NewEntry(PROCESS, "pool.coin.spent_outside", f"pool-coin:{coin}", after=after)])
+    return True
+
+
+@transaction.atomic
+def take_in_float(
+    key: str, coins: Sequence[NewCoin], *, script: bytes, unlock: bytes, reason: str, actor: str = PROCESS
+) -> bool:
     """Enter coins that the operator put in, against the float's account, once under ``key``. Whether it was new."""
     if Entry.objects.filter(key=key).exists():
         return False
     lock_books()
     add_coins(coins, script=script, unlock=unlock)
     total_sat = sum(Transaction.parse(each.transaction).outputs[each.index].value_sat for each in coins)
-    credit(key, {FLOAT_ACCOUNT: total_sat}, Occasion(PROCESS, reason))
+    credit(key, {FLOAT_ACCOUNT: total_sat}, Occasion(actor, reason))
     return True
 
 

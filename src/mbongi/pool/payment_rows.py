@@ -50,6 +50,8 @@ class PaymentRow:
     confirmed_at: datetime | None
     ended_at: datetime | None
     message: str
+    replaces: int | None
+    """The payment whose coins it spends at a higher fee."""
 
     @property
     def vsize(self) -> int:
@@ -127,7 +129,7 @@ def coin_totals() -> CoinTotals:
     """What there is to pay from. Acts within the site's scope."""
     mature = Q(confirmations__gte=MATURE_CONFIRMATIONS) | (~Q(kind=CoinKind.COINBASE) & Q(confirmations__gte=1))
     free, open_states = Q(reserved_by=None), [state for state in PaymentState if state.reserves or state == "broadcast"]
-    found = Coin.objects.filter(is_gone=False).aggregate(
+    found = Coin.objects.filter(is_gone=False, is_spent=False).aggregate(
         spendable=Sum("value_sat", filter=free & mature),
         resting=Sum("value_sat", filter=free & ~mature),
         taken=Sum("value_sat", filter=Q(reserved_by__state__in=open_states)),
@@ -192,4 +194,5 @@ def _payment_row(each: Payment) -> PaymentRow:
         confirmed_at=each.confirmed_at,
         ended_at=each.ended_at,
         message=each.message,
+        replaces=each.replaces_id,
     )

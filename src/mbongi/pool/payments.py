@@ -5,10 +5,12 @@ one another. The transaction of a payout is made once, at its proposal, and neve
 signed is what is sent.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+import msgspec
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -21,7 +23,7 @@ from mbongi.pool.entries import lock_books
 from mbongi.pool.errors import NotPermittedError, PayoutError, PayoutRefusedError, UnknownPaymentError
 from mbongi.pool.events import PaymentChanged
 from mbongi.pool.models import Account, Coin, Payment, PaymentApproval, PaymentOutput
-from mbongi.pool.payout_plan import Plan, Wish, coins_of, noted_tip, plan_payout
+from mbongi.pool.payout_plan import RESERVING, Plan, Wish, coins_of, noted_tip, plan_payout, plan_replacement
 from mbongi.pool.terms import PayingTerms
 from mbongi.pool.values import PaymentState
 from mbongi.wire.bitcoin.address import script_of_address
@@ -37,6 +39,7 @@ from mbongi.wire.errors import WireError
 REASON_CHARS_MAX: Final = 500
 OPEN_MAX: Final = 20
 """Payouts under way at a time, at most."""
+_HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
 FILES_MAX: Final = 15
 """Signed files of one import, at most: a script's keys can be as many."""
 
@@ -104,13 +107,43 @@ def propose_payout(by: Person, terms: PayingTerms, wish: Wish, *, reason: str) -
     return payment.pk
 
 
-def _saved(by: Person, terms: PayingTerms, plan: Plan, reason: str) -> Payment:
+@transaction.atomic
+def propose_replacement(by: Person, terms: PayingTerms, payment_id: int, *, fee_sat_kvb: int, reason: str) -> int:
+    """Propose to pay the same accounts from the same coins at a higher fee, instead of a payout that no block takes.
+
+    Only one of the two can ever be in the chain. Returns its number; it is approved and signed like any other. Raises
+    NotPermittedError, UnknownPaymentError, PayoutRefusedError; PayoutError for a rate that nodes would not take for it.
+    """
+    what = f"replace payment {payment_id}"
+    _require(by, terms, Permission.PAYOUT_PROPOSE, what)
+    reason = _checked_reason(reason, what)
+    former = locked(payment_id)
+    _require_state(former, what, PaymentState.BROADCAST)
+    if former.replaced_by.filter(state__in=RESERVING).exists():
+        raise PayoutRefusedError(
+            f"{what}: another replacement is open; cancel it first",
+            _("A replacement is open already; cancel it first."),
+        )
+    plan = plan_replacement(terms, former, fee_sat_kvb)
+    payment = _saved(by, terms, plan, reason, replaces=former)
+    after = {
+        "replaces": former.pk,
+        "fee_sat": payment.fee_sat,
+        "fee_sat_before": former.fee_sat,
+        "unsigned_txid": plan.unsigned_txid,
+    }
+    record(payment, by.actor, "propose", reason=reason, after=after)
+    return payment.pk
+
+
+def _saved(by: Person, terms: PayingTerms, plan: Plan, reason: str, replaces: Payment | None = None) -> Payment:
     batch = plan.batch
     payment = Payment.objects.create(
         state=PaymentState.DRAFT,
         reason=reason,
         proposer_id=by.pk,
         proposed_by=by.actor,
+        replaces=replaces,
         proposed_at=utc_now(),
         approvals_needed=terms.approvals,
         payer=plan.policy.payer,
@@ -136,7 +169,7 @@ def _saved(by: Person, terms: PayingTerms, plan: Plan, reason: str) -> Payment:
         )
         for each in batch.paid
     )
-    for coin in batch.coins:
+    for coin in batch.coins if replaces is None else ():  # a replacement takes them over when it is debited
         taken = Coin.objects.filter(txid=display(coin.txid), index=coin.index, reserved_by=None)
         if taken.update(reserved_by=payment) != 1:
             raise PayoutError(f"payment: coin {coin.name} was taken meanwhile; propose again")
@@ -199,8 +232,9 @@ def export_payout(by: Person, terms: PayingTerms, payment_id: int) -> str:
 def import_signed(by: Person, terms: PayingTerms, payment_id: int, files: Sequence[str]) -> str:
     """Take the signed file back (several, where each holds other signatures); returns the transaction's id.
 
-    It must be the very transaction that was approved, with every input validly signed for the coin that our own record
-    names, whatever else the file says. Raises NotPermittedError, UnknownPaymentError, PayoutRefusedError.
+    A file is a PSBT in base64, or the signed transaction in hex. It must be the very transaction that was approved,
+    with every input validly signed for the coin that our own record names, whatever else the file says. Raises
+    NotPermittedError, UnknownPaymentError, PayoutRefusedError.
     """
     what = f"import payment {payment_id}"
     _require(by, terms, Permission.PAYOUT_PROPOSE, what)
@@ -209,7 +243,7 @@ def import_signed(by: Person, terms: PayingTerms, payment_id: int, files: Sequen
     if not 1 <= len(files) <= FILES_MAX:
         raise PayoutRefusedError(f"{what}: {len(files)} files; expected 1..{FILES_MAX}")
     try:
-        signed = _signed(psbt_of(payment), [Psbt.from_base64(text) for text in files])
+        signed = _signed(psbt_of(payment), files)
     except IncompleteError as error:
         text = _("Signatures are missing: %(what)s.") % {"what": error}
         raise PayoutRefusedError(f"{what}: {error}; sign it with every key that it takes", text) from error
@@ -223,12 +257,16 @@ def import_signed(by: Person, terms: PayingTerms, payment_id: int, files: Sequen
     return payment.txid
 
 
-def _signed(ours: Psbt, theirs: Sequence[Psbt]) -> Transaction:
-    """The signed transaction. Raises WireError unless theirs only add what makes ours valid."""
+def _signed(ours: Psbt, files: Sequence[str]) -> Transaction:
+    """The signed transaction. Raises WireError unless the files only add what makes ours valid."""
     spent = [ours.spent_output(place) for place in range(len(ours.input_fields))]
-    found = extract(finalize(combine(ours, *theirs)))
-    stripped = Transaction.parse(ours.transaction.encode(), witness=False)
-    assert [each.outpoint for each in found.inputs] == [each.outpoint for each in stripped.inputs]
+    if len(files) == 1 and _HEX.fullmatch(files[0]):
+        found = Transaction.parse(bytes.fromhex(files[0]))
+        bare = tuple(msgspec.structs.replace(each, script=b"", witness=()) for each in found.inputs)
+        if msgspec.structs.replace(found, inputs=bare) != ours.transaction:
+            raise WireError("this is not the signed form of that one transaction")
+    else:
+        found = extract(finalize(combine(ours, *(Psbt.from_base64(text) for text in files))))
     require_signed(found, [each for each in spent if each is not None])
     return found
 

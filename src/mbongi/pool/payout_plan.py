@@ -10,7 +10,7 @@ from mbongi.pool import selectors
 from mbongi.pool.errors import PayoutError
 from mbongi.pool.models import Account, Coin, Payment, PaymentOutput
 from mbongi.pool.rules.payout import coins as rules
-from mbongi.pool.rules.payout.batch import Batch, Claim, FeePayer, FeePolicy, build_batch
+from mbongi.pool.rules.payout.batch import FEE_SAT_KVB_MIN, Batch, Claim, FeePayer, FeePolicy, build_batch
 from mbongi.pool.terms import PayingTerms
 from mbongi.pool.values import FEE_ACCOUNT, CoinKind, PaymentState
 from mbongi.wire.bitcoin.address import script_of_address
@@ -75,9 +75,37 @@ def plan_payout(terms: PayingTerms, wish: Wish) -> Plan:
     return Plan(batch, policy, addresses, dict(sorted((waiting | batch.left_out).items())))
 
 
+def plan_replacement(terms: PayingTerms, former: Payment, fee_sat_kvb: int) -> Plan:
+    """The same accounts paid the same amounts from the same coins, at a higher fee. Changes nothing.
+
+    Raises PayoutError where nodes would not take it in place of the former (BIP 125: it must pay for both), or where
+    the higher fee leaves somebody less than nodes relay.
+    """
+    policy = terms.policy(fee_sat_kvb, FeePayer(former.payer))
+    addresses = dict(former.outputs.values_list("account__name", "address"))
+    amounts = former.outputs.values_list("account__name", "amount_sat")
+    claims = [Claim(name, script_of_address(addresses[name], terms.network), sat) for name, sat in amounts]
+    coins = [coin_of(row) for row in coins_of(former)]
+    batch = build_batch([], claims, policy, change_script=terms.script, required=coins)
+    least_sat = former.fee_sat + -(-batch.vsize * FEE_SAT_KVB_MIN // 1000)
+    if batch.left_out:
+        raise PayoutError(
+            f"payment {former.pk}: at {fee_sat_kvb / 1000:g} sat/vB it pays {min(batch.left_out)} no more"
+        )
+    if fee_sat_kvb <= former.fee_sat_kvb or batch.fee_sat < least_sat:
+        raise PayoutError(
+            f"payment {former.pk}: a fee of {batch.fee_sat} sat at {fee_sat_kvb / 1000:g} sat/vB; expected"
+            f" {least_sat} sat or more and above {former.fee_sat_kvb / 1000:g} sat/vB, or nodes keep the former"
+        )
+    _require_fee_covered(batch)
+    return Plan(batch, policy, addresses)
+
+
 def spendable_coins() -> list[rules.Coin]:
     """The pool's coins that no payment has taken."""
-    free = Coin.objects.filter(reserved_by=None, is_gone=False, height__isnull=False).defer("transaction")
+    free = Coin.objects.filter(reserved_by=None, is_gone=False, is_spent=False, height__isnull=False).defer(
+        "transaction"
+    )
     return [coin_of(row) for row in free.order_by("id")]
 
 
@@ -115,8 +143,8 @@ def noted_tip() -> int:
 
 
 def reserved_sat() -> dict[str, int]:
-    """What open payments set aside, by account."""
-    found = PaymentOutput.objects.filter(payment__state__in=RESERVING).order_by()
+    """What open payments set aside, by account; what a replacement pays is debited by the payment that it replaces."""
+    found = PaymentOutput.objects.filter(payment__state__in=RESERVING, payment__replaces=None).order_by()
     rows = found.values("account__name").annotate(sat=Sum("amount_sat"))
     return {row["account__name"]: int(row["sat"]) for row in rows}
 
@@ -170,7 +198,7 @@ def _threats() -> tuple[list[rules.Coin], set[str]]:
     threatened: set[str] = set()
     for payment in Payment.objects.filter(state=PaymentState.CANCELLED, is_at_rest=False):
         mine = coins_of(payment)
-        free = [coin_of(row) for row in mine if row.reserved_by_id is None and not row.is_gone]
+        free = [coin_of(row) for row in mine if row.reserved_by_id is None and not row.is_gone and not row.is_spent]
         free = [each for each in free if each.is_spendable]
         if any((each.txid, each.index) in required for each in free):
             continue
@@ -185,7 +213,7 @@ def _threats() -> tuple[list[rules.Coin], set[str]]:
 def _is_overtaken(coins: list[Coin]) -> bool:
     """Whether a payment that is in a block has spent one of the coins, or the chain holds one no more."""
     return any(
-        row.is_gone or (row.reserved_by is not None and row.reserved_by.state == PaymentState.CONFIRMED)
+        row.is_gone or row.is_spent or (row.reserved_by is not None and row.reserved_by.state == PaymentState.CONFIRMED)
         for row in coins
     )
 

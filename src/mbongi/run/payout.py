@@ -5,6 +5,7 @@ it is signed outside; the pool-accounts process sends it and follows it.
 """
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ from mbongi.base.errors import MbongiError
 from mbongi.run.database import use_database
 
 if TYPE_CHECKING:
+    from mbongi.pool.paying_steps import NewCoin
     from mbongi.pool.payment_rows import PaymentRow
     from mbongi.pool.payout_plan import Plan
 
@@ -42,6 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     imported.add_argument("files", type=Path, nargs="+", metavar="FILE", help="- is the standard input")
     cancel = _add_step(commands, "cancel", "give a payout up that is not sent")
     cancel.add_argument("--reason", required=True)
+    replace = _add_step(commands, "replace", "propose to send one again, that no block takes, at a higher fee")
+    replace.add_argument("--fee-rate", type=float, required=True, metavar="SAT_VB")
+    replace.add_argument("--reason", required=True)
+    deposit = commands.add_parser("deposit", help="enter coins that were sent to the pool's address, to pay from")
+    deposit.add_argument("block", help="the hash of the block that holds them")
+    deposit.add_argument("txid")
+    deposit.add_argument("index", type=int)
+    deposit.add_argument("--as", dest="person", required=True, metavar="EMAIL")
+    deposit.add_argument("--reason", required=True)
     address = commands.add_parser("address", help="state where an account is paid")
     address.add_argument("account")
     address.add_argument("address")
@@ -82,6 +93,8 @@ def main(config: Config, arguments: argparse.Namespace) -> int:
         "export": _export,
         "import": _import,
         "cancel": _cancel,
+        "replace": _replace,
+        "deposit": _deposit,
         "address": _address,
         "practice-sign": _practice_sign,
     }
@@ -203,6 +216,46 @@ def _cancel(config: Config, arguments: argparse.Namespace) -> None:
     print(f"payout {arguments.id} is cancelled")
 
 
+def _replace(config: Config, arguments: argparse.Namespace) -> None:
+    from mbongi.pool.payments import propose_replacement  # noqa: PLC0415
+    from mbongi.pool.terms import terms_of  # noqa: PLC0415
+
+    rate, why = round(arguments.fee_rate * 1000), arguments.reason
+    terms = terms_of(config)
+    number = propose_replacement(_person(arguments), terms, arguments.id, fee_sat_kvb=rate, reason=why)
+    print(f"payout {number} would replace {arguments.id}; somebody else approves it: ./mbongi payout status {number}")
+
+
+def _deposit(config: Config, arguments: argparse.Namespace) -> None:
+    from mbongi.pool.deposits import enter_deposit  # noqa: PLC0415
+    from mbongi.pool.terms import terms_of  # noqa: PLC0415
+
+    person, terms = _person(arguments), terms_of(config)
+    coin = asyncio.run(_found_coin(config, arguments.block, arguments.txid, arguments.index))
+    sat = enter_deposit(person, terms, coin, reason=arguments.reason)
+    print(f"{_btc(sat)} are entered; they may be spent from its next confirmations on")
+
+
+async def _found_coin(config: Config, block_hash: str, txid: str, index: int) -> "NewCoin":
+    """An output that the best chain holds, from its block, by the first configured node."""
+    from mbongi.pool.adapters.node_paying import PayingNode  # noqa: PLC0415
+    from mbongi.pool.daemon.paying import transaction_of  # noqa: PLC0415
+    from mbongi.pool.paying_steps import NewCoin  # noqa: PLC0415
+    from mbongi.run.pool_nodes import nodes_of  # noqa: PLC0415
+
+    nodes = nodes_of(config)
+    try:
+        node = PayingNode(nodes[0])
+        raw = await transaction_of(node, block_hash, txid)
+        height = (await nodes[0].header(block_hash)).height
+        if await node.block_hash(height) != block_hash or not await node.holds(txid, index):
+            raise PayoutCommandError(f"coin {txid}:{index}: the best chain does not hold it, unspent, in {block_hash}")
+        return NewCoin(raw, index, height)
+    finally:
+        for each in nodes:
+            await each.close()
+
+
 def _address(config: Config, arguments: argparse.Namespace) -> None:
     from mbongi.pool.payments import set_payout_address  # noqa: PLC0415
     from mbongi.pool.terms import terms_of  # noqa: PLC0415
@@ -247,6 +300,7 @@ def _line(row: "PaymentRow") -> str:
         f"by {row.proposer or row.proposed_by}",
         f"{_btc(row.amount_sat)} to {row.outputs}",
         f"fee {row.fee_sat} sat",
+        f"instead of {row.replaces}" if row.replaces else "",
         row.txid,
         row.message,
     ]

@@ -93,5 +93,9 @@ class FakeChain:
                 return "missing-inputs"
         if self.refuses:
             return self.refuses
+        spent = {each.outpoint for each in transaction.inputs}
+        for other, waiting in list(self.pool.items()):
+            if spent & {each.outpoint for each in Transaction.parse(waiting).inputs}:
+                del self.pool[other]  # replaced by the newer, whose fee the caller has seen to
         self.pool[display(transaction.txid)] = raw
         return None

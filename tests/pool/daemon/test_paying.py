@@ -10,6 +10,7 @@ from mbongi.base.clock import utc_now
 from mbongi.core.ledger import selectors as ledger
 from mbongi.pool import services
 from mbongi.pool.daemon.paying import Paying
+from mbongi.pool.errors import PayoutError, PayoutRefusedError
 from mbongi.pool.models import Account, Block, Coin, Entry, Payment, Worker
 from mbongi.pool.paying_steps import NewCoin, add_coins, note_tip
 from mbongi.pool.payments import (
@@ -20,15 +21,17 @@ from mbongi.pool.payments import (
     export_payout,
     import_signed,
     propose_payout,
+    propose_replacement,
     unsigned_txid_of,
 )
-from mbongi.pool.payout_plan import Wish
+from mbongi.pool.payout_plan import Wish, plan_payout, reserved_sat
 from mbongi.pool.practice_steps import advance
 from mbongi.pool.rules.payout.batch import FeePayer
 from mbongi.pool.values import FEE_ACCOUNT, PaymentState
+from mbongi.wire.bitcoin.hashing import from_display
 from mbongi.wire.bitcoin.psbt import Psbt
 from mbongi.wire.bitcoin.psbt_finalizer import extract, finalize
-from mbongi.wire.bitcoin.transaction import Transaction
+from mbongi.wire.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from tests.pool.daemon.fake_chain import FakeChain
 from tests.pool.paying_bed import TERMS, WALLET, WHO, balances, coinbase, owe
 
@@ -365,6 +368,7 @@ def test_a_block_of_ours_becomes_a_coin_and_an_orphan_none(bed: Bed) -> None:
         state="in_chain",
         state_at=utc_now(),
         work_since=1,
+        share_work=1,
         own_output_index=0,
         own_output_sat=625_000_000,
         own_output_script=WALLET.script,
@@ -390,3 +394,99 @@ def test_signing_twice_pays_once(bed: Bed) -> None:
     bed.rounds(2)
     bed.mine(1)
     assert bed.chain.count(payment.txid or Payment.objects.get().txid) == 1
+
+
+class TestReplacing:
+    """A payout at too low a fee is sent again at a higher one, from the same coins, to the same accounts."""
+
+    def _replaced(self, bed: Bed) -> tuple[Payment, Payment]:
+        former = bed.signed()
+        bed.rounds()
+        why = {"fee_sat_kvb": 20_000, "reason": "no block takes it"}
+        number = propose_replacement(PRACTICE_PROPOSER, TERMS, former.pk, **why)
+        assert balances() == {}
+        assert not reserved_sat()
+        advance(TERMS, WALLET, lambda _: None)
+        return former, Payment.objects.get(pk=number)
+
+    def test_one_of_the_two_is_in_the_chain_and_debited(self, bed: Bed) -> None:
+        former, payment = self._replaced(bed)
+        assert payment.fee_sat > former.fee_sat
+        assert payment.replaces_id == former.pk
+        bed.rounds()
+        assert (state_of(former), state_of(payment)) == (PaymentState.FAILED, PaymentState.BROADCAST)
+        assert bed.chain.pool.keys() == {payment.txid}
+        bed.mine(6)
+
+        assert state_of(payment) == PaymentState.CONFIRMED
+        assert balances() == {}
+        assert debits(former) == [f"payment:{former.pk}", f"payment:{former.pk}:1"]
+        assert debits(payment) == [f"payment:{payment.pk}"]
+        assert Coin.objects.filter(made_by=former, is_gone=False).count() == 0
+        assert state_of(former) == PaymentState.FAILED
+        assert former.is_at_rest
+
+    def test_where_a_block_takes_the_former_after_all_the_other_fails(self, bed: Bed) -> None:
+        former, payment = self._replaced(bed)
+        raw = bytes(Payment.objects.get(pk=former.pk).signed)
+        bed.rounds()
+        bed.chain.pool.clear()
+        bed.mine(1, extra=(raw,))
+        assert state_of(former) == PaymentState.CONFIRMED
+        bed.mine(8)
+
+        assert state_of(payment) == PaymentState.FAILED
+        assert balances() == {}
+        assert bed.chain.count(former.txid) == 1
+
+    def test_one_that_is_confirmed_meanwhile_is_not_replaced(self, bed: Bed) -> None:
+        former, payment = self._replaced(bed)
+        bed.chain.mine(1)
+        bed.rounds()
+        assert state_of(former) == PaymentState.CONFIRMED
+        assert state_of(payment) == PaymentState.SIGNED
+        assert payment.message
+        with pytest.raises(PayoutRefusedError, match="it is confirmed; expected broadcast"):
+            propose_replacement(PRACTICE_PROPOSER, TERMS, former.pk, fee_sat_kvb=30_000, reason="again")
+
+    def test_a_fee_that_nodes_would_not_take_for_it_is_refused(self, bed: Bed) -> None:
+        former = bed.signed()
+        bed.rounds()
+        # By hand: 172 virtual bytes at 2 sat before; nodes want 172 sat more for relaying it again (BIP 125).
+        for rate in (2_000, 2_900):
+            with pytest.raises(PayoutError, match="expected 516 sat or more"):
+                propose_replacement(PRACTICE_PROPOSER, TERMS, former.pk, fee_sat_kvb=rate, reason="too low")
+        propose_replacement(PRACTICE_PROPOSER, TERMS, former.pk, fee_sat_kvb=3_000, reason="enough")
+        with pytest.raises(PayoutRefusedError, match="another replacement is open"):
+            propose_replacement(PRACTICE_PROPOSER, TERMS, former.pk, fee_sat_kvb=9_000, reason="again")
+
+
+class TestCoinsSpentOutside:
+    """Whoever has the key may move the pool's coins past the pool, as to a safer place."""
+
+    def test_nothing_is_paid_from_them_any_more(self, bed: Bed) -> None:
+        swept = Coin.objects.get()
+        bed.rounds()
+        spends = TxIn(outpoint=OutPoint(from_display(swept.txid), 0))
+        bed.mine(1, extra=(Transaction(inputs=(spends,), outputs=(TxOut(9, b"\x51"),)).encode(),))
+        bed.mine(5)
+        assert not Coin.objects.get().is_spent
+        bed.mine(1)
+
+        assert Coin.objects.get().is_spent
+        assert ledger.entries()[0].action == "pool.coin.spent_outside"
+        with pytest.raises(PayoutError, match="0 sat can be spent"):
+            plan_payout(TERMS, Wish())
+
+    def test_a_payout_that_was_to_spend_them_says_so(self, bed: Bed) -> None:
+        payment, _raw = _exported(bed)
+        bed.rounds()
+        spends = Transaction.parse(bytes(payment.unsigned), witness=False).inputs
+        bed.mine(1, extra=(Transaction(inputs=spends, outputs=(TxOut(9, b"\x51"),)).encode(),))
+        bed.mine(6)
+
+        assert (state_of(payment), "spent by somebody else" in payment.message) == (PaymentState.APPROVED, True)
+        cancel_payout(PRACTICE_PROPOSER, TERMS, payment.pk, reason="swept")
+        bed.put_in(20_000_000)
+        bed.mine(100)
+        assert plan_payout(TERMS, Wish()).batch.amount_sat == 4_000_000

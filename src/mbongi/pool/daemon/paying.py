@@ -27,6 +27,8 @@ LOOK_S: Final = 2.0
 OUTAGE_PAUSE_S: Final = 5.0
 BLOCKS_PER_ROUND: Final = 100
 """Blocks looked through before payments get their turn, at most."""
+COINS_PER_TIP: Final = 500
+"""Coins that the node is asked about at each new tip, at most, one part of them after the other."""
 EXAMINED_MAX: Final = 200
 """Blocks whose hashes are remembered: so deep a reorganisation is noticed by the blocks that were looked through."""
 
@@ -51,6 +53,8 @@ class Paying:
         self._practice, self._at = practice, at_point
         self._examined: dict[int, str] = {}
         self._noted: Tip | None = None
+        self._checked_to = 0
+        self._absent: dict[int, int] = {}
         self._trouble = ""
 
     async def run(self) -> None:
@@ -84,6 +88,7 @@ class Paying:
         await self._examine(node, tip, watched)
         if self._noted != tip:
             await self._bridge.call(steps.note_tip, tip.height)
+            await self._check_coins(node, tip)
             self._noted = tip
         for each in await self._bridge.call(steps.watched):
             if each.state is PaymentState.SIGNED:
@@ -112,6 +117,19 @@ class Paying:
             self._noted = None  # its confirmations are to be counted
         if await self._bridge.call(steps.follow_blocks_coins):
             self._noted = None
+
+    async def _check_coins(self, node: PayingNode, tip: Tip) -> None:
+        """Look whether the chain still holds our coins; who has their key may have spent them past the pool."""
+        coins = await self._bridge.call(steps.coins_to_check, self._checked_to, COINS_PER_TIP)
+        self._checked_to = coins[-1][0] if len(coins) == COINS_PER_TIP else 0
+        for coin_id, txid, index in coins:
+            if await node.holds(txid, index):
+                self._absent.pop(coin_id, None)
+                continue
+            since = self._absent.setdefault(coin_id, tip.height)
+            if tip.height - since >= SETTLED_CONFIRMATIONS and await self._bridge.call(steps.spent_outside, coin_id):
+                log.warning("coin_spent_outside", coin=f"{txid}:{index}")
+                del self._absent[coin_id]
 
     async def _follow_blocks(self, node: PayingNode, watched: Iterable[Watched]) -> None:
         """Payments whose block has left the best chain go out again."""
