@@ -16,9 +16,10 @@ from mbongi.pool import selectors, services, verify_share_proof
 from mbongi.pool.audit import audit
 from mbongi.pool.daemon.importer import Importer
 from mbongi.pool.errors import BalanceError
-from mbongi.pool.models import Account, Block, Entry, EntryChange, SliceWork, Window
+from mbongi.pool.models import Account, Block, Entry, EntryChange, PlannedScript, SliceWork, Window
 from mbongi.pool.rules.block_record import BlockState, CoinbaseOutput
 from mbongi.pool.rules.payout.amounts import work_of_difficulty
+from mbongi.pool.rules.payout.coinbase_plan import coinbase_outputs
 from mbongi.pool.services import Division, Occasion, Taken
 from mbongi.pool.values import Scheme
 from mbongi.wire.bitcoin.address import address_of_script, networks
@@ -215,8 +216,9 @@ def test_donations_come_out_of_what_an_account_earns(take_in: TakeIn) -> None:
 def test_what_a_coinbase_paid_directly_is_not_owed_again_and_foreign_outputs_are_nobodys(take_in: TakeIn) -> None:
     take_in([Logged("ada.one", 1), Logged("ben.one", 2, is_block=True)])
     script = "0014" + "11" * 20
-    address = address_of_script(bytes.fromhex(script), networks()["regtest"])
-    Account.objects.filter(name="ada").update(payout_address=address)
+    ada = Account.objects.get(name="ada")
+    PlannedScript.objects.create(script=script, account=ada)
+    Account.objects.filter(name="ada").update(payout_address="elsewhere since")
     outputs = (
         CoinbaseOutput(script, 2_000_000_000),
         CoinbaseOutput("0014" + "22" * 20, 1_000),
@@ -227,6 +229,42 @@ def test_what_a_coinbase_paid_directly_is_not_owed_again_and_foreign_outputs_are
 
     assert balances() == {"ada": 500_000_000, "ben": 2_500_000_000}
     assert_books_agree()
+
+
+def test_a_coinbase_made_by_the_plan_leaves_only_the_difference_to_the_balances(take_in: TakeIn) -> None:
+    scripts = {name: "0014" + byte * 20 for name, byte in (("ada", "11"), ("ben", "22"), ("cy", "22"))}
+    take_in([Logged(f"{name}.one", n) for n, name in enumerate(["ada"] * 5 + ["ben"] * 3 + ["cy", "dan"])])
+    for name, script in scripts.items():
+        address = address_of_script(bytes.fromhex(script), networks()["regtest"])
+        Account.objects.filter(name=name).update(payout_address=address)
+    note_height()
+    terms = division(window=20, fee_ppm=20_000)
+
+    plan = services.plan_coinbase(terms, minimum_sat=1_000)
+    assert plan is not None
+    outputs = coinbase_outputs(plan, REWARD_SAT, bytes.fromhex(POOL_SCRIPT), limit=20)
+    take_in([Logged("dan.one", 50, is_block=True)])
+    paid = tuple(CoinbaseOutput(each.script.hex(), each.value_sat) for each in outputs)
+    services.take_record(record(50, outputs=paid), terms)
+
+    # Two accounts of one address: the coinbase pays the one with more work, and the other by its balance.
+    assert [each.script for each in paid] == [POOL_SCRIPT, scripts["ada"], scripts["ben"]]
+    net_sat = REWARD_SAT - REWARD_SAT // 50
+    assert [each.value_sat for each in paid[1:]] == [net_sat * 5 // 10, net_sat * 3 // 10]
+    assert sum(each.value_sat for each in paid) == REWARD_SAT
+    held = balances()
+    assert sum(held.values()) == paid[0].value_sat
+    assert held["ada"] == pytest.approx(net_sat * 5 / 11 - net_sat / 2, abs=2)
+    assert held["cy"] == pytest.approx(net_sat / 11, abs=2)
+    assert_books_agree()
+
+
+@pytest.mark.parametrize("scheme", [Scheme.SOLO, Scheme.FPPS])
+def test_a_scheme_that_does_not_know_before_pays_nobody_in_the_coinbase(take_in: TakeIn, scheme: Scheme) -> None:
+    take_in([Logged("ada.one", 1)])
+    note_height()
+
+    assert services.plan_coinbase(division(scheme), minimum_sat=0) is None
 
 
 def test_a_miner_checks_its_work_with_the_independent_verifier(take_in: TakeIn, tmp_path: Path) -> None:

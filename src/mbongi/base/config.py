@@ -152,6 +152,8 @@ class Pool:
     """The pool's own part of every reward."""
     window: float = 8.0
     """The work that PPLNS and TIDES divide a reward by, in blocks of the network's present difficulty."""
+    coinbase_outputs: int = 0
+    """Accounts that a block pays directly, at most; with PPLNS and TIDES. 0: balances and payouts pay all."""
     reserve_sat: int = 0
     """What the operator has put aside to pay FPPS from; entered into the books once for each new value."""
     share_log_days: int = 7
@@ -358,6 +360,7 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "pool.block_difficulty_min": (0, 1e15),
     "pool.fee_ppm": (0, 1_000_000),
     "pool.window": (1e-3, 1000),
+    "pool.coinbase_outputs": (0, 20),
     "pool.reserve_sat": (0, 21 * 10**14),
     "pool.share_log_days": (1, 36_500),
     "pool.minute_days": (1, 3660),

@@ -1,6 +1,6 @@
 """Blocks' fates and FPPS's periods in the books: credited, undone, restored. Each change is one transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -15,16 +15,15 @@ from mbongi.core.ledger.values import NewEntry
 from mbongi.pool.entries import Occasion, credit, lock_books, reverse, stands
 from mbongi.pool.events import BlockOrphaned, BlockSettled, BlockTaken
 from mbongi.pool.importing import ACTOR, at_ms, enter_block, enter_worker, lock_imports
-from mbongi.pool.models import Account, Block, Entry, Slice, Window
+from mbongi.pool.models import Block, Entry, PlannedScript, Slice, Window
 from mbongi.pool.rules.block_record import BlockRecord, BlockState
 from mbongi.pool.rules.payout.amounts import Reward
 from mbongi.pool.rules.payout.division import BlockDivision
 from mbongi.pool.rules.tally import FoundBlock
 from mbongi.pool.values import Scheme
 from mbongi.pool.windows import by_account, last_slice_before, publish, sharing_terms, work_before, work_of_block
-from mbongi.wire.bitcoin.address import Network, script_of_address
+from mbongi.wire.bitcoin.address import Network
 from mbongi.wire.bitcoin.target import target_of_bits, work_of_target
-from mbongi.wire.errors import WireError
 
 IN_CHAIN: Final = frozenset({BlockState.IN_CHAIN, BlockState.SETTLED, BlockState.MATURE})
 """While a block's state is one of these, its reward is credited."""
@@ -44,6 +43,10 @@ class Division:
     def network_work(self, bits: int) -> int:
         """What a block takes on average [hashes]."""
         return max(work_of_target(target_of_bits(bits)), self.block_work_min)
+
+    def window_work(self, network_work: int) -> int:
+        """How much work a reward is divided by [hashes], where a block takes ``network_work``."""
+        return max(int(self.window * network_work), 1)
 
 
 class Taken(StrEnum):
@@ -155,14 +158,14 @@ def _credit(block: Block, record: BlockRecord, division: Division) -> None:
     scheme = division.scheme
     assert block.slice_id is not None
     network_work = division.network_work(record.bits)
-    window_work = max(int(division.window * network_work), 1)
+    window_work = division.window_work(network_work)
     if scheme in {Scheme.PPLNS, Scheme.TIDES}:
         work = work_of_block(block, window_work, is_own_share_in=scheme is Scheme.PPLNS)
     else:  # the reward is not divided by a window: what is proven is the work since the block before
         window_work = max(int(block.work_since), 1)
         work = work_before(block.slice_id, window_work, since=last_slice_before(block.slice_id) + 1)
     accounts = by_account(work.by_worker)
-    direct_sat, foreign_sat = _paid_directly(record, division.network)
+    direct_sat, foreign_sat = _paid_directly(record)
     terms = sharing_terms(division.fee_ppm, {*accounts, block.account.name})
     fees_sat = record.fees_sat - foreign_sat
     reward = Reward(record.subsidy_sat + min(fees_sat, 0), max(fees_sat, 0))
@@ -188,7 +191,7 @@ def _credit(block: Block, record: BlockRecord, division: Division) -> None:
     credit(credit_key(block.hash), parts.changes(), occasion, may_owe=tuple(direct_sat))
 
 
-def _paid_directly(record: BlockRecord, network: Network) -> tuple[dict[str, int], int]:
+def _paid_directly(record: BlockRecord) -> tuple[dict[str, int], int]:
     """What the coinbase paid to accounts' own addresses, and what it paid to scripts that are nobody's here [sat]."""
     outputs: dict[str, int] = {}
     for place, output in enumerate(record.outputs):
@@ -196,7 +199,7 @@ def _paid_directly(record: BlockRecord, network: Network) -> tuple[dict[str, int
             outputs[output.script] = outputs.get(output.script, 0) + output.value_sat
     if not outputs:
         return {}, 0
-    accounts = _accounts_by_script(network)
+    accounts = accounts_of_scripts(outputs)
     direct: dict[str, int] = {}
     foreign_sat = 0
     for script, sat in outputs.items():
@@ -207,11 +210,7 @@ def _paid_directly(record: BlockRecord, network: Network) -> tuple[dict[str, int
     return direct, foreign_sat
 
 
-def _accounts_by_script(network: Network) -> Mapping[str, str]:
-    found = {}
-    for name, address in Account.objects.exclude(payout_address="").values_list("name", "payout_address"):
-        try:
-            found[script_of_address(address, network).hex()] = name
-        except WireError:
-            continue
-    return found
+def accounts_of_scripts(scripts: Iterable[str]) -> dict[str, str]:
+    """Whose these scripts are, of all that coinbases were ever to pay to: account's name by script in hex."""
+    found = PlannedScript.objects.filter(script__in=list(scripts))
+    return dict(found.values_list("script", "account__name"))

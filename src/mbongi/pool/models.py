@@ -273,6 +273,16 @@ class WindowLeaf(models.Model):
         return f"{self.window_id} {self.worker_id}"
 
 
+class PlannedScript(models.Model):
+    """A script, in hex, that coinbases were to pay to, and whose it was; the first account keeps it."""
+
+    script = models.CharField(max_length=100, unique=True)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
+
+    def __str__(self) -> str:
+        return self.script
+
+
 class Entry(models.Model):
     """One change of balances under a key that counts once (``rules/payout/balances.py``); never altered, only undone.
 

@@ -3,6 +3,7 @@
 Whoever calls acts for the whole site (``core.identity.scope.acting(SITE)``).
 """
 
+from mbongi.pool.coinbase_plans import plan_coinbase
 from mbongi.pool.crediting import Division, Taken, adopt_block, credit_key, take_record
 from mbongi.pool.entries import Occasion, credit, debit, ensure_accounts, lock_books, reverse, stands
 from mbongi.pool.importing import ShardStep, import_shares, positions
@@ -24,6 +25,7 @@ __all__ = [
     "lock_books",
     "note_height",
     "pay_periods",
+    "plan_coinbase",
     "positions",
     "put_aside",
     "reverse",

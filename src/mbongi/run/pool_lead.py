@@ -8,6 +8,7 @@ from mbongi.base.clock import monotonic_s
 from mbongi.base.config import Config
 from mbongi.base.errors import ConfigError
 from mbongi.pool.daemon.counters import JOB_NUMBERS, DurableCounter
+from mbongi.pool.daemon.direct import DirectPayouts
 from mbongi.pool.daemon.heads import Heads
 from mbongi.pool.daemon.job_store import JobStore
 from mbongi.pool.daemon.job_stream import Beat
@@ -16,6 +17,7 @@ from mbongi.pool.daemon.steady_clock import SteadyClock
 from mbongi.pool.daemon.work import Payout, Work
 from mbongi.pool.rules.heads import Standing
 from mbongi.pool.rules.job import Job
+from mbongi.pool.rules.payout.coinbase_plan import PLAN_FILE
 from mbongi.pool.status import NodeStatus
 from mbongi.pool.terms import payout_script
 from mbongi.run.pool_nodes import CHAINS, feeds_of, limits_of, nodes_of, with_provider
@@ -24,6 +26,14 @@ from mbongi.wire.bitcoin.target import TARGET_MAX, target_of_difficulty
 
 TAG_BYTES_MAX: Final = 40
 JOB_NUMBERS_STEP: Final = 16
+
+
+def payout_of(config: Config, clock: SteadyClock) -> Payout:
+    """What the pool's blocks pay to. Raises ConfigError."""
+    script, limit = payout_script(config), config.pool.coinbase_outputs
+    path = config.site.data_dir / "pool" / PLAN_FILE
+    direct = DirectPayouts(path, script, limit=limit, now_s=clock.unix_s) if limit else None
+    return Payout(script, tag_of(config), direct)
 
 
 class Lead:
@@ -40,7 +50,7 @@ class Lead:
         self._jobs = JobStore(folder)
         self.work = Work(
             self.heads,
-            Payout(payout_script(config), tag_of(config)),
+            payout_of(config, clock),
             halving_blocks=networks()[config.pool.network].halving_blocks,
             now_s=clock.now_s,
             numbers=DurableCounter(folder / "numbers", below=JOB_NUMBERS, step=JOB_NUMBERS_STEP),

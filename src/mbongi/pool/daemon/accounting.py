@@ -19,6 +19,7 @@ from mbongi.pool.errors import NodeError, PoolError
 from mbongi.pool.ports import Node
 from mbongi.pool.rules.block_record import RECORD_SUFFIX, BlockRecord, booked_path, decode_record
 from mbongi.pool.rules.payout.amounts import work_of_difficulty
+from mbongi.pool.rules.payout.coinbase_plan import PLAN_FILE
 from mbongi.pool.services import Division, Taken
 from mbongi.pool.values import Scheme
 from mbongi.pool.windows import proof_secret
@@ -31,6 +32,7 @@ IMPORT_PAUSE_S: Final = 0.5
 RECORDS_PAUSE_S: Final = 1.0
 PERIODS_PAUSE_S: Final = 10.0
 CHAIN_PAUSE_S: Final = 30.0
+PLAN_PAUSE_S: Final = 15.0
 TIDY_PAUSE_S: Final = 600.0
 OUTAGE_PAUSE_S: Final = 1.0
 ADOPT_S: Final = 120.0
@@ -57,9 +59,9 @@ class Accounting:
     def __init__(self, config: Config, bridge: ThreadBridge, nodes: Sequence[Node]) -> None:
         self._config, self._bridge, self._nodes = config, bridge, nodes
         self._division = division_of(config)
-        folder = config.site.data_dir / "pool"
-        self._importer = Importer(folder / "shares", self._is_address)
-        self._records = Records(folder / "blocks", self._division)
+        self._folder = config.site.data_dir / "pool"
+        self._importer = Importer(self._folder / "shares", self._is_address)
+        self._records = Records(self._folder / "blocks", self._division)
         self._caught_up_ms = 0
         self._is_short = False
 
@@ -70,6 +72,7 @@ class Accounting:
             "blocks": self._take_records,
             "periods": self._pay_periods,
             "chain": self._look_at_chain,
+            "coinbase": self._plan_coinbase,
             "tidying": self._tidy,
         }
         tasks = [asyncio.create_task(_keep_on(name, step, stop)) for name, step in steps.items()]
@@ -116,6 +119,20 @@ class Accounting:
                 )
                 break
         return CHAIN_PAUSE_S
+
+    async def _plan_coinbase(self) -> float:
+        """Tell the pool whom its blocks may pay directly; without a plan they pay the pool alone."""
+        pool, path, plan = self._config.pool, self._folder / PLAN_FILE, None
+        if pool.coinbase_outputs:
+            minimum_sat = pool.payout_minimum_sat
+            plan = await self._bridge.call(services.plan_coinbase, self._division, minimum_sat=minimum_sat)
+        if plan is None:
+            path.unlink(missing_ok=True)
+        else:
+            draft = path.with_suffix(".draft")
+            draft.write_bytes(plan.encoded())
+            draft.replace(path)
+        return PLAN_PAUSE_S
 
     async def _tidy(self) -> float:
         pool = self._config.pool

@@ -13,6 +13,7 @@ from typing import Final
 
 from mbongi.base.clock import monotonic_s
 from mbongi.base.log import get_log
+from mbongi.pool.daemon.direct import DirectPayouts
 from mbongi.pool.daemon.heads import Heads
 from mbongi.pool.errors import NodeError, NodeSilent, PoolError, TemplateError
 from mbongi.pool.ports import Node
@@ -65,6 +66,12 @@ class Payout:
 
     script: bytes
     tag: bytes
+    direct: DirectPayouts | None = None
+    """Pays some accounts at once; None: all to ``script``."""
+
+    def outputs(self, value_sat: int) -> Sequence[TxOut]:
+        """Of a coinbase worth so much."""
+        return [TxOut(value_sat, self.script)] if self.direct is None else self.direct.outputs(value_sat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,8 +335,7 @@ class Work:
         )
 
     async def _publish(self, node: Node, template: Template) -> None:
-        outputs = [TxOut(template.value_sat, self._payout.script)]
-        coinbase = coinbase_of(template, outputs, self._payout.tag)
+        coinbase = coinbase_of(template, self._payout.outputs(template.value_sat), self._payout.tag)
         job = Job(next(self._numbers), template, coinbase, made_at_s=self._now_s())
         await self._require_acceptable(node, job)
         last = self.template
