@@ -105,6 +105,21 @@ async def test_a_cookie_is_read_for_each_connection(stub: Stub, tmp_path: Path) 
     await node.close()
 
 
+async def test_a_cookie_is_read_again_when_the_node_refuses_it_on_an_open_connection(
+    stub: Stub, tmp_path: Path
+) -> None:
+    cookie = tmp_path / ".cookie"
+    cookie.write_text("__cookie__:one")
+    stub.answers = [http(INFO), http(b"", status=b"401 Unauthorized"), http(INFO)]
+    node = NodeRpc(NodeAddress("127.0.0.1", stub.port, cookie=cookie))
+    await node.info()
+    cookie.write_text("__cookie__:two")
+    assert (await node.info()).blocks == 7
+    assert base64.b64encode(b"__cookie__:two") in stub.requests[-1]
+    assert stub.connections == 1
+    await node.close()
+
+
 @pytest.mark.parametrize("url", ["https://x:y@h:1", "h:8332", "", "http://"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="expected http://"):

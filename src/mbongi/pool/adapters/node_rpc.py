@@ -37,7 +37,7 @@ _HEIGHT_OUT_OF_RANGE = -8
 SCORECARD: Final = (
     Support("Bitcoin Core 0.21 and newer: templates, long poll, proposals, blocks, headers, cookie", "done"),
     Support("Bitcoin Core: a long poll that nobody awaits any more", "exempt", "holds an RPC thread until a new block"),
-    Support("Bitcoin Core: IPC mining interface", "exempt", "another adapter's matter"),
+    Support("Bitcoin Core: IPC mining interface", "exempt", "by a template provider beside the node"),
     Support("bcoin 1.0: templates, proposals, blocks, headers", "done"),
     Support("bcoin: long poll", "done", "misses what came between its answer and the next poll; watch the head too"),
     Support("bcoin: initial download, headers ahead of blocks", "exempt", "it states neither"),

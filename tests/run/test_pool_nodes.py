@@ -1,0 +1,63 @@
+"""The pool's nodes as configured: each with its cookie and its feed, and what counts on which network."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mbongi.base.config import Config, Pool
+from mbongi.base.errors import ConfigError
+from mbongi.run.pool_nodes import CHAINS, feeds_of, limits_of, nodes_of
+
+TWO = ("http://u:p%40ss@10.0.0.1:8332", "http://10.0.0.2:8332")
+
+
+def config(**pool: Any) -> Config:
+    return Config(pool=Pool(**{"network": "mainnet", "nodes": TWO} | pool))
+
+
+def cookies(made: Config) -> list[Path | None]:
+    return [node._address.cookie for node in nodes_of(made)]
+
+
+def test_one_cookie_stands_for_all_nodes_and_several_are_in_their_order() -> None:
+    assert cookies(config()) == [None, None]
+    assert cookies(config(cookies=("/a",))) == [Path("/a"), Path("/a")]
+    assert cookies(config(cookies=("-", "/b"))) == [None, Path("/b")]
+    assert nodes_of(config())[0]._address.password == "p@ss"
+
+
+def test_each_feed_asks_for_its_own_node() -> None:
+    looked: list[str] = []
+    [feed] = feeds_of(config(zmq=("-", "tcp://10.0.0.2:28332")), looked.append)
+    feed.take([b"hashblock", bytes(32), bytes(4)])
+    assert (feed.endpoint, looked) == ("tcp://10.0.0.2:28332", ["10.0.0.2:8332"])
+    assert feeds_of(config(), looked.append) == []
+
+
+@pytest.mark.parametrize(
+    ("pool", "words"),
+    [
+        ({"nodes": ()}, "pool.nodes: empty; expected the site's nodes of mainnet"),
+        ({"nodes": ("https://x",)}, "pool.nodes: .*expected http://"),
+        ({"nodes": (TWO[1], TWO[1])}, "the same node twice"),
+        ({"cookies": ("a", "b", "c")}, "pool.cookies: 3 for 2 nodes; expected one each"),
+    ],
+)
+def test_nodes_that_cannot_be_are_refused(pool: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        nodes_of(config(**pool))
+
+
+def test_a_feed_too_many_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"pool\.zmq: 1 for 2 nodes"):
+        feeds_of(config(zmq=("tcp://a:1",)), print)
+
+
+def test_practice_chains_may_rest_and_test_networks_may_have_blocks_of_little_work() -> None:
+    main = limits_of(config())
+    assert (main.quiet_s, main.tip_work_least) == (7200.0, 0.25)
+    assert limits_of(config(node_quiet_s=0.0)).quiet_s is None
+    assert limits_of(config(network="regtest")).quiet_s is None
+    assert limits_of(config(network="testnet")).tip_work_least == 0.0
+    assert "main" not in CHAINS["testnet"]
