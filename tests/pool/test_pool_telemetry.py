@@ -88,11 +88,14 @@ def test_the_pools_series_adds_workers_up_and_states_its_interval(kept: DataPlan
     assert found.newest_at == NOW
 
 
-def test_a_longer_series_has_fewer_points_and_a_narrower_interval(kept: DataPlane) -> None:
-    hour, day = (telemetry.series(kept.store(), hours=hours, now=NOW) for hours in (1, 24))
-    assert day.step_s == 300
-    assert day.value[5] == pytest.approx(hour.value[0])
-    assert (day.high[5] - day.low[5]) < (hour.high[0] - hour.low[0]) / 2
+def test_a_young_pool_gets_fine_steps_and_an_old_one_few_points(kept: DataPlane) -> None:
+    day = telemetry.series(kept.store(), hours=24, now=NOW)
+    assert (day.step_s, len(day.at)) == (60, MINUTES)
+    assert [telemetry.step_of(hours) for hours in (1, 6, 24, 168, 744)] == [60, 60, 300, 1800, 21_600]
+    later = telemetry.series(kept.store(), hours=24, now=NOW + timedelta(hours=20))
+    assert later.step_s == 300
+    assert later.value[5] == pytest.approx(day.value[5])
+    assert (later.high[5] - later.low[5]) < (day.high[5] - day.low[5]) / 2
 
 
 def test_accounts_narrow_every_answer(kept: DataPlane) -> None:

@@ -20,6 +20,7 @@ from mbongi.web.api import structs
 from mbongi.web.api.document import document
 from mbongi.web.api.routes import ROUTES, Route
 from mbongi.web.problems import Problem
+from tests.web import pool_site
 from tests.web.conftest import Pilot
 
 JSON = "application/json"
@@ -32,9 +33,18 @@ def problem_of(answer: Any, status: int) -> Problem:
     return msgspec.json.decode(answer.content, type=Problem)
 
 
+POOL_QUERIES = {
+    "/pool/account": "?name=site",
+    "/pool/block": f"?hash={pool_site.HASH}",
+    "/pool/proof": f"?window={pool_site.WINDOW}&worker={pool_site.SITE_WORKER}",
+}
+"""What some routes cannot do without."""
+
+
 @pytest.fixture
 def stored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Series without a telemetry store; its own tests ask a real one."""
+    pool_site.use(pool_site.Minutes(), monkeypatch)
     empty = structs.Series(step_s=60, at=[], columns={}, units={}, newest_at=None, age_s=None)
     monkeypatch.setattr(series, "of_site", lambda hours: empty)
     monkeypatch.setattr(series, "of_machine", lambda machine, hours, figures=(): empty)
@@ -45,7 +55,12 @@ def test_each_answer_fits_its_struct(route: Route, pilot: Pilot, sign_in: Callab
     client, number = sign_in(), pilot.machines[0].pk
     if route.path == "/actions/{id}":
         number = ask(client, number).json()["id"]
-    answer = client.get("/api/v1" + route.path.replace("{id}", str(number)))
+    if route.path.startswith("/pool"):
+        with acting(SITE):
+            site = pool_site.make_books(pilot.north)
+            number = pool_site.payment(client.user, site.north).pk
+    path = route.path.replace("{id}", str(number)) + POOL_QUERIES.get(route.path, "")
+    answer = client.get("/api/v1" + path)
     assert answer.status_code == route.status, answer.content
     msgspec.json.decode(answer.content, type=route.answer, strict=True)
 

@@ -27,6 +27,8 @@ class Site:
 
     name: str = "Mbongi"
     code: str = "pilot"
+    country: str = "CG"
+    """Where it stands: two letters of ISO 3166-1, as the public statement of its hashrate names it."""
     timezone: str = "Africa/Brazzaville"
     language: Literal["fr", "en"] = "fr"
     data_dir: Path = Path("var")
@@ -203,6 +205,10 @@ class Pool:
     payout_fee_payer: Literal["recipients", "pool"] = "recipients"
     practice_payouts: bool = True
     """On the practice chain: practice persons propose, approve and sign payouts by themselves."""
+    public_accounts: bool = False
+    """Whether anybody who knows an account's name may open its page."""
+    public_statement: bool = False
+    """Whether anybody may fetch the signed statement of the pool's hashrate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,6 +433,8 @@ def _require_sense(value: Any, section: str, key: str, where: str) -> None:
                 ipaddress.ip_network(text)
             except ValueError as error:
                 raise ConfigError(f"{where}: {text!r}: {error}; expected a range such as 10.20.0.0/20") from error
+    if (section, key) == ("site", "country") and not (len(value) == 2 and value.isalpha() and value.isupper()):
+        raise ConfigError(f"{where}: found {value!r}; expected two capital letters of ISO 3166-1 such as CG")
     if (section, key) == ("site", "timezone") and value not in zoneinfo.available_timezones():
         raise ConfigError(f"{where}: found {value!r}; expected a name such as Africa/Brazzaville")
 

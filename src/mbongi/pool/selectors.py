@@ -81,7 +81,10 @@ class WorkRow:
 
 @dataclass(frozen=True, slots=True)
 class BlockRow:
-    """A block of the pool; what its record has not told yet is None. ``luck`` above 1: less work than expected."""
+    """A block of the pool; what its record has not told yet is None. ``luck`` above 1: less work than expected.
+
+    ``worker`` and ``account`` are empty where they are another tenant's.
+    """
 
     id: int
     hash: str
@@ -216,12 +219,12 @@ def blocks(*, limit: int = 100, account_id: int | None = None) -> list[BlockRow]
     found = _blocks().order_by("-found_at", "-id")
     if account_id is not None:
         found = found.filter(account_id=account_id)
-    return [_block_row(each) for each in found[: min(limit, PAGE_MAX)]]
+    return _block_rows(found[: min(limit, PAGE_MAX)])
 
 
 def block(hash_: str) -> BlockRow | None:
     """One block."""
-    return next((_block_row(each) for each in _blocks().filter(hash=hash_)), None)
+    return next(iter(_block_rows(_blocks().filter(hash=hash_))), None)
 
 
 def windows(*, limit: int = 100) -> list[WindowRow]:
@@ -238,6 +241,24 @@ def windows_of_worker(worker_id: int, *, limit: int = 100) -> list[tuple[WindowR
     """The windows in which a worker has work, newest first, each with that work."""
     leaves = WindowLeaf.objects.filter(worker_id=worker_id).select_related("window__block").order_by("-window_id")
     return [(_window_row(each.window), int(each.work)) for each in leaves[: min(limit, PAGE_MAX)]]
+
+
+def window_shares(window_name: str) -> list[tuple[str, int]]:
+    """The workers that the scope sees in a window, each with its work there, most first."""
+    leaves = WindowLeaf.objects.filter(window__name=window_name).order_by("-work", "worker__name")
+    return [(name, int(work)) for name, work in leaves.values_list("worker__name", "work")]
+
+
+def credits_of_block(hash_: str) -> list[tuple[str, int]]:
+    """What the accounts that the scope sees have of a block [sat], most first; a block undone has nothing."""
+    found = (
+        EntryChange.objects.filter(entry__block__hash=hash_)
+        .order_by()
+        .values("account__name")
+        .annotate(total=Sum("sat"))
+    )
+    rows = [(row["account__name"], int(row["total"])) for row in found if row["total"]]
+    return sorted(rows, key=lambda row: (-row[1], row[0]))
 
 
 def share_proof(window_name: str, worker_name: str, secret: bytes) -> ShareProof | None:
@@ -318,18 +339,26 @@ def _minutes(since: datetime, until: datetime, account_id: int | None) -> "Query
 
 
 def _blocks() -> "QuerySet[Block, Block]":
-    return Block.objects.select_related("worker", "account", "window")
+    return Block.objects.select_related("window")
 
 
-def _block_row(each: Block) -> BlockRow:
+def _block_rows(found: "Iterable[Block]") -> list[BlockRow]:
+    """Blocks are everybody's, who found them is not: a name that the scope does not see stays empty."""
+    rows = list(found)
+    workers = dict(Worker.objects.filter(pk__in={each.worker_id for each in rows}).values_list("pk", "name"))
+    accounts = dict(Account.objects.filter(pk__in={each.account_id for each in rows}).values_list("pk", "name"))
+    return [_block_row(each, workers.get(each.worker_id, ""), accounts.get(each.account_id, "")) for each in rows]
+
+
+def _block_row(each: Block, worker: str, account: str) -> BlockRow:
     window = getattr(each, "window", None)
     return BlockRow(
         id=each.pk,
         hash=each.hash,
         height=each.height,
         found_at=each.found_at,
-        worker=each.worker.name,
-        account=each.account.name,
+        worker=worker,
+        account=account,
         state=BlockState(each.state),
         state_at=each.state_at,
         confirmations=each.confirmations,

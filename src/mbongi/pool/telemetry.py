@@ -146,22 +146,41 @@ def series(
 
     Of all together, the largest difficulty of each step is not kept: the mean, weighted by work, stands for it.
     """
-    now, step = now or utc_now(), step_of(hours)
-    names = ("shares", "work", "work_squared", "rejected")
-    if worker or accounts is not None:
-        time, table, sums, hardest = "toUnixTimestamp(ts)", WORKER.name, "sum({0})", "max(hardest)"
-        condition = "ts >= fromUnixTimestamp64Milli({since:Int64} * 1000)" + _of(worker, accounts)
-    else:
-        time, table, sums = "toUnixTimestamp(minute)", f"{WORKER.name}_minute", "sum({0}_sum)"
-        hardest, condition = "sum(work_squared_sum) / sum(work_sum)", "minute >= toDateTime({since:Int64})"
-    terms = ", ".join(f"{sums.format(name)} AS {name}_all" for name in names)
+    now = now or utc_now()
+    asked = _asked(worker, accounts)
+    since = int(now.timestamp() - hours * 3600)
+    [(first,)] = store.rows(f"SELECT min({asked.time}) {asked.rows}", since=since, **asked.parameters)
+    # A young site gets finer steps.
+    step = step_of(min(hours, (now.timestamp() - first) / 3600) if first else hours)
+    terms = ", ".join(
+        f"{asked.sums.format(name)} AS {name}_all" for name in ("shares", "work", "work_squared", "rejected")
+    )
     rows = store.rows(
-        f"SELECT intDiv({time}, {step}) * {step} AS step, {terms}, {hardest}, min({time}), max({time})"  # noqa: S608
-        f" FROM {table} WHERE {condition} GROUP BY step ORDER BY step",
-        since=int(now.timestamp() - hours * 3600) // step * step,
-        **_parameters(worker, accounts),
+        f"SELECT intDiv({asked.time}, {step}) * {step} AS step, {terms}, {asked.hardest}, min({asked.time}),"
+        f" max({asked.time}) {asked.rows} GROUP BY step ORDER BY step",
+        since=since // step * step,
+        **asked.parameters,
     )
     return _series(rows, step)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """SQL over the minutes of workers, or over the roll-up of all of them: its time, sums, largest difficulty, rows."""
+
+    time: str
+    sums: str
+    hardest: str
+    rows: str
+    parameters: dict[str, Any]
+
+
+def _asked(worker: str, accounts: Sequence[str] | None) -> _Asked:
+    if worker or accounts is not None:
+        rows = f"FROM {WORKER.name} WHERE ts >= fromUnixTimestamp64Milli({{since:Int64}} * 1000){_of(worker, accounts)}"
+        return _Asked("toUnixTimestamp(ts)", "sum({0})", "max(hardest)", rows, _parameters(worker, accounts))
+    rows = f"FROM {WORKER.name}_minute WHERE minute >= toDateTime({{since:Int64}})"
+    return _Asked("toUnixTimestamp(minute)", "sum({0}_sum)", "sum(work_squared_sum) / sum(work_sum)", rows, {})
 
 
 def _series(rows: list[tuple[Any, ...]], step: int) -> HashrateSeries:

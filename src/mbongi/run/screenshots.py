@@ -27,6 +27,15 @@ PAGES = {
     "floor": "/floor/",
     "machines": "/machines/",
     "machine": "",
+    "pool": "/pool/",
+    "pool-workers": "/pool/workers/",
+    "pool-worker": "",
+    "pool-accounts": "/pool/accounts/",
+    "pool-account": "",
+    "pool-blocks": "/pool/blocks/",
+    "pool-block": "",
+    "pool-payouts": "/pool/payouts/",
+    "pool-payout": "",
     "events": "/events/",
     "ledger": "/ledger/",
     "people": "/people/",
@@ -37,6 +46,16 @@ PAGES = {
     "security": "/account/2fa/",
     "missing": "/no-such-page/",
 }
+
+
+FIRST_OF = {
+    "machine": "/machines/?sort=-hashrate_ths",
+    "pool-worker": "/pool/workers/",
+    "pool-account": "/pool/accounts/",
+    "pool-block": "/pool/blocks/",
+    "pool-payout": "/pool/payouts/",
+}
+"""Where the first row of a list leads to."""
 
 
 class PicturesError(MbongiError, RuntimeError):
@@ -126,7 +145,7 @@ def _take(
     page.press("input[name=password]", "Enter")
     page.wait_for_url(f"{url}/")
     for name in (name for name in PAGES if name in arguments.pages):
-        page.goto(url + (PAGES[name] or _first_machine(page, url)))
+        page.goto(url + (PAGES[name] or _first_of(page, url, name)))
         page.wait_for_timeout(SETTLE_MS)
         yield _picture(page, arguments, name, look)
     for problem in dict.fromkeys(problems):
@@ -135,10 +154,10 @@ def _take(
     context.close()
 
 
-def _first_machine(page: Any, url: str) -> str:
-    page.goto(f"{url}/machines/?sort=-hashrate_ths")
+def _first_of(page: Any, url: str, name: str) -> str:
+    page.goto(url + FIRST_OF[name])
     link = page.query_selector("td.key a")
-    return "/machines/" if link is None else link.get_attribute("href")
+    return FIRST_OF[name] if link is None else str(link.get_attribute("href"))
 
 
 def _picture(page: Any, arguments: argparse.Namespace, name: str, look: Look) -> Path:

@@ -37,14 +37,17 @@ LINKS = (
     Link("overview", "/", gettext_lazy("Overview"), "overview", Permission.MACHINE_VIEW, "o"),
     Link("floor", "/floor/", gettext_lazy("Floor"), "floor", Permission.MACHINE_VIEW, "f"),
     Link("machines", "/machines/", gettext_lazy("Machines"), "machines", Permission.MACHINE_VIEW, "m"),
+    Link("pool", "/pool/", gettext_lazy("Pool"), "pool", Permission.POOL_VIEW, "b"),
     Link("events", "/events/", gettext_lazy("Events"), "events", Permission.MACHINE_VIEW, "e"),
     Link("ledger", "/ledger/", gettext_lazy("Ledger"), "ledger", Permission.LEDGER_VIEW, "l"),
     Link("people", "/people/", gettext_lazy("People"), "people", Permission.ACCOUNT_VIEW, "p"),
     Link("tokens", "/tokens/", gettext_lazy("API tokens"), "key", Permission.API_TOKEN_OWN, "t"),
     Link("docs", "/api/v1/docs/", gettext_lazy("API guide"), "api", Permission.MACHINE_VIEW, "a"),
 )
-FIRST_LINKS = 4
-"""Links of the daily work; the others stand below a line, and behind "More" on a phone."""
+FIRST_LINKS = 5
+"""Links of the daily work; the others stand below a line."""
+BAR_LINKS = ("overview", "floor", "machines", "events")
+"""Those at the bottom of a phone; all others are behind "More" there."""
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
@@ -58,6 +61,8 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "links": links,
         "daily_links": [link for link in links if link in LINKS[:FIRST_LINKS]],
         "other_links": [link for link in links if link not in LINKS[:FIRST_LINKS]],
+        "bar_links": [link for link in links if link.name in BAR_LINKS],
+        "more_links": [link for link in links if link.name not in BAR_LINKS],
         "role_label": role_label(user.role),
         "initials": initials(user.name),
         "alarm_count": lambda: sum(selectors.open_alarm_counts().values()) if user.may(Permission.MACHINE_VIEW) else 0,

@@ -14,12 +14,22 @@ NOTHING = "–"
 NARROW_SPACE = "\u202f"
 """Keeps figure and unit on one line."""
 
+DECIMALS_MAX = 9
 STALE_POLLS = 4.5
 """A reading older than so many intervals of the fast tier is shown as stale."""
 
 _STEPS = {
     "TH/s": ((1e6, "EH/s"), (1e3, "PH/s"), (1.0, "TH/s"), (1e-3, "GH/s")),
     "W": ((1e6, "MW"), (1e3, "kW"), (1.0, "W")),
+    "H/s": (
+        *((1e18, "EH/s"), (1e15, "PH/s"), (1e12, "TH/s"), (1e9, "GH/s"), (1e6, "MH/s"), (1e3, "kH/s")),
+        (1.0, "H/s"),
+    ),
+    "H": (
+        *((1e21, "ZH"), (1e18, "EH"), (1e15, "PH"), (1e12, "TH"), (1e9, "GH"), (1e6, "MH"), (1e3, "kH")),
+        (1.0, "H"),
+    ),
+    "": ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")),
 }
 
 
@@ -57,7 +67,26 @@ def scaled(value: object, unit: str) -> tuple[str, str]:
 
 
 def _decimals(shown: float) -> int:
+    """Two behind the point, fewer for large figures, and of small ones as many as show two digits."""
+    if 0 < abs(shown) < 0.1:
+        return min(1 - math.floor(math.log10(abs(shown))), DECIMALS_MAX)
     return 0 if abs(shown) >= 1000 else 1 if abs(shown) >= 100 else 2
+
+
+BTC_SAT = 100_000_000
+_BTC_FROM_SAT = 1_000_000
+
+
+def amount(sat: object) -> tuple[str, str]:
+    """An amount of satoshis and its unit: small ones in satoshis, large ones in bitcoins to the last satoshi."""
+    if not isinstance(sat, int):
+        return NOTHING, "sat"
+    if abs(sat) < _BTC_FROM_SAT:
+        return number(sat), "sat"
+    whole, part = divmod(abs(sat), BTC_SAT)
+    sign = "−" if sat < 0 else ""
+    separator = formats.get_format("DECIMAL_SEPARATOR")
+    return f"{sign}{number(whole)}{separator}{part:08d}".rstrip("0").rstrip(separator), "BTC"
 
 
 def with_unit(value: object, unit: str, decimals: int = 0) -> str:

@@ -86,6 +86,11 @@ def list_query(query: QueryDict, default_sort: str = "position") -> ListQuery:
     sort = query.get("sort", "") or default_sort
     if sort.removeprefix("-") not in {*SORTS, *measures()}:
         raise QueryError("sort", _("“%(found)s” is no order of this list") % {"found": sort[:40]})
+    return part_query(query, sort)
+
+
+def part_query(query: QueryDict, sort: str = "") -> ListQuery:
+    """Limit and offset (or page) of a list whose order is read elsewhere. Raises QueryError."""
     limit = _whole(query, "limit", PAGE_SIZE, 1, PAGE_SIZE_MAX) or PAGE_SIZE
     page = _whole(query, "page", None, 1, 1_000_000)
     offset = _whole(query, "offset", 0, 0, ID_MAX) or 0

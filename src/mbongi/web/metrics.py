@@ -18,6 +18,7 @@ from mbongi.fleet.values import MachineState
 from mbongi.web import sight
 from mbongi.web.live.board import BOARD
 from mbongi.web.live.hub import HUB
+from mbongi.web.metrics_pool import pool_metrics
 from mbongi.web.problems import problem, title_of
 
 MACHINES_MAX = 5_000
@@ -42,7 +43,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
         return problem(status, title_of(status))
     registry = CollectorRegistry(auto_describe=False)
     with acting(scope):
-        registry.register(_Fixed(list(_site(scope)) + list(_machines())))
+        pool = list(pool_metrics()) if scope.site_wide else []
+        registry.register(_Fixed([*_site(scope), *_machines(), *pool]))
         content = generate_latest(registry)
     return HttpResponse(content, content_type=CONTENT_TYPE_LATEST)
 

@@ -11,7 +11,22 @@ from django.views.i18n import set_language
 from mbongi.web import metrics
 from mbongi.web.api import dispatch, document
 from mbongi.web.live.view import live
-from mbongi.web.pages import actions, events, floor, ledger, machine, machines, overview, people, start, tokens
+from mbongi.web.pages import (
+    actions,
+    events,
+    floor,
+    ledger,
+    machine,
+    machines,
+    overview,
+    people,
+    pool,
+    pool_books,
+    pool_payouts,
+    pool_statement,
+    start,
+    tokens,
+)
 
 
 def healthz(_request: HttpRequest) -> HttpResponse:
@@ -21,6 +36,31 @@ def healthz(_request: HttpRequest) -> HttpResponse:
 
 def _downloads(name: str, view: Callable[..., HttpResponseBase]) -> list[URLPattern]:
     return [path(f"{name}/export.{kind}", view, {"kind": kind}) for kind in ("csv", "json")]
+
+
+def _pool() -> list[URLPattern]:
+    return [
+        path("pool/", pool.overview, name="pool"),
+        path("pool/record/", pool.record),
+        path("pool/workers/", pool.workers),
+        *_downloads("pool/workers", pool.export),
+        path("pool/worker/", pool.worker),
+        path("pool/accounts/", pool_books.accounts),
+        path("pool/account/<path:name>/series.json", pool_books.account_series),
+        path("pool/account/<path:name>/", pool_books.account),
+        path("pool/blocks/", pool_books.blocks),
+        path("pool/blocks/<str:hash_>/", pool_books.block),
+        path("pool/proof/", pool_books.proof),
+        path("pool/payouts/", pool_payouts.payouts),
+        path("pool/payouts/<int:payment_id>/", pool_payouts.payout),
+        path("pool/payouts/<int:payment_id>/approve/", pool_payouts.approve),
+        path("pool/payouts/<int:payment_id>/export/", pool_payouts.export),
+        path("pool/payouts/<int:payment_id>/import/", pool_payouts.bring_back),
+        path("pool/payouts/<int:payment_id>/cancel/", pool_payouts.cancel),
+        path("pool/address/", pool_payouts.set_address),
+        path(f"pool/{pool_books.VERIFIER}", pool_books.verifier),
+        path("pool/statement.json", pool_statement.statement),
+    ]
 
 
 urlpatterns = [
@@ -34,6 +74,7 @@ urlpatterns = [
     path("machines/<int:machine_id>/record/", machine.machine_record),
     path("machines/<int:machine_id>/actions/<str:kind>/", actions.ask),
     path("actions/<int:action_id>/", actions.action_state),
+    *_pool(),
     path("events/", events.events, name="events"),
     *_downloads("events", events.export),
     path("ledger/", ledger.ledger, name="ledger"),

@@ -32,6 +32,7 @@ class Permission(StrEnum):
     ACCOUNT_VIEW = "account_view"
     ACCOUNT_MANAGE = "account_manage"
     TENANT_MANAGE = "tenant_manage"
+    POOL_VIEW = "pool_view"
     PAYOUT_PROPOSE = "payout_propose"
     PAYOUT_APPROVE = "payout_approve"
 

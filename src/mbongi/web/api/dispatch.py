@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import groupby
+from typing import Any
 
 import msgspec
 from django.core.exceptions import RequestDataTooBig
@@ -18,7 +19,11 @@ from mbongi.fleet.errors import (
     UnknownActionError,
     UnknownMachineError,
 )
-from mbongi.web.api.routes import ROUTES, Route
+from mbongi.pool.errors import NotPermittedError as PoolNotPermittedError
+from mbongi.pool.errors import PayoutError, PayoutRefusedError, UnknownPaymentError
+from mbongi.web.api.pool_views import NotHereError
+from mbongi.web.api.route import Route
+from mbongi.web.api.routes import ROUTES
 from mbongi.web.api.views import Call
 from mbongi.web.filters import ID_MAX, QueryError
 from mbongi.web.problems import json_answer, problem, title_of
@@ -61,19 +66,32 @@ def _answer(route: Route, request: HttpRequest, number: str) -> HttpResponse:
         return _refusal(error)
 
 
+_WORDED: tuple[tuple[type[Exception], int, Callable[[Any], str]], ...] = (
+    (QueryError, 400, lambda error: error.text),
+    (MachineBusyError, 409, lambda error: error.text),
+    (ActionRefusedError, 400, lambda error: error.text),
+    (PayoutRefusedError, 400, lambda error: error.text),
+    (PayoutError, 409, str),
+    (StoreUnavailable, 503, lambda _error: _("The telemetry store does not answer; try again in a moment.")),
+    (msgspec.DecodeError, 400, str),
+    (UnicodeDecodeError, 400, str),
+)
+
+
 def _refusal(error: Exception) -> HttpResponse:
-    match error:
-        case QueryError():
-            return problem(400, title_of(400), error.text, field=error.field)
-        case MachineBusyError():
-            return problem(409, title_of(409), error.text)
-        case ActionRefusedError():
-            return problem(400, title_of(400), error.text)
-        case StoreUnavailable():
-            return problem(503, title_of(503), _("The telemetry store does not answer; try again in a moment."))
-        case msgspec.DecodeError() | UnicodeDecodeError():
-            return problem(400, title_of(400), str(error))
-    statuses = {RequestDataTooBig: 413, UnknownMachineError: 404, UnknownActionError: 404, NotPermittedError: 403}
+    for kind, worded_status, detail in _WORDED:
+        if isinstance(error, kind):
+            field = error.field if isinstance(error, QueryError) else ""
+            return problem(worded_status, title_of(worded_status), detail(error), field=field)
+    statuses = {
+        RequestDataTooBig: 413,
+        UnknownMachineError: 404,
+        UnknownActionError: 404,
+        UnknownPaymentError: 404,
+        NotHereError: 404,
+        NotPermittedError: 403,
+        PoolNotPermittedError: 403,
+    }
     status = statuses.get(type(error))
     if status is None:
         raise error

@@ -9,7 +9,8 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from mbongi.core.identity.values import Permission
-from mbongi.web.api.routes import ROUTES, Route
+from mbongi.web.api.route import Route
+from mbongi.web.api.routes import ROUTES
 from mbongi.web.guard import needs
 from mbongi.web.problems import Problem, json_answer
 
@@ -31,7 +32,7 @@ def document() -> dict[str, Any]:
         "info": {
             "title": f"{settings.CONFIG.site.name} API",
             "version": VERSION,
-            "description": "Machines, readings, events, actions and the ledger of the site. Times are UTC.",
+            "description": "Machines, readings, events, actions, pool and ledger of the site. Times are UTC.",
         },
         "servers": [{"url": BASE}],
         "security": [{"token": []}, {"session": []}],
@@ -103,7 +104,9 @@ def _fields(kind: type[msgspec.Struct]) -> list[tuple[str, str]]:
     return [(name, _kind(schema)) for name, schema in properties.items()]
 
 
-def _kind(schema: dict[str, Any]) -> str:
+def _kind(schema: Any) -> str:
+    if not isinstance(schema, dict):
+        return "any"
     if "anyOf" in schema:
         return " | ".join(_kind(one) for one in schema["anyOf"])
     if "$ref" in schema:

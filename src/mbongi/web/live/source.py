@@ -9,7 +9,9 @@ from mbongi.core.bus.errors import BusError
 from mbongi.core.telemetry.errors import TelemetryError
 from mbongi.core.telemetry.latest_client import LatestClient
 from mbongi.fleet import telemetry
+from mbongi.pool.status import STATUS_SUBJECT
 from mbongi.web.live.board import FIGURES
+from mbongi.web.live.pool_board import POOL
 
 CONNECT_S = 5.0
 COLUMNS = ["state", "pool", *FIGURES]
@@ -47,6 +49,7 @@ class IngestSource:
     async def _connect(self) -> None:
         if self._bus is None:
             self._bus = await Bus.open(self._config, name="web", limit_s=CONNECT_S)
+            await self._bus.hear(f"{STATUS_SUBJECT}.*", POOL.hear)
             if self._on_event is not None:
                 await self._bus.listen(CONDITION_SUBJECT, self._on_event)
         self._client = LatestClient(self._bus, telemetry.READING, COLUMNS)

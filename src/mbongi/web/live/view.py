@@ -3,7 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -19,10 +19,11 @@ from mbongi.core.identity.scope import scope_of
 from mbongi.core.identity.values import Permission, Scope
 from mbongi.fleet import wording
 from mbongi.fleet.selectors import EventRow
-from mbongi.web import sight
+from mbongi.web import pool_sight, sight
 from mbongi.web.context import site_troubles
 from mbongi.web.live.board import FIGURES
 from mbongi.web.live.hub import CLIENTS_MAX, HUB, Hub
+from mbongi.web.live.pool_board import POOL
 from mbongi.web.measures import measures
 
 BEAT_S = 10.0
@@ -39,11 +40,13 @@ class Wish:
 
     ids: tuple[int, ...] | None
     figures: tuple[str, ...]
+    pool: bool = False
+    """Whether it follows the pool."""
 
 
 @require_GET
 async def live(request: HttpRequest) -> HttpResponseBase:
-    """Stream ``site``, ``machines``, ``event``, ``reload`` and ``beat`` events of the asker's scope."""
+    """Stream ``site``, ``machines``, ``pool``, ``event``, ``reload`` and ``beat`` events of the asker's scope."""
     user = await request.auser()
     if not user.is_authenticated or not user.may(Permission.MACHINE_VIEW):
         return HttpResponse(status=401 if not user.is_authenticated else 403)
@@ -51,6 +54,7 @@ async def live(request: HttpRequest) -> HttpResponseBase:
         return HttpResponse(status=503, headers={"Retry-After": "10"})
     try:
         wish = wish_of(request.GET.get("ids", ""), request.GET.get("figures", ""))
+        wish = replace(wish, pool=request.GET.get("pool") == "1" and user.may(Permission.POOL_VIEW))
     except ValueError as error:
         return HttpResponse(f"{error}\n", status=400, content_type="text/plain; charset=utf-8")
     # The stream lasts; the connection that the sign-in was read with must not.
@@ -90,7 +94,7 @@ def wish_of(ids: str, figures: str) -> Wish:
 
 async def stream(hub: Hub, scope: Scope, wish: Wish, language: str) -> AsyncIterator[bytes]:
     """First everything that is known, then what changes; a beat while nothing does."""
-    version, number = 0, hub.event_number
+    version, number, pool_version = 0, hub.event_number, 0
     started, beat = utc_now().timestamp(), 0.0
     hub.clients += 1
     try:
@@ -105,6 +109,9 @@ async def stream(hub: Hub, scope: Scope, wish: Wish, language: str) -> AsyncIter
                 if columns["id"]:
                     yield _event("machines", columns)
             version = newest
+            if wish.pool and scope.site_wide and POOL.version != pool_version:
+                pool_version = POOL.version
+                yield _event("pool", pool_sight.live(POOL.now()))
             number, events, lost = hub.events_after(number, scope)
             if lost:
                 yield _event("reload", {})

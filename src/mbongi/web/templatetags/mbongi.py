@@ -58,6 +58,24 @@ def big(value: float | None, unit: str) -> SafeString:
 
 
 @register.simple_tag
+def sat(value: Any) -> SafeString:
+    """An amount of satoshis."""
+    text, unit = figures.amount(value)
+    return format_html('<span class="nowrap">{}<span class="unit">{}{}</span></span>', text, figures.NARROW_SPACE, unit)
+
+
+@register.simple_tag
+def chip(words: Any) -> SafeString:
+    """A state of the pool's things as shape, colour and word."""
+    return format_html(
+        '<span class="chip s-{}"><svg aria-hidden="true"><use href="#i-s-{}"/></svg><span>{}</span></span>',
+        words.style,
+        words.style,
+        words.label,
+    )
+
+
+@register.simple_tag
 def figure(value: Any, unit: str = "", decimals: int = 0) -> SafeString:
     """A figure with its unit; an en dash with a spoken explanation where it is unknown."""
     if figures.known(value) is None:

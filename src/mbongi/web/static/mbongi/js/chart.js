@@ -1,5 +1,5 @@
 // Line charts over time on uPlot: theme colours, the site's number format, a tip that names figure, unit and time.
-import { language, number, scaled, withUnit, words } from "./words.js";
+import { language, number, scaled, stepOf, withUnit, words } from "./words.js";
 
 const timeZone = words.timezone;
 
@@ -11,13 +11,14 @@ const day = new Intl.DateTimeFormat(language, { timeZone, day: "numeric", month:
 function colour(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
 function faint(hex) { return hex.startsWith("#") ? hex + "22" : hex; }
 
-// node: .chart with data-unit, data-decimals, data-names (one name per line, "|" between), data-from ("zero" or "").
+// node: .chart with data-band where the second and third line are the interval around the first; data-unit, data-decimals, data-names (one name per line, "|" between), data-from ("zero" or "").
 export class Chart {
   constructor(node) {
     this.node = node;
     this.unit = node.dataset.unit || "";
     this.decimals = Number(node.dataset.decimals || 0);
     this.names = node.dataset.names.split("|");
+    this.isBand = node.dataset.band !== undefined;
     this.data = null;
     this.plot = null;
     this.windowS = 0;
@@ -69,6 +70,11 @@ export class Chart {
       const stroke = colour(`--chart-${(i % 4) + 1}`);
       return { label: name, stroke, width: 1.75, fill: this.data.length === 2 ? faint(stroke) : undefined, points: { show: this.data[0].length < 3 }, spanGaps: false };
     });
+    const bands = this.isBand ? [{ series: [3, 2], fill: faint(colour("--chart-1")) }] : [];
+    if (this.isBand) {
+      lines[0].fill = undefined;
+      for (let i = lines.length; i < 3; i += 1) lines.push({ width: 0, stroke: "transparent", points: { show: false }, spanGaps: false });
+    }
     const fromZero = this.node.dataset.from === "zero";
     this.plot = new uPlot({
       width: this.node.clientWidth,
@@ -77,8 +83,9 @@ export class Chart {
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), timeZone),
       legend: { show: false },
       cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
-      scales: { x: { range: (_plot, low, high) => this.span(low, high) }, y: { range: (_plot, low, high) => (low === null ? [0, 1] : roomy(low, high, fromZero)) } },
+      scales: { x: { range: (_plot, low, high) => this.span(low, high) }, y: { range: (_plot, low, high) => (low === null ? [0, 1] : roomy(low, this.isBand ? this.bandTop(high) : high, fromZero)) } },
       series: [{}, ...lines],
+      bands,
       axes: [
         { ...axis, space: 64, size: 28, values: (_plot, splits) => splits.map((at) => { const text = clock.format(new Date(at * 1000)); return text === "00:00" ? day.format(new Date(at * 1000)) : text; }) },
         { ...axis, space: 36, size: (_plot, texts) => Math.max(36, 16 + 7 * Math.max(0, ...(texts || []).map((text) => text.length))), values: (_plot, splits) => this.axisTexts(splits) },
@@ -94,17 +101,21 @@ export class Chart {
     return [high - (known > this.windowS / 2 ? this.windowS : Math.max(known, Math.min(900, this.windowS))), high];
   }
 
+  // The interval of a few shares is wide: it may leave the picture, so that the line does not lie at its bottom.
+  bandTop(high) {
+    return Math.min(high, 1.6 * Math.max(...this.data[1].filter((one) => one !== null)) || high);
+  }
+
   axisTexts(splits) {
     const top = Math.max(...splits.map(Math.abs));
-    const [, unit] = scaled(top, this.unit);
-    const size = { "EH/s": 1e6, "PH/s": 1e3, "GH/s": 1e-3, MW: 1e6, kW: 1e3 }[unit] || 1;
+    const [size, unit] = stepOf(top, this.unit);
     const step = (splits[1] - splits[0]) / size || 1;
     const decimals = Number.isInteger(step) ? 0 : step >= 0.1 ? 1 : 2;
     return splits.map((value, i) => (i === splits.length - 1 ? number(value / size, decimals) + " " + unit : number(value / size, decimals)));
   }
 
   text(value) {
-    if (this.unit === "TH/s" || this.unit === "W") { const [text, unit] = scaled(value, this.unit); return text + "\u202f" + unit; }
+    if (this.unit === "TH/s" || this.unit === "W" || this.unit === "H/s") { const [text, unit] = scaled(value, this.unit); return text + "\u202f" + unit; }
     return withUnit(value, this.unit, this.decimals);
   }
 }
@@ -136,6 +147,7 @@ function tip(chart) {
           const dot = document.createElement("i");
           dot.className = "k" + ((i % 4) + 1);
           row.append(dot, `${name}: ${chart.text(plot.data[i + 1][at])}`);
+          if (chart.isBand && plot.data[2][at] !== null) row.append(` (${chart.text(plot.data[2][at])} – ${chart.text(plot.data[3][at])})`);
           box.append(row);
         });
         box.hidden = false;

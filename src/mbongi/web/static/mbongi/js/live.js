@@ -3,7 +3,7 @@ import { words, tellServerTime } from "./words.js";
 
 const SILENCE_MS = 25000;
 const RETRY_MS_MAX = 15000;
-const listeners = { site: [], machines: [], event: [], reload: [] };
+const listeners = { site: [], machines: [], event: [], pool: [], reload: [] };
 let source = null;
 let heard = 0;
 let retry = 1000;

@@ -8,6 +8,8 @@ const STALE_S = words.staleS || 45;
 const steps = {
   "TH/s": [[1e6, "EH/s"], [1e3, "PH/s"], [1, "TH/s"], [1e-3, "GH/s"]],
   W: [[1e6, "MW"], [1e3, "kW"], [1, "W"]],
+  "H/s": [[1e18, "EH/s"], [1e15, "PH/s"], [1e12, "TH/s"], [1e9, "GH/s"], [1e6, "MH/s"], [1e3, "kH/s"], [1, "H/s"]],
+  "": [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""]],
 };
 const formats = new Map();
 
@@ -30,12 +32,24 @@ export function withUnit(value, unit, decimals = 0) {
   return text === NOTHING || !unit ? text : text + THIN + unit;
 }
 
+// The step of a unit in which a figure reads best: its size and its name.
+export function stepOf(value, unit) {
+  let step = [1, unit];
+  for (step of steps[unit] || [[1, unit]]) if (Math.abs(value) >= step[0]) break;
+  return step;
+}
+
+// Two behind the point, fewer for large figures, and of small ones as many as show two digits.
+function decimalsOf(shown) {
+  if (shown > 0 && shown < 0.1) return Math.min(1 - Math.floor(Math.log10(shown)), 9);
+  return shown >= 1000 ? 0 : shown >= 100 ? 1 : 2;
+}
+
 export function scaled(value, unit) {
   if (value === null || value === undefined || !Number.isFinite(value)) return [NOTHING, unit];
-  let [size, name] = [1, unit];
-  for ([size, name] of steps[unit] || [[1, unit]]) if (Math.abs(value) >= size) break;
+  const [size, name] = stepOf(value, unit);
   const shown = value / size;
-  const decimals = unit === "W" && name === "W" ? 0 : Math.abs(shown) >= 1000 ? 0 : Math.abs(shown) >= 100 ? 1 : 2;
+  const decimals = unit === "W" && name === "W" ? 0 : decimalsOf(Math.abs(shown));
   return [number(shown, decimals), name];
 }
 
