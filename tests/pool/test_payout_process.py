@@ -28,7 +28,7 @@ Answer = TypeVar("Answer")
 OWN_BLOCKS = 12
 """Blocks that pay to the practice wallet, after those that nobody spends; then as many as they need to ripen."""
 FIRST_BLOCKS = regtest.SEGWIT_BLOCKS + OWN_BLOCKS
-POINTS = ("proposed", "approved", "exported", "signed", "before_debit", "after_debit", "before_send", "after_send")
+POINTS = ("proposed", "approved", "exported", "signed", "after_debit", "after_send")
 PROGRAM = """
 import asyncio, json, os, signal, sys
 from mbongi.run.database import use_database
