@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -157,6 +157,25 @@ class SeveralProcesses:
             for name, process in list(self._running.items()):
                 if process.poll() is not None and name not in self._away:
                     self._start(name)
+
+
+@contextlib.contextmanager
+def further_process(config: Config, directory: Path, *words: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """A process of another machine, as far as its data folder goes."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith("MBONGI_")}
+    with (directory / "further.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mbongi.cli", *words],
+            env=own | as_environment(config) | {"PYTHONPATH": str(SOURCE)},
+            stdout=log,
+            stderr=log,
+            cwd=directory,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
 
 
 class Crowd:

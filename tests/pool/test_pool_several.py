@@ -1,19 +1,23 @@
 """Several pool processes on one port: no accepted share is lost or counted twice, whatever dies or restarts."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mbongi.base.config import Bus, Site
 from mbongi.pool.adapters.node_rpc import NodeRpc
 from mbongi.pool.daemon.share_log import BLOCK_FLAG
 from mbongi.run.pool import LEAD
 from mbongi.run.pool_state import read_state
+from mbongi.run.serving import SAVE_S
 from mbongi.wire.bitcoin.target import target_of_difficulty
+from tests.core.data_plane import free_ports
 from tests.pool.practice import Miner
-from tests.pool.several import BLOCK_DIFFICULTY, STALE, Crowd, SeveralProcesses, require_same
+from tests.pool.several import BLOCK_DIFFICULTY, STALE, Crowd, SeveralProcesses, further_process, require_same
 from tests.regtest import Chain, full_node
 
 pytestmark = pytest.mark.system
@@ -119,7 +123,7 @@ async def test_a_share_is_not_counted_again_after_its_process_was_killed(pool: S
     miner = await Miner.connect(pool.config.pool.port)
     fields = miner.solve()
     assert (await miner.submit(fields))["result"] is True
-    await asyncio.sleep(3.0)  # the file of sessions is written every two seconds
+    await asyncio.sleep(SAVE_S + 1.0)  # by then the session stands in the file
     shard = str(miner.extranonce1[0])
     pool.kill(shard)
     with pytest.raises((OSError, TimeoutError)):
@@ -168,6 +172,30 @@ async def test_without_the_bus_the_last_work_goes_on_for_a_while_and_then_miners
 def _listens(pool: SeveralProcesses) -> list[bool]:
     states = [read_state(pool.config, name) for name in ("0", "1")]
     return [state is None or state.ready for state in states]
+
+
+async def test_shares_of_another_machine_arrive_where_the_books_are_kept(
+    pool: SeveralProcesses, tmp_path: Path
+) -> None:
+    port, v2_port = free_ports(2)
+    key = (pool.config.site.data_dir / "secrets" / "bus.key").read_text(encoding="ascii")
+    config = dataclasses.replace(
+        pool.config,
+        site=Site(data_dir=tmp_path / "var"),
+        bus=Bus(url=f"nats://{key}@127.0.0.1:{pool.config.bus.port}"),
+        pool=dataclasses.replace(pool.config.pool, port=port, v2_port=v2_port, follows=True, shard=8, processes=1),
+    )
+    with further_process(config, tmp_path, "pool-server", "--shard", "8") as further:
+        await asyncio.to_thread(pool.until, lambda: (state := read_state(config, "8")) and state.is_ready)
+        miners = [await Miner.connect(port, worker=f"acct.far{number}") for number in range(3)]
+        answers = [await miner.submit(miner.solve(), f"acct.far{place}") for place, miner in enumerate(miners)]
+        await asyncio.to_thread(pool.until, lambda: sum(share.shard == 8 for share, _worker in pool.shares()) == 3)
+        for each in miners:
+            each.close()
+        assert further.poll() is None
+
+    assert [answer["result"] for answer in answers] == [True] * 3
+    assert {worker for share, worker in pool.shares() if share.shard == 8} == {f"acct.far{n}" for n in range(3)}
 
 
 def test_two_processes_never_serve_one_shard(pool: SeveralProcesses) -> None:

@@ -133,8 +133,10 @@ class Shard:
 
 
 async def open_bus(config: Config, name: str) -> Bus:
-    """The bus, with its streams; raises BusUnavailable."""
+    """The bus, with its streams, which a machine that follows leaves to the first one; raises BusUnavailable."""
     bus = await Bus.open(config, name=name, limit_s=CONNECT_S)
+    if config.pool.follows:
+        return bus
     try:
         await bus.ensure_streams(config)
     except BusUnavailable:

@@ -29,7 +29,7 @@ from mbongi.wire.noise.handshake import Responder
 log = get_log(__name__)
 
 LISTEN_LOOK_S: Final = 0.1
-SAVE_S: Final = 2.0
+SAVE_S: Final = 4.0
 """How old the file of sessions may be."""
 PART_S_MAX: Final = 3.0
 """So long a process that stops answers its miners."""
