@@ -107,6 +107,10 @@ class PayoutRefusedError(PayoutError):
         self.text = text or message
 
 
+class UnknownAccountError(PoolError, LookupError):
+    """There is no such account of the pool."""
+
+
 class UnknownPaymentError(PoolError, LookupError):
     """No such payment, or none that the asker may see."""
 

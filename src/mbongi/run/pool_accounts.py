@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import uvloop
 from mbongi.base.config import Config
 from mbongi.base.errors import ConfigError
 from mbongi.base.log import get_log
-from mbongi.run import regtest
+from mbongi.run import pool_books, regtest
 from mbongi.run.database import use_database
 from mbongi.run.only_one import is_held, only_one
 from mbongi.run.pool_nodes import nodes_of
@@ -31,16 +30,15 @@ NAME = "pool-accounts"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """``pool-accounts`` alone runs the process; ``pool-accounts audit`` changes nothing."""
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("audit", help="recompute balances, windows and sums; status 1 and the differences, if any")
+    """``pool-accounts`` alone runs the process."""
+    pool_books.add_commands(parser)
 
 
 def main(config: Config, arguments: argparse.Namespace | None = None) -> int:
-    """Run until told to stop, or audit once."""
+    """Run until told to stop, or do one thing."""
     use_database()
-    if arguments is not None and arguments.command == "audit":
-        return _audit(config)
+    if arguments is not None and arguments.command:
+        return pool_books.run(config, arguments)
     with only_one(config.site.data_dir, NAME):
         return uvloop.run(_run(config))
 
@@ -104,18 +102,3 @@ def _practice(config: Config, terms: "PayingTerms", bridge: "ThreadBridge") -> "
     if wallet.script != terms.script:
         return None
     return Practice(bridge, terms, wallet, first_blocks=regtest.SEGWIT_BLOCKS)
-
-
-def _audit(config: Config) -> int:
-    from mbongi.core.identity.scope import SITE, acting  # noqa: PLC0415 -- Django must be set up first
-    from mbongi.pool.audit import audit  # noqa: PLC0415
-    from mbongi.pool.windows import proof_secret  # noqa: PLC0415
-
-    with acting(SITE):
-        report = audit(proof_secret(config.site.data_dir))
-    for line in report.differences:
-        print(f"DIFFERS  {line}")
-    for name, value in report.counts.items():
-        print(f"{value:>24,}  {name}", file=sys.stderr)
-    print("the books differ" if report.differences else "the books agree")
-    return 1 if report.differences else 0

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('pool', '0004_payment_security'),
+        ('pool', '0005_replacements'),
     ]
 
     operations = [
