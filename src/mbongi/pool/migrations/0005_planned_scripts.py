@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('pool', '0005_replacements'),
+        ('pool', '0004_payment_security'),
     ]
 
     operations = [
