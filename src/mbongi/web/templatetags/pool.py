@@ -15,7 +15,7 @@ from mbongi.pool import wording
 from mbongi.pool.rules.firmware import UNNAMED
 from mbongi.pool.selectors import BlockRow
 from mbongi.pool.telemetry import RejectRow
-from mbongi.pool.values import DONATION_ACCOUNT, FEE_ACCOUNT, RESERVE_ACCOUNT, UNKNOWN_WORKER
+from mbongi.pool.values import DONATION_ACCOUNT, FEE_ACCOUNT, FLOAT_ACCOUNT, RESERVE_ACCOUNT, UNKNOWN_WORKER
 from mbongi.web import figures
 from mbongi.web.templatetags.mbongi import chip, sat
 
@@ -217,6 +217,7 @@ def account_name(account: str) -> str:
         FEE_ACCOUNT: _("Pool's fees"),
         DONATION_ACCOUNT: _("Donations"),
         RESERVE_ACCOUNT: _("Reserve"),
+        FLOAT_ACCOUNT: _("Operator's own coins"),
         UNKNOWN_WORKER: _("Unknown workers"),
     }
     return names.get(account, account)
