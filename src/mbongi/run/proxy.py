@@ -11,7 +11,7 @@ from mbongi.base.errors import ConfigError
 from mbongi.base.log import get_log
 from mbongi.pool.daemon.metrics import MetricsServer
 from mbongi.pool.daemon.proxy.figures import figures_of
-from mbongi.pool.daemon.proxy.server import Options, ProxyServer
+from mbongi.pool.daemon.proxy.server import NAME_BYTES_MAX, Options, ProxyServer
 from mbongi.pool.daemon.proxy.upstreams import Upstreams
 from mbongi.pool.errors import UpstreamError
 from mbongi.run.ports import Need, require_free
@@ -65,8 +65,8 @@ def upstreams_of(config: Config) -> list[PoolAddress]:
 def options_of(config: Config) -> Options:
     """How the proxy treats its miners. Raises ConfigError."""
     proxy = config.proxy
-    if not 0 < len(proxy.user.encode()) <= 128:
-        raise ConfigError(f"proxy.user: {proxy.user!r}; expected 1 to 128 bytes")
+    if not 0 < len(proxy.user.encode()) <= NAME_BYTES_MAX:
+        raise ConfigError(f"proxy.user: {proxy.user!r}; expected 1 to {NAME_BYTES_MAX} bytes")
     if proxy.difficulty_start < proxy.difficulty_min:
         raise ConfigError(f"proxy.difficulty_start: {proxy.difficulty_start}; expected proxy.difficulty_min at least")
     return Options(

@@ -89,3 +89,13 @@ async def test_a_proxy_without_a_miner_may_stay_and_one_with_many_may_say_more(b
     assert session.is_ready
     assert (light, session.weight) == (1, 5)
     miner.close()
+
+
+async def test_a_proxy_may_ask_for_thousands_of_channels_at_once(bed: V2Bed) -> None:
+    miner = await bed.connect()
+    await miner.open(extended=True, user="site")
+    for number in range(3_000):
+        miner.say(mining.OpenExtendedMiningChannel(number, f"acct.{number:>040}", 0.0, (1 << 256) - 1, 4))
+    for _ in range(3_000):
+        await miner.hear(mining.OpenExtendedMiningChannelSuccess)
+    miner.close()

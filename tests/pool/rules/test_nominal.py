@@ -77,3 +77,5 @@ def test_without_work_or_time_nothing_is_learnt() -> None:
     assert estimate.look(1e9) == pytest.approx(1e13 / FALL_MAX)
     estimate.guess(1e9, 0.0)
     assert estimate.hashrate_hs == 1.0
+    estimate.guess(1e9, 1e305)
+    assert estimate.hashrate_hs == 1e24

@@ -20,7 +20,8 @@ SILENCE: Final = 12.0
 FALL_MAX: Final = 4.0
 """What one silence lowers an estimate by; more of it lowers it again."""
 LOW_HS: Final = 1.0
-"""No estimate goes below; zero would say that nobody is there."""
+HIGH_HS: Final = 1e24
+"""No estimate goes beyond; zero would say that nobody is there, and all miners of the world do less than the other."""
 
 
 class NominalHashrate:
@@ -29,14 +30,14 @@ class NominalHashrate:
     __slots__ = ("_difficulty", "_last_s", "_looks", "_shares", "_since_s", "_work", "hashrate_hs")
 
     def __init__(self, now_s: float, hashrate_hs: float) -> None:
-        self.hashrate_hs = max(hashrate_hs, LOW_HS)
+        self.hashrate_hs = _bounded(hashrate_hs)
         self._difficulty = self._work = 0.0
         self._shares = self._looks = 0
         self._since_s = self._last_s = now_s
 
     def guess(self, now_s: float, hashrate_hs: float) -> None:
         """Begin anew from what the miner says of itself."""
-        self.hashrate_hs = max(hashrate_hs, LOW_HS)
+        self.hashrate_hs = _bounded(hashrate_hs)
         self._restart(now_s)
 
     def pause(self, now_s: float) -> None:
@@ -73,10 +74,14 @@ class NominalHashrate:
         return None
 
     def _move(self, now_s: float, hashrate_hs: float) -> float | None:
-        before, self.hashrate_hs = self.hashrate_hs, max(hashrate_hs, LOW_HS)
+        before, self.hashrate_hs = self.hashrate_hs, _bounded(hashrate_hs)
         self._restart(now_s)
         return None if self.hashrate_hs == before else self.hashrate_hs
 
     def _restart(self, now_s: float) -> None:
         self._since_s = self._last_s = now_s
         self._shares, self._work, self._looks = 0, 0.0, 0
+
+
+def _bounded(hashrate_hs: float) -> float:
+    return min(max(hashrate_hs, LOW_HS), HIGH_HS)

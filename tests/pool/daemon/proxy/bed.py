@@ -26,9 +26,11 @@ async def until(holds: Callable[[], Any], for_s: float = 30.0) -> None:
 class ProxyBed:
     """A proxy in front of pools; the first may be the test's own, made with ``V2Bed``."""
 
-    def __init__(self, *addresses: PoolAddress, return_s: float = 3600.0, **options: Any) -> None:
+    def __init__(
+        self, *addresses: PoolAddress, return_s: float = 3600.0, limits: Limits = PLENTY, **options: Any
+    ) -> None:
         defaults = {"difficulty_start": EASY, "difficulty_min": EASY, "shares_per_minute": 60.0}
-        self.server = ProxyServer(Options(**(defaults | options)), limits=PLENTY)
+        self.server = ProxyServer(Options(**(defaults | options)), limits=limits)
         self.upstreams = Upstreams(addresses, self.server, return_s=return_s)
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -88,6 +88,9 @@ values = st.recursive(
 )
 methods = st.sampled_from([*Downstream.handlers, "mining.x", ""])
 hexes = st.text("0123456789abcdefxX ", max_size=20)
+wishes = st.sampled_from(["mining.suggest_difficulty", "mining.suggest_target", "mining.authorize"])
+extremes = st.sampled_from([1e300, 1e-300, 1e308, 0, -1, "ff" * 32, "0" * 63 + "1", "é" * 128, "a" * 200, "x"])
+minimums = st.sampled_from([1e300, 1e-300, "1e400", -1])
 submits = st.tuples(
     st.just("acct.one") | st.text(max_size=6),
     st.sampled_from(["300", "301", "201", "1", "zz", "-1"]) | hexes,
@@ -102,6 +105,18 @@ lines = st.one_of(
         values,
         methods,
         values,
+    ),
+    st.builds(
+        lambda method, wish: json.dumps({"id": 7, "method": method, "params": [wish]}).encode(), wishes, extremes
+    ),
+    minimums.map(
+        lambda least: json.dumps(
+            {
+                "id": 8,
+                "method": "mining.configure",
+                "params": [["minimum-difficulty"], {"minimum-difficulty.value": least}],
+            }
+        ).encode()
     ),
     submits.map(lambda fields: json.dumps({"id": 5, "method": "mining.submit", "params": list(fields)}).encode()),
 )
@@ -124,7 +139,9 @@ def test_whatever_a_miner_says_it_gets_json_lines_and_never_an_exception(
             if not paper.is_aborted:
                 miner.data_received(whole[at : at + cut])
             at += cut
-        miner.look(server.now_s() + 1e6)
+        for later_s in (0.0, 60.0, 1e6):
+            miner.look(server.now_s() + later_s)
+            server._update_shared()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         for answer in bytes(paper.written).splitlines():

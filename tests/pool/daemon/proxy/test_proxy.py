@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mbongi.pool.daemon.gate import Limits
 from mbongi.pool.values import Reject
 from mbongi.wire.noise.certificate import PoolAddress
 from mbongi.wire.noise.secp import new_secret, x_only_of_secret
@@ -329,3 +330,32 @@ async def test_nonsense_ends_its_connection_and_leaves_others_alone(proxy: Proxy
 
     assert (await honest.submit(honest.solve()))["result"] is True
     honest.close()
+
+
+async def test_a_reader_that_does_not_read_is_dropped_and_nobody_waits_for_it(pool: V2Bed, proxy: ProxyBed) -> None:
+    honest, slow = await proxy.connect("acct.one"), await proxy.connect("acct.two")
+    slow._reader._transport.pause_reading()  # type: ignore[attr-defined]
+
+    async with asyncio.timeout(60):
+        while len(proxy.server.miners) == 2:
+            for _ in range(50):
+                pool.server.publish(job(pool.server))
+            await honest.drain(0.05)
+
+    assert [miner.user for miner in proxy.server.miners] == ["acct.one"]
+    assert (await honest.submit(honest.solve()))["result"] is True
+    for miner in (honest, slow):
+        miner.close()
+
+
+async def test_a_flood_of_lines_shuts_its_address_out(pool: V2Bed) -> None:
+    async with ProxyBed(address_of(pool), limits=Limits(bytes_per_s_max=100.0, strikes_max=1)) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", await proxy.listening())
+        writer.write(b'{"id":1,"method":"mining.ping","params":[]}\n' * 100)
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionResetError):
+                while await reader.read(65_536):
+                    pass
+        writer.close()
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            await proxy.connect()

@@ -79,7 +79,7 @@ class Downstream(V1Connection):
         """Of its own difficulties, where it has such; what it gains by confusing them is worth nothing to the pool."""
         self._told = 0.0
         self.target_max = TARGET_MAX
-        """The easiest target that it takes."""
+        """The easiest target that it takes, of a channel of its own."""
         self._asked: list[tuple[str, bytes]] = []
         self._mask_told = 0
         self._update_waits = False
@@ -133,7 +133,7 @@ class Downstream(V1Connection):
     def _require(self, difficulty: float) -> None:
         if self.vardiff is not None:
             self._retarget(self.vardiff.require(self.server.now_s(), difficulty))
-        self.target_max = min(self.target_max, target_of_difficulty(difficulty))
+        self.target_max = max(min(self.target_max, target_of_difficulty(difficulty)), 1)
         self._update()
 
     def _suggest(self, difficulty: float) -> None:

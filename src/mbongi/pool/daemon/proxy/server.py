@@ -32,6 +32,7 @@ RETIRE_S: Final = 30.0
 """So long a link that was left for a better one waits for answers."""
 UPDATE_RATIO: Final = 1.3
 """Of an aggregated channel's hashrate: a smaller change is not told."""
+NAME_BYTES_MAX: Final = 128
 NOTICES_KEPT: Final = 16
 MINERS_MAX: Final = 1 << 8 * EXTRANONCE1_BYTES
 
@@ -66,7 +67,6 @@ class ProxyServer:
         self._last_extranonce = 0
         self._shared: Channel | None = None
         self._shared_told_hs = 0.0
-        self._shared_target_max = TARGET_MAX
         self._links: set[Link] = set()
         self._notices: dict[tuple[Body, Tip, int, int], PreparedNotify] = {}
         self._answering: dict[Downstream, None] = {}
@@ -130,11 +130,10 @@ class ProxyServer:
             former.retire(self.now_s() + RETIRE_S)
         if self.options.aggregate:
             self._shared_told_hs = max(self.hashrate_hs(), self.hashrate_start_hs)
-            self._shared_target_max = self._target_max()
             link.open(
                 self.options.user,
                 hashrate_hs=self._shared_told_hs,
-                target_max=self._shared_target_max,
+                target_max=TARGET_MAX,
                 done=lambda channel, code: self._shared_opened(link, channel, code),
             )
             return
@@ -234,8 +233,8 @@ class ProxyServer:
 
     def refusal(self, user: str) -> str:
         """Why a worker may not mine here; empty where it may."""
-        if not 0 < len(user) <= 128:
-            return "A user name has 1 to 128 characters"
+        if not 0 < len(user.encode()) <= NAME_BYTES_MAX:
+            return f"A user name has 1 to {NAME_BYTES_MAX} bytes"
         if self.options.aggregate and len(user.encode()) > USER_IDENTITY_BYTES_MAX:
             return f"Where miners share a channel, a user name has at most {USER_IDENTITY_BYTES_MAX} bytes"
         return ""
@@ -273,14 +272,11 @@ class ProxyServer:
         channel = self._shared
         if channel is None:
             return
-        hashrate_hs, target_max = self.hashrate_hs(), self._target_max()
+        hashrate_hs = self.hashrate_hs()
         low, high = self._shared_told_hs / UPDATE_RATIO, self._shared_told_hs * UPDATE_RATIO
-        if low < hashrate_hs < high and target_max == self._shared_target_max:
-            return
-        if hashrate_hs == self._shared_told_hs and target_max == self._shared_target_max:
-            return
-        self._shared_told_hs, self._shared_target_max = hashrate_hs, target_max
-        channel.link.send(mining.UpdateChannel(channel.id, hashrate_hs, target_max))
+        if not low < hashrate_hs < high and hashrate_hs != self._shared_told_hs:
+            self._shared_told_hs = hashrate_hs
+            channel.link.send(mining.UpdateChannel(channel.id, hashrate_hs, TARGET_MAX))
 
     def hashrate_hs(self) -> float:
         """Of all miners that mine; zero where none does, as the specification wants it said."""
@@ -290,9 +286,6 @@ class ProxyServer:
     def shares_waiting(self) -> int:
         """Shares that the pool has not answered yet."""
         return sum(len(channel.pending) for link in self._links for channel in link.channels.values())
-
-    def _target_max(self) -> int:
-        return min((miner.target_max for miner in self.miners), default=TARGET_MAX)
 
     # Work and answers.
 
