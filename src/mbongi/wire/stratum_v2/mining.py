@@ -86,6 +86,18 @@ class OpenExtendedMiningChannelSuccess(Message, frozen=True, gc=False):
     group_channel_id: U32
 
 
+def with_group(payload: bytes) -> bytes:
+    """An OpenExtendedMiningChannelSuccess of a pool from before such channels had groups, as one of group 0.
+
+    Others come back unchanged. Source: the reference implementation's pool of 2025 leaves the last field out.
+    """
+    is_without = len(payload) > _PREFIX_AT and len(payload) == _PREFIX_AT + 1 + payload[_PREFIX_AT]
+    return payload + bytes(4) if is_without else payload
+
+
+_PREFIX_AT = 4 + 4 + 32 + 2
+
+
 class NewMiningJob(Message, frozen=True, gc=False):
     """A job for a standard channel. Without ``min_ntime`` it waits for a SetNewPrevHash that names it."""
 

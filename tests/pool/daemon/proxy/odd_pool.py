@@ -9,6 +9,7 @@ from mbongi.wire.noise.handshake import ACT_1_BYTES, Responder
 from mbongi.wire.noise.secp import EllSwiftKey, new_secret, x_only_of_secret
 from mbongi.wire.noise.transport import FrameDecryptor, encrypt_frame
 from mbongi.wire.stratum_v2 import mining, registry, setup
+from mbongi.wire.stratum_v2.frames import pack_frame
 from mbongi.wire.stratum_v2.layout import Message
 
 Kind = TypeVar("Kind", bound=Message)
@@ -97,6 +98,7 @@ class OddPool:
         channel: int = 1,
         *,
         size: int = 8,
+        with_group: bool = True,
         prefix: bytes = b"pool",
         target: int = EASY_TARGET,
         group: int = 77,
@@ -104,7 +106,13 @@ class OddPool:
     ) -> mining.OpenExtendedMiningChannel:
         """Open the channel that is asked for next, and give it work on a first tip."""
         asked = await self.hear(mining.OpenExtendedMiningChannel)
-        self.say(mining.OpenExtendedMiningChannelSuccess(asked.request_id, channel, target, size, prefix, group))
+        success = registry.encode(
+            mining.OpenExtendedMiningChannelSuccess(asked.request_id, channel, target, size, prefix, group)
+        )
+        assert self._writer is not None
+        if not with_group:
+            success = pack_frame(0, 0x14, success[6:-4])
+        self._writer.write(encrypt_frame(self._sending, success))
         if work:
             self.say(self.job(channel, 1), self.tip(channel, 1))
         return asked

@@ -331,3 +331,19 @@ async def test_a_proxy_that_ends_waits_for_the_answers_that_are_to_come(pool: Od
     await ending
     assert (await asking)["result"] is True
     miner.close()
+
+
+async def test_a_pool_older_than_extensions_and_groups_is_worked_for_too(pool: OddPool, proxy: ProxyBed) -> None:
+    await pool.consent()
+    await pool.hear(extensions.RequestExtensions)
+    pool.drop()  # as the reference implementation's pool of 2025 does
+    await pool.consent()
+    miner = await mining_on(pool, proxy, with_group=False)
+
+    asking = asyncio.create_task(miner.submit(miner.solve()))
+    share = await pool.hear(mining.SubmitSharesExtended)
+    pool.say(mining.SubmitSharesSuccess(1, share.sequence_number, 1, 1))
+
+    assert (await asking)["result"] is True
+    assert pool.connections == 2
+    miner.close()

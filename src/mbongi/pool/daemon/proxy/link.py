@@ -38,6 +38,7 @@ WORK_S_MAX: Final = 60.0
 ANSWER_S_MAX: Final = 300.0
 """Nor is one that has a share to answer and says nothing at all; some answer every tenth share only."""
 CHANNELS_MAX: Final = 20_000
+OPEN_EXTENDED_SUCCESS: Final = 0x14
 VENDOR: Final = "Mbongi"
 
 
@@ -71,7 +72,7 @@ class Opening:
 class Link(asyncio.Protocol):
     """Made by ``connect``; ready once that returns."""
 
-    def __init__(self, address: PoolAddress, owner: Owner, bodies: Bodies) -> None:
+    def __init__(self, address: PoolAddress, owner: Owner, bodies: Bodies, *, extend: bool = True) -> None:
         self.address, self._owner, self._bodies = address, owner, bodies
         self.transport: asyncio.Transport | None = None
         self.channels: dict[int, Channel] = {}
@@ -80,8 +81,11 @@ class Link(asyncio.Protocol):
         self.lost = asyncio.Event()
         self.is_at_fault = False
         """Whether it was ended because the pool did not do its part, and not because the connection broke."""
+        self.was_mute = True
+        """Whether the pool has said nothing since its consent, and our wish for extensions that followed it."""
         self.wants: PoolAddress | None = None
         """Where the pool wants us to go instead."""
+        self._extend = extend
         self._initiator: Initiator | None = Initiator(address.authority_key)
         self._handshake = b""
         self._sending: CipherState | None = None
@@ -96,12 +100,12 @@ class Link(asyncio.Protocol):
         self._retired_until_s: float | None = None
 
     @classmethod
-    async def connect(cls, address: PoolAddress, owner: Owner, bodies: Bodies) -> "Link":
-        """A link whose pool has proven its key and consents.
+    async def connect(cls, address: PoolAddress, owner: Owner, bodies: Bodies, *, extend: bool = True) -> "Link":
+        """A link whose pool has proven its key and consents; it asks for extensions where ``extend``.
 
         Raises OSError, TimeoutError, WireError (CertificateError for a wrong key) or UpstreamError.
         """
-        link = cls(address, owner, bodies)
+        link = cls(address, owner, bodies, extend=extend)
         async with asyncio.timeout(CONNECT_S_MAX):
             try:
                 await asyncio.get_running_loop().create_connection(lambda: link, address.host, address.port)
@@ -260,6 +264,9 @@ class Link(asyncio.Protocol):
 
     def _take(self, extension_type: int, message_type: int, payload: bytes) -> None:
         protocol = setup.Protocol.MINING if self._is_set_up else None
+        self.was_mute = not self._is_set_up
+        if message_type == OPEN_EXTENDED_SUCCESS and not extension_type:
+            payload = mining.with_group(payload)
         try:
             message = registry.decode(protocol, message_type, payload, extension_type)
         except UnknownMessageError:
@@ -272,7 +279,9 @@ class Link(asyncio.Protocol):
         if message.used_version != setup.VERSION:
             raise UpstreamError(f"the pool speaks version {message.used_version}; expected {setup.VERSION}")
         self._is_set_up = True
-        self.send(extensions.RequestExtensions(1, (extensions.WORKER_HASHRATE,)))
+        self.was_mute = True
+        if self._extend:
+            self.send(extensions.RequestExtensions(1, (extensions.WORKER_HASHRATE,)))
         if not self._ready.done():
             self._ready.set_result(None)
 

@@ -39,6 +39,8 @@ class Upstreams:
         self._server, self._return_s = server, return_s
         self._wanted: PoolAddress | None = None
         self._said: dict[PoolAddress, str] = {}
+        self._plain: set[PoolAddress] = set()
+        """Pools that are asked for no extensions: some older ones break the connection at that."""
         self._avoid_until_s: dict[PoolAddress, float] = {}
         self._pause_s = PAUSE_S
 
@@ -69,7 +71,8 @@ class Upstreams:
     async def _first_of(self, addresses: Sequence[PoolAddress]) -> Link | None:
         for address in addresses:
             try:
-                link = await Link.connect(address, self._server, self._server.bodies)
+                extend = address not in self._plain
+                link = await Link.connect(address, self._server, self._server.bodies, extend=extend)
             except (OSError, TimeoutError, WireError, UpstreamError) as error:
                 self._say(address, error)
                 continue
@@ -90,6 +93,8 @@ class Upstreams:
                 break
             link = await self._first_of([each for each in better if not self._is_avoided(each)]) or link
         self._wanted = link.wants
+        if link.was_mute:
+            self._plain ^= {link.address}
         if link.is_at_fault:
             self._avoid_until_s[link.address] = monotonic_s() + AVOID_S
 
