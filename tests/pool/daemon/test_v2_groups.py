@@ -9,6 +9,7 @@ import pytest
 
 from mbongi.pool.daemon.v2 import V2Session
 from mbongi.pool.daemon.v2_jobs import JobFrames, job_id
+from mbongi.pool.rules.generations import CHANGES_MAX
 from mbongi.pool.rules.share import merkle_root_of
 from mbongi.wire.bitcoin.target import target_of_difficulty
 from mbongi.wire.stratum_v2 import mining, registry, setup
@@ -180,17 +181,23 @@ async def test_closing_the_group_closes_all_its_channels(bed: V2Bed) -> None:
     miner.close()
 
 
-async def test_endless_changes_of_difficulty_end_the_connection(bed: V2Bed) -> None:
+async def test_endless_changes_of_difficulty_are_put_off_until_the_next_job(bed: V2Bed) -> None:
     miner = await bed.connect()
     await miner.open(extended=True)
+    for number in range(2 * CHANGES_MAX):
+        miner.say(mining.UpdateChannel(miner.channel, 16_000.0 * (1 + number % 2), ANY_TARGET))
+    miner.say(mining.UpdateChannel(99, 1.0, ANY_TARGET))
+    await miner.hear(mining.UpdateChannelError)  # all before it was looked at
+    changes = [each for each in miner.received if isinstance(each, mining.SetTarget)]
+    told = miner.target
+    [session] = bed.server.sessions
 
-    async def swing() -> None:
-        for number in range(1_000):
-            miner.say(mining.UpdateChannel(miner.channel, 16_000.0 * (1 + number % 2), ANY_TARGET))
-            await miner.hear(mining.NewExtendedMiningJob)
+    bed.server.publish(job(bed.server))
+    session.look(bed.server.now_s())
+    await miner.hear(mining.SetTarget)
 
-    with pytest.raises(ConnectionError):
-        await swing()
+    assert len(changes) == CHANGES_MAX
+    assert miner.target != told
     miner.close()
 
 

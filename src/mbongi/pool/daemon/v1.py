@@ -259,20 +259,18 @@ class V1Session(V1Connection, PoolConnection):
         self.server.has_answers(self)
 
     def look(self, now_s: float) -> None:
-        """Time has passed: the difficulty falls where no share comes."""
-        difficulty = self.vardiff.idle(now_s) if self.is_ready else None
-        if difficulty is not None:
-            self._retarget(difficulty)
-            self.server.has_answers(self)
+        """Time has passed: the difficulty falls where no share comes, or a change that was put off can be told."""
+        if self.is_ready:
+            self.vardiff.idle(now_s)
+            if self.vardiff.difficulty != self.generations.difficulty:
+                self._retarget(self.vardiff.difficulty)
+                self.server.has_answers(self)
 
     def _retarget(self, difficulty: float | None) -> None:
-        """Tell a new difficulty; None stands for the old one."""
-        if difficulty is None:
+        """Tell a new difficulty; None stands for the old one. One change too many for a job is put off."""
+        if difficulty is None or not self.generations.change(difficulty, self.server.newest_number):
             return
-        if not self.generations.change(difficulty, self.server.newest_number):
-            self.server.gate.strike(self, "changes")
-            self.drop()
-        elif self.is_ready:
+        if self.is_ready:
             self._send_work()
 
     def _send_work(self) -> None:

@@ -351,7 +351,8 @@ class V2Session(V2Connection):
                 self.out.append(mining.SetCustomMiningJobError(*ids, ErrorCode.STALE_CHAIN_TIP))
         self._early = [each for each in self._early if now_s - each[0] <= EARLY_S_MAX]
         for channel in self._channels.values():
-            if channel.vardiff.idle(now_s) is not None:
+            channel.vardiff.idle(now_s)
+            if channel.vardiff.difficulty != channel.generations.difficulty:
                 self._retarget(channel)
         if self.out:
             self.server.has_answers(self)
@@ -376,9 +377,8 @@ class V2Session(V2Connection):
         self.server.has_answers(self)
 
     def _retarget(self, channel: Channel) -> None:
+        """Tell a channel's new difficulty; one change too many for a job is put off."""
         if not channel.generations.change(channel.vardiff.difficulty, self.server.newest_number):
-            self.server.gate.strike(self, "changes")
-            self.drop()
             return
         self.out.append(mining.SetTarget(channel.id, channel.generations.target))
         self._send_work(channel, clean=False)
