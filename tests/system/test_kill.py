@@ -81,7 +81,7 @@ def readings_flow_after(site: RunningSite, moment_s: float) -> bool:
 
 @pytest.mark.parametrize(
     ("number", "name"),
-    list(enumerate(["bus", "telemetry", "ingest", "fleet", "recorder", "web", "postgres", "pool-accounts"])),
+    list(enumerate(["bus", "telemetry", "ingest", "fleet", "recorder", "web", "postgres"])),
 )
 def test_a_killed_process_comes_back_and_nothing_acknowledged_is_missing(
     site: RunningSite, number: int, name: str
