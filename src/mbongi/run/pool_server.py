@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+from typing import Final
 
 import uvloop
 
@@ -18,6 +19,8 @@ from mbongi.run.pool_nodes import CHAINS, limits_of, nodes_of
 from mbongi.run.pool_shard import Shard, bus_when_up
 from mbongi.run.pool_state import read_state
 from mbongi.run.stopping import run_until, stop_event
+
+DAY_S: Final = 86_400.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +82,8 @@ class PoolServerProcess:
                 tasks.create_task(self._feed.run(bus))
                 if self._config.pool.follows:
                     folder = self._config.site.data_dir / "pool" / "shares"
-                    tasks.create_task(Shipper(folder, self._number).run(bus))
+                    keep_s = self._config.pool.share_log_days * DAY_S
+                    tasks.create_task(Shipper(folder, self._number, keep_s=keep_s).run(bus))
         finally:
             await bus.close()
 

@@ -1,6 +1,7 @@
 """Share logs of another machine: every batch arrives once, at its place, whatever is cut off or sent twice."""
 
 import asyncio
+import os
 import random
 import zlib
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from mbongi.pool.daemon.share_log import HEAD, MAGIC, SHARES, ShareLog, files_of
 from mbongi.pool.daemon.shipping import Receiver, Shipper
 from mbongi.pool.errors import ShippingError
 from tests.core.data_plane import DataPlane
+
+KEEP_S = 3600.0
 
 
 def write(log: ShareLog, batches: int, *, seed: int = 1) -> None:
@@ -49,7 +52,7 @@ class Wire:
 
 
 async def ship_all(root: Path, wire: Wire) -> None:
-    shipper = Shipper(root, 7)
+    shipper = Shipper(root, 7, keep_s=KEEP_S)
     while await shipper.ship(wire):  # type: ignore[arg-type]
         pass
 
@@ -94,6 +97,22 @@ async def test_a_lost_position_only_means_sending_again_what_is_known(tmp_path: 
 
     assert contents(here, 7) == contents(there, 7)
     assert False in written
+
+
+async def test_a_file_stays_until_it_was_sent_whole_and_is_old(tmp_path: Path) -> None:
+    wire = Wire()
+    for seed in range(3):
+        log = ShareLog(shard_folder(tmp_path, 7))
+        write(log, 2, seed=seed)
+        log.close()
+    old, young, newest = files_of(shard_folder(tmp_path, 7))
+    os.utime(old, (0, 0))
+    os.utime(newest, (0, 0))
+    there = [path.exists() for path in (old, young, newest)]
+    await ship_all(tmp_path, wire)
+
+    assert there == [True, True, True]
+    assert files_of(shard_folder(tmp_path, 7)) == [young, newest], "the newest may still be written to"
 
 
 async def test_a_batch_that_is_being_written_waits_until_it_is_whole(tmp_path: Path) -> None:
@@ -163,7 +182,7 @@ async def test_over_an_outage_of_the_bus_and_a_death_of_the_receiver_everything_
         return asyncio.create_task(Receiver(here, own_shards=frozenset({0})).run(bus))
 
     sending, receiving, more = await connect(), await connect(), await connect()
-    shipper = asyncio.create_task(Shipper(there, 7).run(sending))
+    shipper = asyncio.create_task(Shipper(there, 7, keep_s=KEEP_S).run(sending))
     receiver = begin(receiving)
     for round_ in range(6):
         write(log, 30, seed=round_)
@@ -196,7 +215,7 @@ async def test_what_the_bus_lost_is_sent_anew(tmp_path: Path, plane: DataPlane) 
     there, here = tmp_path / "there", tmp_path / "here"
     bus = await Bus.connect(plane.config.bus_url, name="test", token=bus_token(plane.config))
     await bus.ensure_streams(plane.config)
-    first, shipper = ShareLog(shard_folder(there, 7)), Shipper(there, 7)
+    first, shipper = ShareLog(shard_folder(there, 7)), Shipper(there, 7, keep_s=KEEP_S)
     write(first, 20)
     first.close()
     while await shipper.ship(bus):

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from mbongi.base.clock import utc_now
 from mbongi.base.log import get_log
 from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusError, PublishRefused
@@ -39,10 +40,10 @@ _SUFFIX: Final = ".shares"
 
 
 class Shipper:
-    """Sends one shard's log. Nothing is removed: how long files stay is for whoever keeps the log."""
+    """Sends one shard's log. A file that was sent whole is removed ``keep_s`` after its last share."""
 
-    def __init__(self, root: Path, shard: int) -> None:
-        self._shard, self._folder = shard, shard_folder(root, shard)
+    def __init__(self, root: Path, shard: int, *, keep_s: float) -> None:
+        self._shard, self._folder, self._keep_s = shard, shard_folder(root, shard), keep_s
         self._position_file = self._folder / "shipped"
         self._file, self._offset = self._read_position()
         self._is_away = False
@@ -101,7 +102,10 @@ class Shipper:
         for path in files_of(self._folder):
             number = int(path.stem)
             if number < self._file:
-                before = number, path.stat().st_size
+                found = path.stat()
+                before = number, found.st_size
+                if utc_now().timestamp() - found.st_mtime > self._keep_s:
+                    path.unlink()
                 continue
             offset = self._offset if number == self._file else 0
             with path.open("rb") as file:
