@@ -53,9 +53,15 @@ async def attack(port: int, data: bytes, *, address: str = ATTACKER) -> bool:
                 writer.write(data)
                 return bool(await reader.read(1))
             finally:
-                writer.close()
+                await _closed(writer)
     except (OSError, TimeoutError):
         return False
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 async def test_a_flood_of_connections_and_garbage_from_one_address_leaves_others_alone(pool: PoolProcess) -> None:
@@ -96,7 +102,7 @@ async def test_who_connects_and_says_nothing_or_never_reads_is_dropped(pool: Poo
             assert await reader.read() == b""
         await asking
     for _reader, writer in silent:
-        writer.close()
+        await _closed(writer)
     slow.close()
     await crowd.progress(5)
     await crowd.stop()
