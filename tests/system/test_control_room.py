@@ -132,6 +132,19 @@ def test_mended_machines_mine_again(visit: Visit, site: RunningSite) -> None:
         expect(state_of(visit, address)).to_have_attribute("data-state", "mining", timeout=60_000)
 
 
+def test_the_pools_page_fills_by_itself_and_leads_to_its_workers(visit: Visit, site: RunningSite) -> None:
+    page = visit.go("/pool/")
+    expect(page.locator("[data-pool=workers]")).not_to_have_text(re.compile("^[0–]$"), timeout=60_000)
+    expect(page.locator("[data-pool-stale]")).to_be_hidden()
+
+    page = visit.go("/pool/workers/")
+
+    until(lambda: page.reload() and page.locator("td.key a").count() > 0, 120)
+    page.locator("td.key a").first.click()
+    expect(page).to_have_url(at("/pool/worker/"))
+    expect(page.locator("main .chart").first).to_be_visible()
+
+
 def test_every_page_speaks_french_and_english(visit: Visit) -> None:
     page = visit.go("/")
     expect(page.locator("html")).to_have_attribute("lang", "en")
@@ -150,7 +163,8 @@ def test_no_page_complains_asks_others_or_runs_over_its_edge(visit: Visit, width
     visit.page.set_viewport_size({"width": width, "height": 900})
     visit.complaints.clear()
 
-    for path in ("/", "/floor/", "/machines/", "/events/", "/ledger/", "/account/", "/tokens/", "/machines/1/"):
+    pool = ("/pool/", "/pool/workers/", "/pool/accounts/", "/pool/blocks/", "/pool/payouts/")
+    for path in ("/", "/floor/", "/machines/", "/events/", "/ledger/", "/account/", "/tokens/", "/machines/1/", *pool):
         page = visit.go(path)
         page.wait_for_load_state("load")
         over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

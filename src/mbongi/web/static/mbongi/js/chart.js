@@ -40,6 +40,8 @@ export class Chart {
     this.windowS = windowS;
     const known = data.slice(1).some((line) => line.some((one) => one !== null));
     if (!data[0].length || !known) { this.say(words.noData); return; }
+    // uPlot takes a single moment for the beginning of a day to come: give it one before.
+    if (data[0].length === 1) data = data.map((line, i) => (i ? [null, line[0]] : [line[0] - 60, line[0]]));
     if (this.plot && this.data && this.data.length === data.length) { this.data = data; this.plot.setData(data); return; }
     this.data = data;
     this.draw();
