@@ -33,8 +33,8 @@ asyncio.run(main())
 """
 
 
-def stopped(work: str) -> tuple[int, str, str]:
-    """The exit status, output and errors of a process that ran ``work`` and got SIGTERM twice."""
+def stopped(work: str, *, signals: int) -> tuple[int, str, str]:
+    """The exit status, output and errors of a process that ran ``work`` and got SIGTERM so many times."""
     child = subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(work=work)],
         stdout=subprocess.PIPE,
@@ -44,18 +44,18 @@ def stopped(work: str) -> tuple[int, str, str]:
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "begun\n"
-    child.send_signal(signal.SIGTERM)
-    child.send_signal(signal.SIGTERM)
+    for _ in range(signals):
+        child.send_signal(signal.SIGTERM)
     output, errors = child.communicate(timeout=30)
     return child.returncode, output, errors
 
 
 def test_a_process_that_can_stop_does() -> None:
-    assert stopped("asyncio.Event().wait") == (0, "ended\n", "")
+    assert stopped("asyncio.Event().wait", signals=1) == (0, "ended\n", "")
 
 
 def test_a_process_that_hangs_says_where_and_ends() -> None:
-    status, output, errors = stopped("deaf")
+    status, output, errors = stopped("deaf", signals=2)
 
     assert status == 1
     assert output == ""
