@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from mbongi.pool.adapters import template_provider
+from mbongi.pool.adapters import node_beside
 from mbongi.pool.adapters.template_link import TemplateLink
 from mbongi.pool.adapters.template_provider import TemplateProvider
 from mbongi.pool.errors import NodeDenied, NodeUnreachable
@@ -54,8 +54,8 @@ class TipNode(FakeNode):
 
 @pytest.fixture
 async def stub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StubProvider]:
-    monkeypatch.setattr(template_provider, "BEHIND_S_MAX", 0.3)
-    monkeypatch.setattr(template_provider, "RETRY_S", 0.05)
+    monkeypatch.setattr(node_beside, "BEHIND_S_MAX", 0.3)
+    monkeypatch.setattr(node_beside, "RETRY_S", 0.05)
     async with StubProvider() as made:
         yield made
 
@@ -98,6 +98,7 @@ async def test_a_template_is_whole_with_its_transactions_and_passes_the_pools_ow
     assert (found.height, found.previousblockhash, found.bits) == (500, "01" * 32, "207fffff")
     assert (template.value_sat, template.fees_sat) == (50_003, 50_003 - SUBSIDY)
     assert block.transactions[1:] == tuple(transactions)
+    assert template.weight == sum(Transaction.parse(each).weight for each in transactions)
     assert commitment(transactions)[9:] == coinbase.outputs[-1].script
     assert (coinbase.inputs[0].sequence, coinbase.lock_time) == (0xFFFF_FFFE, 499)
     block.require_commitments()
