@@ -7,7 +7,7 @@ import pytest
 
 from mbongi.base.config import Config, Pool
 from mbongi.base.errors import ConfigError
-from mbongi.run.pool_nodes import CHAINS, feeds_of, limits_of, nodes_of
+from mbongi.run.pool_nodes import CHAINS, feeds_of, limits_of, nodes_of, with_source
 
 TWO = ("http://u:p%40ss@10.0.0.1:8332", "http://10.0.0.2:8332")
 
@@ -52,6 +52,27 @@ def test_nodes_that_cannot_be_are_refused(pool: dict[str, Any], words: str) -> N
 def test_a_feed_too_many_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"pool\.zmq: 1 for 2 nodes"):
         feeds_of(config(zmq=("tcp://a:1",)), print)
+
+
+def test_the_first_node_gets_the_source_of_templates_that_is_configured() -> None:
+    nodes = nodes_of(config())
+    first, second = with_source(config(ipc="/run/bitcoin/node.sock"), nodes)
+    assert (type(first).__name__, first.name, second) == ("NodeIpc", "10.0.0.1:8332", nodes[1])
+    assert with_source(config(), nodes) == nodes
+
+
+@pytest.mark.parametrize(
+    ("pool", "words"),
+    [
+        ({"ipc": "node.sock"}, r"pool\.ipc: node\.sock: 9 bytes; expected an absolute path of at most 107"),
+        ({"ipc": "/" + "é" * 60}, "121 bytes; expected"),
+        ({"ipc": "/a", "template_provider": "stratum2+tcp://a:1/9"}, "both set; expected one source"),
+        ({"template_provider": "stratum2+tcp://127.0.0.1:8442"}, "no authority key"),
+    ],
+)
+def test_a_source_of_templates_that_cannot_be_is_refused(pool: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        with_source(config(**pool), nodes_of(config()))
 
 
 def test_practice_chains_may_rest_and_test_networks_may_have_blocks_of_little_work() -> None:

@@ -20,7 +20,7 @@ from mbongi.pool.rules.job import Job
 from mbongi.pool.rules.payout.coinbase_plan import PLAN_FILE
 from mbongi.pool.status import NodeStatus
 from mbongi.pool.terms import payout_script
-from mbongi.run.pool_nodes import CHAINS, feeds_of, limits_of, nodes_of, with_provider
+from mbongi.run.pool_nodes import CHAINS, feeds_of, limits_of, nodes_of, with_source
 from mbongi.wire.bitcoin.address import networks
 from mbongi.wire.bitcoin.target import TARGET_MAX, target_of_difficulty
 
@@ -44,7 +44,7 @@ class Lead:
     ) -> None:
         folder = config.site.data_dir / "pool" / "jobs"
         self.clock, self._on_job, self._on_trouble = clock, on_job, on_trouble
-        self.nodes = with_provider(config, nodes_of(config))
+        self.nodes = with_source(config, nodes_of(config))
         self.heads = Heads(self.nodes, limits=limits_of(config), chains=CHAINS[config.pool.network])
         self._feeds = feeds_of(config, self.heads.look)
         self._jobs = JobStore(folder)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,8 @@ from mbongi.wire.noise.certificate import read_pool_url
 
 NONE: Final = "-"
 """In a list that follows the order of the nodes: this node has none."""
+SOCKET_BYTES_MAX: Final = 107
+"""Of the path of a unix socket. Source: Linux, unix(7)."""
 CHAINS: Final[Mapping[str, frozenset[str]]] = {
     "mainnet": frozenset({"main"}),
     "testnet": frozenset({"test", "testnet4", "signet"}),
@@ -51,9 +54,13 @@ def nodes_of(config: Config) -> list[NodeRpc]:
     return [NodeRpc(address) for address in addresses]
 
 
-def with_provider(config: Config, nodes: Sequence[Node]) -> list[Node]:
-    """The same, the first with its template provider where one is configured. Raises ConfigError."""
-    url = config.pool.template_provider
+def with_source(config: Config, nodes: Sequence[Node]) -> list[Node]:
+    """The same, the first with the source of templates beside it where one is configured. Raises ConfigError."""
+    url, path = config.pool.template_provider, config.pool.ipc
+    if url and path:
+        raise ConfigError("pool.ipc and pool.template_provider: both set; expected one source of templates")
+    if path:
+        return [_over_ipc(nodes[0], path), *nodes[1:]]
     if not url:
         return list(nodes)
     try:
@@ -65,6 +72,16 @@ def with_provider(config: Config, nodes: Sequence[Node]) -> list[Node]:
     halving_blocks = networks()[config.pool.network].halving_blocks
     subsidy_of = functools.partial(subsidy_sat, halving_blocks=halving_blocks)
     return [TemplateProvider(nodes[0], address, subsidy_sat=subsidy_of), *nodes[1:]]
+
+
+def _over_ipc(node: Node, path: str) -> Node:
+    size = len(os.fsencode(path))
+    if not Path(path).is_absolute() or size > SOCKET_BYTES_MAX:
+        expected = f"expected an absolute path of at most {SOCKET_BYTES_MAX} bytes"
+        raise ConfigError(f"pool.ipc: {path}: {size} bytes; {expected}")
+    from mbongi.pool.adapters.node_ipc import NodeIpc  # noqa: PLC0415 -- its library is large, and few sites use it
+
+    return NodeIpc(node, path)
 
 
 def feeds_of(config: Config, look: Callable[[str], None]) -> list[TipFeed]:
