@@ -71,8 +71,9 @@ class BlockTemplate(msgspec.Struct, frozen=True, kw_only=True):
     mutable: list[str] = []
     capabilities: list[str] = []
     fees: int | None = None
-    """Of all transactions; None where each transaction states its own. Only template providers of Stratum V2 set it and
-    what follows: version, sequence and lock time of the coinbase."""
+    """Of all transactions; None where each transaction states its own. Only template providers of Stratum V2 set it.
+
+    What follows are the coinbase's version, sequence and lock time, which only sources beside a node set."""
     coinbase_version: int = 2
     coinbase_sequence: int = 0xFFFF_FFFF
     coinbase_lock_time: int = 0
