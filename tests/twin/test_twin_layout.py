@@ -8,6 +8,7 @@ from mbongi.base.config import Twin
 from mbongi.fleet.values import Family
 from mbongi.twin.errors import TwinConfigError
 from mbongi.twin.layout import positions
+from mbongi.twin.site import VirtualSite
 
 
 def test_sixty_machines_stand_in_five_racks_of_one_family_each() -> None:
@@ -51,3 +52,11 @@ def test_a_wider_network_goes_on_in_the_next_hall() -> None:
 def test_settings_that_cannot_be_used_name_the_key_and_the_cure(config: Twin, said: str) -> None:
     with pytest.raises(TwinConfigError, match=said):
         positions(config)
+
+
+def test_the_racks_mine_for_three_accounts_in_turn() -> None:
+    site = VirtualSite(Twin())
+
+    users = {place.machine.rack: place.machine.user.partition(".")[0] for place in site.places.values()}
+    assert users == {1: "mbongi", 2: "kintele", 3: "djiri", 4: "mbongi", 5: "kintele"}
+    assert site.machine("127.20.2.5").user == "kintele.20x2x5"

@@ -5,17 +5,19 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import pytest
 from django.conf import settings
 from django.test import Client
+from django.utils.html import escape
 
 from mbongi.base.clock import utc_now
 from mbongi.core.identity.scope import SITE, acting
 from mbongi.core.identity.values import Role
 from mbongi.core.ledger.notes import Verifier
-from mbongi.core.telemetry.errors import StoreUnavailable
+from mbongi.core.telemetry.errors import StoreRefused, StoreUnavailable
 from mbongi.pool import models, selectors, telemetry
 from mbongi.pool.rules.proof import ShareTree
 from mbongi.pool.status import PoolStatus, merged
@@ -353,3 +355,120 @@ def test_a_payout_without_coins_is_refused_in_words(site: PoolSite, sign_in: Cal
     assert sign_in(Role.TECHNICIAN).post("/pool/payouts/", {"step": "show"}).status_code == 403
     dry = client.post("/api/v1/pool/payouts", data={"reason": "x"}, content_type="application/json")
     assert dry.status_code == 409
+
+
+NUL_ASKED = (
+    *("/pool/account/%00/", "/pool/account/a%00b/series.json", "/pool/accounts/?q=%00", "/pool/blocks/%00/"),
+    *("/pool/proof/?window=%00&worker=x", "/machines/?q=%00", "/api/v1/pool/account?name=%00"),
+    *("/api/v1/pool/accounts?q=%00", "/api/v1/pool/block?hash=%00", "/api/v1/pool/series?account=%00"),
+)
+
+
+@pytest.mark.parametrize("path", NUL_ASKED)
+def test_an_address_with_a_nul_is_refused_whoever_asks(
+    path: str, site: PoolSite, sign_in: Callable[..., Client], public: Callable[..., None]
+) -> None:
+    public(public_accounts=True)
+    assert sign_in().get(path).status_code == 400
+    assert Client().get(path).status_code == 400
+
+
+def test_a_nul_in_a_body_is_no_error_of_the_site(site: PoolSite, sign_in: Callable[..., Client]) -> None:
+    client = sign_in(Role.SITE_MANAGER)
+    with acting(SITE):
+        row = pool_site.payment(sign_in().user, site.north)
+    shown = client.post("/pool/payouts/", {"step": "show", "accounts": "no\0rth"})
+    asked = client.post("/api/v1/pool/payouts", {"accounts": ["no\0rth"]}, "application/json")
+    cancelled = client.post(f"/pool/payouts/{row.pk}/cancel/", {"reason": "a\0n error"})
+    assert (shown.status_code, asked.status_code, cancelled.status_code) == (400, 409, 302)
+    with acting(SITE):
+        assert models.Payment.objects.get().message == "an error"
+
+
+@pytest.mark.parametrize("fee", ["NaN", "sNaN", "Infinity", "-1", "0", "five"])
+def test_a_fee_that_is_no_amount_is_refused(fee: str, site: PoolSite, sign_in: Callable[..., Client]) -> None:
+    answer = sign_in(Role.SITE_MANAGER, language="en").post("/pool/payouts/", {"step": "show", "fee": fee})
+    assert answer.status_code == 400
+    assert "State the fee as a number." in answer.content.decode()
+
+
+@pytest.mark.parametrize("step", ["show", "propose"])
+def test_a_tenants_people_propose_nothing_whatever_their_role(
+    step: str, site: PoolSite, pilot: Pilot, sign_in: Callable[..., Client]
+) -> None:
+    client = sign_in(Role.SITE_MANAGER, owner=pilot.north)
+    assert client.post("/pool/payouts/", {"step": step, "reason": "x"}).status_code == 404
+
+
+def test_an_address_is_not_changed_without_a_reason(site: PoolSite, sign_in: Callable[..., Client]) -> None:
+    client = sign_in(Role.SITE_MANAGER, language="en")
+    answer = client.post("/pool/address/", {"account": "north", "address": "", "reason": " "}, follow=True)
+    assert "State a reason." in answer.content.decode()
+    with acting(SITE):
+        assert models.Account.objects.get(name="north").payout_address
+
+
+def test_a_public_page_names_no_address_and_no_transaction(
+    site: PoolSite, public: Callable[..., None], sign_in: Callable[..., Client]
+) -> None:
+    public(public_accounts=True)
+    with acting(SITE):
+        pool_site.payment(sign_in().user, site.north, PaymentState.BROADCAST)
+        models.Payment.objects.update(txid="ee" * 32)
+    text = Client().get("/pool/account/north/").content.decode()
+    assert "rb1q" not in text
+    assert "eeee" not in text
+    assert "rb1qx" in sign_in().get("/pool/account/north/").content.decode()
+
+
+@pytest.mark.parametrize("path", ["/pool/account/.fee/", "/pool/account/.fee/series.json"])
+def test_the_pools_own_accounts_are_never_public(path: str, site: PoolSite, public: Callable[..., None]) -> None:
+    public(public_accounts=True)
+    with acting(SITE):
+        models.Account.objects.create(name=".fee", added_at=utc_now())
+    assert Client().get(path).status_code in {302, 401}
+
+
+def test_a_store_that_refuses_is_no_error_of_the_site(
+    site: PoolSite, sign_in: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise StoreRefused("over a limit", 159)
+
+    for name in ("totals", "workers", "rejects", "series"):
+        monkeypatch.setattr(telemetry, name, refuse)
+    client = sign_in()
+    for path in ("/api/v1/pool/workers", "/api/v1/pool/series", "/api/v1/pool/rejects", "/api/v1/pool/statement"):
+        assert client.get(path).status_code == 503
+
+
+def test_what_is_owed_is_summed_over_all_accounts_and_not_over_a_page(
+    site: PoolSite, sign_in: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selectors, "PAGE_MAX", 1)
+    text = sign_in(language="en").get("/pool/accounts/").content.decode()
+    assert "9.375" in text
+
+
+@pytest.mark.parametrize("name", ['<script>alert("x")</script>', "\u202eevil\u202c.one", "é" * 64, "a'b\"c&d?#%2F"])
+def test_a_workers_name_stays_a_name(
+    name: str, site: PoolSite, minutes: Minutes, sign_in: Callable[..., Client]
+) -> None:
+    with acting(SITE):
+        models.Account.objects.filter(name="site").update(name=name)
+    client = sign_in()
+    answers = [client.get("/pool/accounts/"), client.get(f"/pool/account/{quote(name, safe='')}/")]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert all(escape(name) in answer.content.decode() for answer in answers)
+    assert not any("<script>alert" in answer.content.decode() for answer in answers)
+
+
+def test_a_practice_chain_says_how_few_hashes_are_tried(
+    site: PoolSite, sign_in: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "data-practice" in sign_in().get("/pool/").content.decode()
+    config = settings.CONFIG
+    monkeypatch.setattr(settings, "CONFIG", dataclasses.replace(
+        config, pool=dataclasses.replace(config.pool, network="mainnet")
+    ))  # fmt: skip
+    assert "data-practice" not in sign_in().get("/pool/").content.decode()

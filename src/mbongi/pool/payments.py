@@ -296,16 +296,16 @@ def set_payout_address(by: Person, terms: PayingTerms, account: str, address: st
     """State where an account is paid; empty: its balance waits. What is proposed already keeps its address.
 
     Raises NotPermittedError, UnknownPaymentError for an account that is not known, PayoutRefusedError for an address
-    that is not one of the pool's network.
+    that is not one of the pool's network, or without a reason.
     """
-    _require(by, terms, Permission.PAYOUT_PROPOSE, f"set the address of {account}")
+    what = f"set the address of {account}"
+    _require(by, terms, Permission.PAYOUT_PROPOSE, what)
+    reason = _checked_reason(reason, what)
     try:
         if address:
             script_of_address(address, terms.network)
     except WireError as error:
-        raise PayoutRefusedError(
-            f"set the address of {account}: {error}", _("This is no address of the pool's chain.")
-        ) from error
+        raise PayoutRefusedError(f"{what}: {error}", _("This is no address of the pool's chain.")) from error
     row = Account.objects.select_for_update().filter(name=account).first()
     if row is None:
         raise UnknownPaymentError(f"account {account}: not known")
@@ -380,7 +380,7 @@ def _require_state(payment: Payment, what: str, *expected: PaymentState) -> None
 
 
 def _checked_reason(reason: str, what: str) -> str:
-    reason = reason.strip()
+    reason = reason.replace("\0", "").strip()
     if not reason:
         raise PayoutRefusedError(f"{what}: found no reason; state why", _("State a reason."))
     if len(reason) > REASON_CHARS_MAX:

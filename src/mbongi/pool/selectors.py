@@ -153,6 +153,11 @@ def accounts(*, search: str = "", limit: int = PAGE_MAX, offset: int = 0) -> lis
     return _account_rows(found.order_by("name")[offset : offset + min(limit, PAGE_MAX)])
 
 
+def miners_accounts() -> list[AccountRow]:
+    """All accounts but the pool's own, however many there are: for sums and for whose figures a tenant may see."""
+    return _account_rows(Account.objects.exclude(name__startswith=".").order_by("name"))
+
+
 def account(name: str) -> AccountRow | None:
     """One account; None where there is none of that name in the scope."""
     return next(iter(_account_rows(Account.objects.filter(name=name))), None)

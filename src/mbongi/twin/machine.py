@@ -30,8 +30,8 @@ BLOCKED_AIRFLOW: Final = 0.05
 EXHAUST_K: Final = 12.0
 """Rise of the inlet when a machine breathes its own exhaust (OVERHEAT)."""
 TERA: Final = 1e12
-ACCOUNT: Final = "mbongi"
-"""The pool account that the virtual machines mine for."""
+ACCOUNTS: Final = ("mbongi", "kintele", "djiri")
+"""The pool accounts that the racks mine for in turn: the site's own, and two whose machines it hosts."""
 
 
 class VirtualMachine:
@@ -51,7 +51,8 @@ class VirtualMachine:
         self.blinking = False
         self.stopped_by = ""
         octets = [int(part) for part in address.split(".")]
-        self.user = f"{ACCOUNT}.{octets[1]}x{octets[2]}x{octets[3]}"
+        account = ACCOUNTS[(octets[2] - 1) % len(ACCOUNTS)]
+        self.user = f"{account}.{octets[1]}x{octets[2]}x{octets[3]}"
         self.mac = "02:4D:42:" + ":".join(f"{octet:02X}" for octet in octets[1:])
         self.serial = f"MB{self.random.randrange(16**8):08X}{octets[2]:03d}{octets[3]:03d}"
         self.pools = tuple(

@@ -1,4 +1,4 @@
-"""Headers that every answer carries, and the reader's own language."""
+"""Headers that every answer carries, questions that no database can be asked, and the reader's own language."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from django.http.response import HttpResponseBase
 from django.utils import translation
 from django.utils.decorators import sync_and_async_middleware
 
-from mbongi.web.pages.errors import for_program
+from mbongi.web.pages.errors import bad_request, for_program
 from mbongi.web.problems import problem, title_of
 
 CONTENT_SECURITY_POLICY = "; ".join((
@@ -65,6 +65,27 @@ def _as_problem(response: HttpResponseBase) -> HttpResponseBase:
         if name in response.headers:
             replaced.headers[name] = response.headers[name]
     return replaced
+
+
+@sync_and_async_middleware
+def no_nul(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Refuse an address with a NUL in it: PostgreSQL takes none in a text, and no name here has one."""
+
+    if iscoroutinefunction(get_response):
+
+        async def answer_async(request: HttpRequest) -> HttpResponseBase:
+            return bad_request(request) if _has_nul(request) else await get_response(request)
+
+        return answer_async  # type: ignore[return-value]
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        return bad_request(request) if _has_nul(request) else get_response(request)
+
+    return answer
+
+
+def _has_nul(request: HttpRequest) -> bool:
+    return "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", "")
 
 
 class LanguageMiddleware:

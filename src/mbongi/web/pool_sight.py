@@ -186,7 +186,7 @@ def own_accounts() -> list[str] | None:
     """The accounts that the present scope may see; None stands for all."""
     if current_scope().site_wide:
         return None
-    return [row.name for row in selectors.accounts()]
+    return [row.name for row in selectors.miners_accounts()]
 
 
 def series(hours: int, *, worker: str = "", accounts: Sequence[str] | None = None) -> Series:

@@ -11,7 +11,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from mbongi.base.errors import MbongiError
-from mbongi.core.telemetry.errors import StoreUnavailable
+from mbongi.core.telemetry.errors import StoreRefused, StoreUnavailable
 from mbongi.fleet.errors import (
     ActionRefusedError,
     MachineBusyError,
@@ -73,6 +73,7 @@ _WORDED: tuple[tuple[type[Exception], int, Callable[[Any], str]], ...] = (
     (PayoutRefusedError, 400, lambda error: error.text),
     (PayoutError, 409, str),
     (StoreUnavailable, 503, lambda _error: _("The telemetry store does not answer; try again in a moment.")),
+    (StoreRefused, 503, lambda _error: _("The telemetry store does not answer; try again in a moment.")),
     (msgspec.DecodeError, 400, str),
     (UnicodeDecodeError, 400, str),
 )

@@ -264,9 +264,8 @@ def propose_payout(call: Call) -> structs.PayoutPlan:
     """Propose a payout, or show what it would be."""
     _require_site()
     wish: structs.PayoutRequest = call.body
-    asked = Wish(
-        fee_sat_kvb=wish.fee_sat_kvb, payer=wish.payer, accounts=tuple(wish.accounts), in_advance=wish.in_advance
-    )
+    accounts = tuple(name.replace("\0", "") for name in wish.accounts)
+    asked = Wish(fee_sat_kvb=wish.fee_sat_kvb, payer=wish.payer, accounts=accounts, in_advance=wish.in_advance)
     plan = plan_payout(terms(), asked)
     user: Any = call.request.user
     number = None if wish.dry_run else payments.propose_payout(user, terms(), asked, reason=wish.reason)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext_lazy as _
@@ -12,6 +13,7 @@ from mbongi.core.identity.values import Permission
 from mbongi.core.telemetry.errors import StoreRefused, StoreUnavailable
 from mbongi.pool import telemetry, wording
 from mbongi.pool.telemetry import WorkerPage, WorkerRow
+from mbongi.twin.scale import site_scale, twin_mines
 from mbongi.web import filters, pool_sight
 from mbongi.web.exports import ROWS_MAX, download
 from mbongi.web.filters import QueryError
@@ -49,7 +51,9 @@ def overview(request: HttpRequest) -> HttpResponse:
     """The whole pool, for the site's own people; a tenant's are led to their accounts."""
     if not current_scope().site_wide:
         return redirect("/pool/accounts/")
-    return render(request, "pages/pool.html", content_of(pool=pool_sight.pool()))
+    config = settings.CONFIG
+    scale = site_scale(config.twin) if twin_mines(config) else None
+    return render(request, "pages/pool.html", content_of(pool=pool_sight.pool(), practice_scale=scale))
 
 
 @require_safe

@@ -55,7 +55,7 @@ def accounts(request: HttpRequest) -> HttpResponse:
 
 def sums() -> dict[str, int]:
     """What is owed to miners in all, of that not mature yet, and what may be paid now."""
-    rows = [row for row in selectors.accounts() if not row.name.startswith(".")]
+    rows = selectors.miners_accounts()
     return {
         "accounts": len(rows),
         "balance_sat": sum(max(row.balance_sat, 0) for row in rows),
@@ -72,10 +72,15 @@ def account(request: HttpRequest, name: str) -> HttpResponseBase:
             raise PermissionDenied
         may_set = current_scope().site_wide and request.user.may(Permission.PAYOUT_PROPOSE)
         return render(request, "pages/pool_account.html", content_of(**_account(name) | {"may_set_address": may_set}))
-    if not settings.CONFIG.pool.public_accounts or name.startswith("."):
+    if not _is_public(name):
         return needs(Permission.POOL_VIEW)(account)(request, name)
     with acting(SITE):
         return render(request, "pages/pool_account_public.html", _account(name) | {"reject_reasons": []})
+
+
+def _is_public(name: str) -> bool:
+    """Whether anybody may open an account's page: a miner's where so configured, the pool's own never."""
+    return settings.CONFIG.pool.public_accounts and not name.startswith(".")
 
 
 def _account(name: str) -> dict[str, Any]:
@@ -125,7 +130,7 @@ def proofs(row: AccountRow) -> list[dict[str, Any]]:
 @require_safe
 def account_series(request: HttpRequest, name: str) -> HttpResponse:
     """An account's hashrate over time, for who may see its page."""
-    if not request.user.is_authenticated and not settings.CONFIG.pool.public_accounts:
+    if not request.user.is_authenticated and not _is_public(name):
         return problem(401, title_of(401))
     if request.user.is_authenticated and not request.user.may(Permission.POOL_VIEW):
         return problem(403, title_of(403))

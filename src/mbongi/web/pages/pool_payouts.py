@@ -63,6 +63,7 @@ def payouts(request: HttpRequest) -> HttpResponse:
     """The payouts; POST with ``step=show`` shows what a new one would be, ``step=propose`` proposes it."""
     if request.method != "POST":
         return _page(request)
+    _require_site()
     if not request.user.may(Permission.PAYOUT_PROPOSE):  # type: ignore[union-attr]
         raise PermissionDenied
     try:
@@ -113,9 +114,9 @@ def wish_of(request: HttpRequest) -> Wish:
         fee = Decimal(text) if text else None
     except InvalidOperation as error:
         raise PayoutRefusedError(f"fee {text[:20]!r}: no number", _("State the fee as a number.")) from error
-    if fee is not None and not 0 < fee <= FEE_SAT_VB_MAX:
+    if fee is not None and not (fee.is_finite() and 0 < fee <= FEE_SAT_VB_MAX):
         raise PayoutRefusedError(f"fee {fee}: out of range", _("State the fee as a number."))
-    names = request.POST.get("accounts", "").replace(",", " ").split()
+    names = request.POST.get("accounts", "").replace("\0", "").replace(",", " ").split()
     return Wish(
         fee_sat_kvb=None if fee is None else round(fee * 1000),
         payer=FeePayer(payer) if payer in set(FeePayer) else None,
@@ -270,7 +271,7 @@ def cancel(request: HttpRequest, payment_id: int) -> HttpResponse:
 def set_address(request: HttpRequest) -> HttpResponse:
     """State where an account is paid."""
     _require_site()
-    name = request.POST.get("account", "")
+    name = request.POST.get("account", "").replace("\0", "")
     try:
         address, reason = request.POST.get("address", "").strip(), request.POST.get("reason", "")
         payments.set_payout_address(request.user, terms(), name, address, reason=reason)  # type: ignore[arg-type]
