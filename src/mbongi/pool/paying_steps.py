@@ -17,7 +17,7 @@ from mbongi.core.ledger import services as ledger
 from mbongi.core.ledger.values import NewEntry
 from mbongi.pool.entries import Occasion, credit, debit, lock_books, reverse, stands
 from mbongi.pool.errors import BalanceError, PayoutError
-from mbongi.pool.models import Block, Coin, Entry, Payment
+from mbongi.pool.models import Block, Coin, Entry, Height, Payment
 from mbongi.pool.payments import locked, record, unsigned_txid_of
 from mbongi.pool.payout_plan import RESERVING, coins_of
 from mbongi.pool.rules.block_record import MATURE_CONFIRMATIONS, SETTLED_CONFIRMATIONS, BlockState
@@ -363,16 +363,41 @@ def take_in_float(
     return True
 
 
+def blocks_in_chain() -> list[tuple[str, int]]:
+    """The pool's blocks that the books count as the chain's: hash and height, oldest first."""
+    found = Block.objects.filter(state__in=_IN_CHAIN).order_by("pk")
+    return list(found.values_list("hash", "height"))
+
+
+def debited() -> list[int]:
+    """The payments whose debit stands, the newest first."""
+    found = Payment.objects.filter(state__in=[state for state in PaymentState if state.is_debited])
+    return list(found.order_by("-pk").values_list("pk", flat=True))
+
+
+@transaction.atomic
+def void(payment_id: int, reason: str) -> None:
+    """The chain that a payment was in, or on its way to, is gone for good: undo its debit."""
+    payment = locked(payment_id)
+    if not PaymentState(payment.state).is_debited:
+        return
+    payment.block_hash, payment.block_height, payment.is_at_rest = "", None, True
+    payment.confirmations, payment.confirmed_at = 0, None
+    fields = ["block_hash", "block_height", "is_at_rest", "confirmations", "confirmed_at"]
+    payment.save(update_fields=fields)
+    _fail(payment, reason, lost=[])
+
+
 @transaction.atomic
 def forget_chain(key: str, reason: str) -> None:
     """The practice chain began anew: its coins are gone, and with them what is under way and the former float.
 
-    ``key`` is the float's of the new chain; what stands under another is reversed.
+    ``key`` is the float's of the new chain; what stands under another is reversed. The former chain's blocks
+    (``crediting.lose_block``) and payments (``void``) come before, each by itself.
     """
     lock_books()
     Coin.objects.filter(is_gone=False).update(is_gone=True, confirmations=0)
-    for payment in Payment.objects.filter(state=PaymentState.BROADCAST):
-        fail(payment.pk, reason, lost=[])
+    Height.objects.all().delete()
     for payment in Payment.objects.filter(state__in=[state for state in PaymentState if state.reserves]):
         payment.state, payment.message, payment.ended_at = PaymentState.CANCELLED, reason, utc_now()
         payment.save(update_fields=["state", "message", "ended_at"])
