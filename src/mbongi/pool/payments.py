@@ -252,6 +252,9 @@ def import_signed(by: Person, terms: PayingTerms, payment_id: int, files: Sequen
         raise PayoutRefusedError(f"{what}: {error}", text) from error
     payment.signed, payment.txid, payment.signed_at = signed.encode(), display(signed.txid), utc_now()
     payment.state, payment.message = PaymentState.SIGNED, ""
+    # One that was given up and proposed again alike is the same transaction; its id stands for the one under way.
+    given_up = [state for state in PaymentState if not state.is_open]
+    Payment.objects.filter(txid=payment.txid, state__in=given_up).update(txid="")
     payment.save(update_fields=["signed", "txid", "signed_at", "state", "message"])
     record(payment, by.actor, "sign", after={"txid": payment.txid, "wtxid": display(signed.wtxid)})
     return payment.txid
