@@ -23,7 +23,7 @@ from mbongi.pool.errors import (
     ShortOfCoinsError,
     UnknownPaymentError,
 )
-from mbongi.pool.models import Account, Coin, Payment, PaymentOutput, Slice, SliceWork, Worker
+from mbongi.pool.models import Account, Coin, Payment, PaymentOutput, PlannedScript, Slice, SliceWork, Worker
 from mbongi.pool.paying_steps import NewCoin, note_tip
 from mbongi.pool.payments import (
     PRACTICE_PROPOSER,
@@ -445,6 +445,7 @@ class TestSight:
         owe(one=3_000_000, two=1_000_000)
         Account.objects.filter(name="one").update(tenant=north)
         put_in(10_000_000)
+        PlannedScript.objects.create(script="51", account=Account.objects.get(name="two"))
         number = propose_payout(ada, TERMS, Wish(), **WHY)
 
         with acting(Scope(tenant_id=north.pk, site_wide=False)):
@@ -452,6 +453,7 @@ class TestSight:
             assert row.id == number
             assert [each.account for each in payment_rows.outputs(number)] == ["one"]
             assert not Coin.objects.exists()
+            assert not PlannedScript.objects.exists()
         with acting(Scope(tenant_id=south.pk, site_wide=False)):
             assert payment_rows.payments() == []
             assert payment_rows.payment(number) is None

@@ -309,6 +309,7 @@ def set_payout_address(by: Person, terms: PayingTerms, account: str, address: st
         raise PayoutRefusedError(
             f"set the address of {account}: {error}", _("This is no address of the pool's chain.")
         ) from error
+    lock_books()  # before the row: whoever books takes them in this order
     row = Account.objects.select_for_update().filter(name=account).first()
     if row is None:
         raise UnknownPaymentError(f"account {account}: not known")
