@@ -19,7 +19,7 @@ from mbongi.pool.entries import Occasion, credit, debit, lock_books, reverse, st
 from mbongi.pool.errors import BalanceError, PayoutError
 from mbongi.pool.models import Block, Coin, Entry, Height, Payment
 from mbongi.pool.payments import locked, record, unsigned_txid_of
-from mbongi.pool.payout_plan import RESERVING, coins_of
+from mbongi.pool.payout_plan import RESERVING, coin_names, coins_of
 from mbongi.pool.rules.block_record import MATURE_CONFIRMATIONS, SETTLED_CONFIRMATIONS, BlockState
 from mbongi.pool.values import FEE_ACCOUNT, FLOAT_ACCOUNT, CoinKind, PaymentState
 from mbongi.wire.bitcoin.hashing import display
@@ -33,14 +33,17 @@ _CLOSED: Final = (PaymentState.CANCELLED, PaymentState.FAILED)
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A payment whose transaction may be in a block. ``txid`` empty: signatures will change it, and it is not sent.
+    """A payment whose transaction may be in a block.
 
-    ``raw`` is the signed transaction, empty while we have none. ``since_height``: no block up to there holds it.
+    ``txid`` is empty where signatures will change it and there are none yet. ``unsigned`` is the transaction without
+    them where they change its id: whoever has the keys may have signed it otherwise than what we hold. ``raw`` is the
+    signed transaction, empty while we have none. ``since_height``: no block up to there holds it.
     """
 
     id: int
     state: PaymentState
     txid: str
+    unsigned: bytes
     raw: bytes
     since_height: int
     block_hash: str
@@ -61,17 +64,20 @@ class NewCoin:
 def watched() -> list[Watched]:
     """The payments to look for, oldest first: also those given up that somebody outside may have signed."""
     moving = Payment.objects.filter(is_at_rest=False).exclude(state=PaymentState.DRAFT)
-    return [_watched(each) for each in moving.exclude(sent_height=None, txid="").order_by("id")]
+    names = {each: set(coin_names(each)) for each in moving.exclude(sent_height=None, txid="").order_by("id")}
+    coins = Coin.objects.filter(txid__in={txid for each in names.values() for txid, _ in each})
+    rows = coins.values_list("txid", "index", "script")
+    old = {(txid, index) for txid, index, script in rows if witness_program(bytes(script)) is None}
+    return [_watched(each, is_fixed=old.isdisjoint(mine)) for each, mine in names.items()]
 
 
-def _watched(payment: Payment) -> Watched:
-    txid = payment.txid
-    if not txid and all(witness_program(bytes(coin.script)) is not None for coin in coins_of(payment)):
-        txid = unsigned_txid_of(payment)
+def _watched(payment: Payment, *, is_fixed: bool) -> Watched:
+    txid = payment.txid or (unsigned_txid_of(payment) if is_fixed else "")
     return Watched(
         id=payment.pk,
         state=PaymentState(payment.state),
         txid=txid,
+        unsigned=b"" if is_fixed else bytes(payment.unsigned),
         raw=bytes(payment.signed or b""),
         since_height=payment.sent_height or 0,
         block_hash=payment.block_hash,
@@ -159,13 +165,19 @@ def seen_in_block(payment_id: int, block_hash: str, height: int, raw: bytes) -> 
     if payment.block_hash == block_hash and payment.state == PaymentState.CONFIRMED:
         return False
     before = payment.state
+    made = display(Transaction.parse(raw).txid)
     if not PaymentState(before).is_debited:
         _take_up(payment, raw)
+    elif made != payment.txid:  # the same payout, signed otherwise
+        payment.change_coins.update(is_gone=True)
+        payment.signed, payment.txid = raw, made
+        payment.save(update_fields=["signed", "txid"])
+        _ensure_change(payment)
     payment.state, payment.block_hash, payment.block_height = PaymentState.CONFIRMED, block_hash, height
     payment.confirmed_at, payment.missing_since, payment.message = utc_now(), None, ""
     payment.ended_at, payment.confirmations = None, max(payment.confirmations, 1)
     payment.save()
-    payment.change_coins.update(height=height, confirmations=1, is_gone=False)
+    payment.change_coins.filter(txid=made).update(height=height, confirmations=1, is_gone=False)
     after = {"txid": payment.txid, "block": block_hash, "height": height, "before": before}
     record(payment, PROCESS, "confirm", after=after)
     return True

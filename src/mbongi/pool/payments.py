@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-import msgspec
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -265,8 +264,7 @@ def _signed(ours: Psbt, files: Sequence[str]) -> Transaction:
     spent = [ours.spent_output(place) for place in range(len(ours.input_fields))]
     if len(files) == 1 and _HEX.fullmatch(files[0]):
         found = Transaction.parse(bytes.fromhex(files[0]))
-        bare = tuple(msgspec.structs.replace(each, script=b"", witness=()) for each in found.inputs)
-        if msgspec.structs.replace(found, inputs=bare) != ours.transaction:
+        if found.unsigned() != ours.transaction:
             raise WireError("this is not the signed form of that one transaction")
     else:
         found = extract(finalize(combine(ours, *(Psbt.from_base64(text) for text in files))))
