@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
+from mbongi.base.clock import utc_now
 from mbongi.core.identity.models import Tenant, User
 from mbongi.core.identity.scope import Scope, acting
 from mbongi.core.identity.values import Role
@@ -14,7 +16,9 @@ from mbongi.pool.account_settings import AccountChange, change_account
 from mbongi.pool.daemon.importer import Importer
 from mbongi.pool.errors import NotPermittedError, PayoutError, UnknownAccountError
 from mbongi.pool.models import Account
+from mbongi.pool.payments import set_payout_address
 from tests.pool.accounts_bed import Logged, Logs, division, hash_text, record
+from tests.pool.paying_bed import TERMS
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
 
@@ -46,6 +50,33 @@ def test_a_tenant_sees_all_of_an_account_that_was_given_to_it(
     with acting(Scope(tenant_id=north.pk, site_wide=False)):
         assert selectors.accounts() == []
         assert selectors.workers() == []
+
+
+def test_no_share_is_taken_in_and_nothing_booked_meanwhile(people: Callable[..., User]) -> None:
+    """Else rows of shares that are under way would stay the former tenant's."""
+    Account.objects.create(name="ada", added_at=utc_now())
+    assert advisory_locks() == 0
+
+    change_account(people(Role.SHIFT_LEAD), "ada", AccountChange(minimum_sat=5_000), reason="as asked by mail")
+
+    assert advisory_locks() == 2
+
+
+def test_an_address_is_changed_while_nothing_is_booked(people: Callable[..., User]) -> None:
+    """Else whoever books an entry and whoever changes the address could wait for each other."""
+    Account.objects.create(name="ada", added_at=utc_now())
+
+    set_payout_address(people(Role.SHIFT_LEAD), TERMS, "ada", "", reason="as asked by mail")
+
+    assert advisory_locks() == 1
+
+
+def advisory_locks() -> int:
+    """How many this connection holds."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+        [number] = cursor.fetchone()
+    return int(number)
 
 
 @pytest.mark.usefixtures("mined")

@@ -1,11 +1,13 @@
 """Payouts by people: proposed by one, approved by another, signed outside and brought back, each step in the ledger."""
 
+import dataclasses
 from hashlib import sha256
 
 import msgspec
 import pytest
 from coincurve import PrivateKey
 
+from mbongi.base.clock import utc_now
 from mbongi.core.bus.models import OutboxMessage
 from mbongi.core.identity.models import User
 from mbongi.core.identity.scope import Scope, acting
@@ -21,7 +23,7 @@ from mbongi.pool.errors import (
     ShortOfCoinsError,
     UnknownPaymentError,
 )
-from mbongi.pool.models import Account, Coin, Payment, PaymentOutput
+from mbongi.pool.models import Account, Coin, Payment, PaymentOutput, PlannedScript, Slice, SliceWork, Worker
 from mbongi.pool.paying_steps import NewCoin, note_tip
 from mbongi.pool.payments import (
     PRACTICE_PROPOSER,
@@ -43,6 +45,7 @@ from mbongi.wire.bitcoin.psbt_finalizer import extract, finalize
 from mbongi.wire.bitcoin.script import push
 from mbongi.wire.bitcoin.sighash import SignedHashes
 from mbongi.wire.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
+from tests.pool.accounts_bed import division
 from tests.pool.paying_bed import TERMS, TIP, WALLET, balances, coinbase, owe, put_in, terms
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
@@ -364,6 +367,28 @@ class TestBringingBack:
             import_signed(ada, TERMS, approved.pk, [text])
 
 
+def test_what_is_set_aside_and_not_covered_is_kept_back_from_coinbases(ada, proposed) -> None:
+    """Else a payout whose balances a reversal lowered would wait for ever."""
+    now = utc_now()
+    Slice.objects.create(sequence=1, from_at=now, to_at=now, work=4, shares=4)
+    for name, work in (("one", 3), ("two", 1)):
+        account = Account.objects.get(name=name)
+        times = {"first_share_at": now, "last_share_at": now}
+        worker = Worker.objects.create(account=account, name=f"{name}.a", **times)
+        SliceWork.objects.create(slice_id=1, worker=worker, work=work, shares=work)
+    services.note_height(300, bits=0x207FFFFF, network_work=2, subsidy_sat=5_000_000_000, fees_sat=0)
+    services.debit("a loss", {"one": 400_000}, services.Occasion("process:test"))
+
+    plan = services.plan_coinbase(dataclasses.replace(division(), network=TERMS.network), minimum_sat=1_000)
+
+    assert plan is not None
+    assert [(each.work, each.debt_sat) for each in plan.outputs] == [("3", 400_000), ("1", 0)]
+    cancel_payout(ada, TERMS, proposed.pk, reason="wrong week")
+    plan = services.plan_coinbase(dataclasses.replace(division(), network=TERMS.network), minimum_sat=1_000)
+    assert plan is not None
+    assert [each.debt_sat for each in plan.outputs] == [0, 0]
+
+
 class TestGivingUp:
     def test_amounts_and_coins_are_free_again(self, proposed, ada) -> None:
         cancel_payout(ada, TERMS, proposed.pk, reason="wrong week")
@@ -388,6 +413,20 @@ class TestGivingUp:
         assert tied & {each.outpoint for each in plan.batch.transaction.inputs}
         assert not approved.is_at_rest
 
+    def test_the_same_once_more_is_signed_like_any_other(self, approved, ada, ben) -> None:
+        """Proposed again alike it is the same transaction, with the same id."""
+        export_payout(ada, TERMS, approved.pk)
+        import_signed(ada, TERMS, approved.pk, [signed_file(approved, ada).to_base64()])
+        cancel_payout(ada, TERMS, approved.pk, reason="somebody doubts")
+        again = Payment.objects.get(pk=propose_payout(ada, TERMS, Wish(), **WHY))
+        approve_payout(ben, TERMS, again.pk, unsigned_txid=unsigned_txid_of(again))
+
+        txid = import_signed(ada, TERMS, again.pk, [signed_file(again, ada).to_base64()])
+
+        assert txid == unsigned_txid_of(approved)
+        assert state_of(again) == PaymentState.SIGNED
+        assert (state_of(approved), approved.txid) == (PaymentState.CANCELLED, "")
+
     def test_who_waits_for_such_a_conflict_is_told(self, approved, ada) -> None:
         export_payout(ada, TERMS, approved.pk)
         cancel_payout(ada, TERMS, approved.pk, reason="the signer is ill")
@@ -406,6 +445,7 @@ class TestSight:
         owe(one=3_000_000, two=1_000_000)
         Account.objects.filter(name="one").update(tenant=north)
         put_in(10_000_000)
+        PlannedScript.objects.create(script="51", account=Account.objects.get(name="two"))
         number = propose_payout(ada, TERMS, Wish(), **WHY)
 
         with acting(Scope(tenant_id=north.pk, site_wide=False)):
@@ -413,6 +453,7 @@ class TestSight:
             assert row.id == number
             assert [each.account for each in payment_rows.outputs(number)] == ["one"]
             assert not Coin.objects.exists()
+            assert not PlannedScript.objects.exists()
         with acting(Scope(tenant_id=south.pk, site_wide=False)):
             assert payment_rows.payments() == []
             assert payment_rows.payment(number) is None

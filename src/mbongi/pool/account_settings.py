@@ -8,7 +8,9 @@ from django.db import transaction
 from mbongi.core.identity.values import Permission
 from mbongi.core.ledger import services as ledger
 from mbongi.core.ledger.values import NewEntry
+from mbongi.pool.entries import lock_books
 from mbongi.pool.errors import NotPermittedError, PayoutError, UnknownAccountError
+from mbongi.pool.importing import lock_imports
 from mbongi.pool.models import Account, EntryChange, PaymentOutput, WindowLeaf, Worker, WorkerMinute
 from mbongi.pool.rules.payout.amounts import PPM
 
@@ -40,6 +42,9 @@ def change_account(by: Person, name: str, change: AccountChange, *, reason: str)
     Raises NotPermittedError, UnknownAccountError, and PayoutError without a reason or for a value out of range.
     """
     _require(by, name, change, reason)
+    # Else shares that are being taken in would stay the former tenant's; and two who hold a part each never end.
+    lock_imports()
+    lock_books()
     row = Account.objects.select_for_update().filter(name=name).first()
     if row is None:
         raise UnknownAccountError(f"account {name}: not known; it is opened with its first share")

@@ -6,6 +6,7 @@ from django.db.models import Max
 from mbongi.base.clock import utc_now
 from mbongi.pool.crediting import Division, accounts_of_scripts
 from mbongi.pool.models import Account, Height, PlannedScript, Slice
+from mbongi.pool.payout_plan import reserved_sat
 from mbongi.pool.rules.payout.coinbase_plan import OUTPUTS_MAX, CoinbasePlan, PlannedOutput
 from mbongi.pool.values import Scheme
 from mbongi.pool.windows import by_account, work_before
@@ -17,6 +18,7 @@ from mbongi.wire.errors import WireError
 def plan_coinbase(division: Division, *, minimum_sat: int) -> CoinbasePlan | None:
     """Whom the next blocks may pay directly; None where the scheme does not say so before a block is found.
 
+    What an account's balance lacks, of what it owes or of what an open payout has set aside, is kept back from it.
     Scripts are noted for good, so that whoever was paid is known when the block comes, whatever address it has then.
     """
     height = Height.objects.order_by("-height").first()
@@ -26,6 +28,7 @@ def plan_coinbase(division: Division, *, minimum_sat: int) -> CoinbasePlan | Non
     work = by_account(work_before(last, division.window_work(int(height.network_work))).by_worker)
     if not work:
         return None
+    reserved = reserved_sat()
     largest = sorted(work, key=lambda name: (-work[name], name))[: 2 * OUTPUTS_MAX]
     outputs = []
     for account, script in _scripts(largest, division.network):
@@ -34,7 +37,7 @@ def plan_coinbase(division: Division, *, minimum_sat: int) -> CoinbasePlan | Non
             work=str(work[account.name]),
             donation_ppm=account.donation_ppm,
             minimum_sat=max(minimum_sat, account.minimum_sat),
-            debt_sat=max(-account.balance_sat, 0),
+            debt_sat=max(reserved.get(account.name, 0) - account.balance_sat, 0),
         )
         outputs.append(output)
     return CoinbasePlan(

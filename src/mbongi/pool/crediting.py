@@ -137,6 +137,24 @@ def _follow(block: Block, record: BlockRecord, division: Division, before: Block
         outbox.emit(BlockSettled(hash=block.hash, height=block.height, at_ms=now_ms))
 
 
+@transaction.atomic
+def lose_block(block_hash: str) -> bool:
+    """The chain that held a block is gone for good, and its record may be at rest: undo its credit. Whether it was new.
+
+    A record that says otherwise later is booked like any other.
+    """
+    lock_books()
+    block = Block.objects.select_related("worker", "account").get(hash=block_hash)
+    if block.state not in IN_CHAIN:
+        return False
+    block.state, block.state_at, block.confirmations = BlockState.ORPHANED, utc_now(), 0
+    block.save(update_fields=["state", "state_at", "confirmations"])
+    if stands(credit_key(block_hash)):
+        _flip(block, "orphaned", undoes=credit_key(block_hash))
+    outbox.emit(BlockOrphaned(hash=block.hash, height=block.height, at_ms=int(utc_now().timestamp() * 1000)))
+    return True
+
+
 def credit_key(block_hash: str) -> str:
     """The key of the entry that credits a block."""
     return f"block:{block_hash}"

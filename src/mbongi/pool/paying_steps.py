@@ -17,9 +17,9 @@ from mbongi.core.ledger import services as ledger
 from mbongi.core.ledger.values import NewEntry
 from mbongi.pool.entries import Occasion, credit, debit, lock_books, reverse, stands
 from mbongi.pool.errors import BalanceError, PayoutError
-from mbongi.pool.models import Block, Coin, Entry, Payment
+from mbongi.pool.models import Block, Coin, Entry, Height, Payment
 from mbongi.pool.payments import locked, record, unsigned_txid_of
-from mbongi.pool.payout_plan import RESERVING, coins_of
+from mbongi.pool.payout_plan import RESERVING, coin_names, coins_of
 from mbongi.pool.rules.block_record import MATURE_CONFIRMATIONS, SETTLED_CONFIRMATIONS, BlockState
 from mbongi.pool.values import FEE_ACCOUNT, FLOAT_ACCOUNT, CoinKind, PaymentState
 from mbongi.wire.bitcoin.hashing import display
@@ -33,14 +33,17 @@ _CLOSED: Final = (PaymentState.CANCELLED, PaymentState.FAILED)
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A payment whose transaction may be in a block. ``txid`` empty: signatures will change it, and it is not sent.
+    """A payment whose transaction may be in a block.
 
-    ``raw`` is the signed transaction, empty while we have none. ``since_height``: no block up to there holds it.
+    ``txid`` is empty where signatures will change it and there are none yet. ``unsigned`` is the transaction without
+    them where they change its id: whoever has the keys may have signed it otherwise than what we hold. ``raw`` is the
+    signed transaction, empty while we have none. ``since_height``: no block up to there holds it.
     """
 
     id: int
     state: PaymentState
     txid: str
+    unsigned: bytes
     raw: bytes
     since_height: int
     block_hash: str
@@ -61,17 +64,20 @@ class NewCoin:
 def watched() -> list[Watched]:
     """The payments to look for, oldest first: also those given up that somebody outside may have signed."""
     moving = Payment.objects.filter(is_at_rest=False).exclude(state=PaymentState.DRAFT)
-    return [_watched(each) for each in moving.exclude(sent_height=None, txid="").order_by("id")]
+    names = {each: set(coin_names(each)) for each in moving.exclude(sent_height=None, txid="").order_by("id")}
+    coins = Coin.objects.filter(txid__in={txid for each in names.values() for txid, _ in each})
+    rows = coins.values_list("txid", "index", "script")
+    old = {(txid, index) for txid, index, script in rows if witness_program(bytes(script)) is None}
+    return [_watched(each, is_fixed=old.isdisjoint(mine)) for each, mine in names.items()]
 
 
-def _watched(payment: Payment) -> Watched:
-    txid = payment.txid
-    if not txid and all(witness_program(bytes(coin.script)) is not None for coin in coins_of(payment)):
-        txid = unsigned_txid_of(payment)
+def _watched(payment: Payment, *, is_fixed: bool) -> Watched:
+    txid = payment.txid or (unsigned_txid_of(payment) if is_fixed else "")
     return Watched(
         id=payment.pk,
         state=PaymentState(payment.state),
         txid=txid,
+        unsigned=b"" if is_fixed else bytes(payment.unsigned),
         raw=bytes(payment.signed or b""),
         since_height=payment.sent_height or 0,
         block_hash=payment.block_hash,
@@ -159,13 +165,19 @@ def seen_in_block(payment_id: int, block_hash: str, height: int, raw: bytes) -> 
     if payment.block_hash == block_hash and payment.state == PaymentState.CONFIRMED:
         return False
     before = payment.state
+    made = display(Transaction.parse(raw).txid)
     if not PaymentState(before).is_debited:
         _take_up(payment, raw)
+    elif made != payment.txid:  # the same payout, signed otherwise
+        payment.change_coins.update(is_gone=True)
+        payment.signed, payment.txid = raw, made
+        payment.save(update_fields=["signed", "txid"])
+        _ensure_change(payment)
     payment.state, payment.block_hash, payment.block_height = PaymentState.CONFIRMED, block_hash, height
     payment.confirmed_at, payment.missing_since, payment.message = utc_now(), None, ""
     payment.ended_at, payment.confirmations = None, max(payment.confirmations, 1)
     payment.save()
-    payment.change_coins.update(height=height, confirmations=1, is_gone=False)
+    payment.change_coins.filter(txid=made).update(height=height, confirmations=1, is_gone=False)
     after = {"txid": payment.txid, "block": block_hash, "height": height, "before": before}
     record(payment, PROCESS, "confirm", after=after)
     return True
@@ -363,16 +375,41 @@ def take_in_float(
     return True
 
 
+def blocks_in_chain() -> list[tuple[str, int]]:
+    """The pool's blocks that the books count as the chain's: hash and height, oldest first."""
+    found = Block.objects.filter(state__in=_IN_CHAIN).order_by("pk")
+    return list(found.values_list("hash", "height"))
+
+
+def debited() -> list[int]:
+    """The payments whose debit stands, the newest first."""
+    found = Payment.objects.filter(state__in=[state for state in PaymentState if state.is_debited])
+    return list(found.order_by("-pk").values_list("pk", flat=True))
+
+
+@transaction.atomic
+def void(payment_id: int, reason: str) -> None:
+    """The chain that a payment was in, or on its way to, is gone for good: undo its debit."""
+    payment = locked(payment_id)
+    if not PaymentState(payment.state).is_debited:
+        return
+    payment.block_hash, payment.block_height, payment.is_at_rest = "", None, True
+    payment.confirmations, payment.confirmed_at = 0, None
+    fields = ["block_hash", "block_height", "is_at_rest", "confirmations", "confirmed_at"]
+    payment.save(update_fields=fields)
+    _fail(payment, reason, lost=[])
+
+
 @transaction.atomic
 def forget_chain(key: str, reason: str) -> None:
     """The practice chain began anew: its coins are gone, and with them what is under way and the former float.
 
-    ``key`` is the float's of the new chain; what stands under another is reversed.
+    ``key`` is the float's of the new chain; what stands under another is reversed. The former chain's blocks
+    (``crediting.lose_block``) and payments (``void``) come before, each by itself.
     """
     lock_books()
     Coin.objects.filter(is_gone=False).update(is_gone=True, confirmations=0)
-    for payment in Payment.objects.filter(state=PaymentState.BROADCAST):
-        fail(payment.pk, reason, lost=[])
+    Height.objects.all().delete()
     for payment in Payment.objects.filter(state__in=[state for state in PaymentState if state.reserves]):
         payment.state, payment.message, payment.ended_at = PaymentState.CANCELLED, reason, utc_now()
         payment.save(update_fields=["state", "message", "ended_at"])

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-import msgspec
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -252,6 +251,9 @@ def import_signed(by: Person, terms: PayingTerms, payment_id: int, files: Sequen
         raise PayoutRefusedError(f"{what}: {error}", text) from error
     payment.signed, payment.txid, payment.signed_at = signed.encode(), display(signed.txid), utc_now()
     payment.state, payment.message = PaymentState.SIGNED, ""
+    # One that was given up and proposed again alike is the same transaction; its id stands for the one under way.
+    given_up = [state for state in PaymentState if not state.is_open]
+    Payment.objects.filter(txid=payment.txid, state__in=given_up).update(txid="")
     payment.save(update_fields=["signed", "txid", "signed_at", "state", "message"])
     record(payment, by.actor, "sign", after={"txid": payment.txid, "wtxid": display(signed.wtxid)})
     return payment.txid
@@ -262,8 +264,7 @@ def _signed(ours: Psbt, files: Sequence[str]) -> Transaction:
     spent = [ours.spent_output(place) for place in range(len(ours.input_fields))]
     if len(files) == 1 and _HEX.fullmatch(files[0]):
         found = Transaction.parse(bytes.fromhex(files[0]))
-        bare = tuple(msgspec.structs.replace(each, script=b"", witness=()) for each in found.inputs)
-        if msgspec.structs.replace(found, inputs=bare) != ours.transaction:
+        if found.unsigned() != ours.transaction:
             raise WireError("this is not the signed form of that one transaction")
     else:
         found = extract(finalize(combine(ours, *(Psbt.from_base64(text) for text in files))))
@@ -306,6 +307,7 @@ def set_payout_address(by: Person, terms: PayingTerms, account: str, address: st
             script_of_address(address, terms.network)
     except WireError as error:
         raise PayoutRefusedError(f"{what}: {error}", _("This is no address of the pool's chain.")) from error
+    lock_books()  # before the row: whoever books takes them in this order
     row = Account.objects.select_for_update().filter(name=account).first()
     if row is None:
         raise UnknownPaymentError(f"account {account}: not known")

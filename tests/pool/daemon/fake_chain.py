@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from mbongi.pool.adapters.node_paying import Tip
 from mbongi.pool.errors import NodeUnreachable
 from mbongi.wire.bitcoin.hashing import display
-from mbongi.wire.bitcoin.transaction import Transaction
+from mbongi.wire.bitcoin.transaction import OutPoint, Transaction, TxIn
+
+_NOTHING = Transaction(inputs=(TxIn(outpoint=OutPoint(bytes(32), 0xFFFF_FFFF)),), outputs=()).encode()
+"""In the place of a coinbase."""
 
 
 class FakeChain:
@@ -66,7 +69,7 @@ class FakeChain:
         return [display(Transaction.parse(raw).txid) for raw in dict(self._blocks)[block_hash]]
 
     async def block(self, block_hash: str) -> bytes:
-        raws = dict(self._blocks)[block_hash]
+        raws = dict(self._blocks)[block_hash] or [_NOTHING]
         return bytes(80) + bytes([len(raws)]) + b"".join(raws)
 
     async def holds(self, txid: str, index: int) -> bool:

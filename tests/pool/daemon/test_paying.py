@@ -27,6 +27,7 @@ from mbongi.pool.payments import (
 from mbongi.pool.payout_plan import Wish, plan_payout, reserved_sat
 from mbongi.pool.practice_steps import advance
 from mbongi.pool.rules.payout.batch import FeePayer
+from mbongi.pool.terms import PayingTerms
 from mbongi.pool.values import FEE_ACCOUNT, PaymentState
 from mbongi.wire.bitcoin.hashing import from_display
 from mbongi.wire.bitcoin.psbt import Psbt
@@ -57,20 +58,21 @@ class Interrupted(BaseException):
 class Bed:
     """A chain with one ripe coin of ours, and a payer that can be begun anew."""
 
-    def __init__(self) -> None:
-        self.chain = FakeChain()
+    def __init__(self, own: PayingTerms = TERMS) -> None:
+        self.chain, self._terms = FakeChain(), own
         self.put_in(10_000_000)
         self.chain.mine(120)
         self.begin()
 
     def put_in(self, value_sat: int) -> None:
-        made = coinbase(value_sat, self.chain.height + 1)
+        own = self._terms
+        made = coinbase(value_sat, self.chain.height + 1, own.script)
         self.chain.mine(1, extra=(made.encode(),))
-        add_coins([NewCoin(made.encode(), 0, self.chain.height)], script=WALLET.script, unlock=b"")
+        add_coins([NewCoin(made.encode(), 0, self.chain.height)], script=own.script, unlock=own.unlock)
         note_tip(self.chain.height)
 
     def begin(self, at_point: Callable[[str], None] = lambda _: None) -> None:
-        self._paying = Paying(Bridge(), [self.chain], TERMS, at_point=at_point)  # type: ignore[arg-type, list-item]
+        self._paying = Paying(Bridge(), [self.chain], self._terms, at_point=at_point)  # type: ignore[arg-type, list-item]
 
     def rounds(self, count: int = 1) -> None:
         for _ in range(count):

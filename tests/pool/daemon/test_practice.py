@@ -11,7 +11,8 @@ from mbongi.pool.adapters.practice_wallet import PracticeWallet, miners_address
 from mbongi.pool.daemon.paying import Paying
 from mbongi.pool.daemon.practice import Practice
 from mbongi.pool.errors import PayoutError
-from mbongi.pool.models import Account, Coin, Entry, Payment
+from mbongi.pool.models import Account, Block, Coin, Entry, Payment, Worker
+from mbongi.pool.services import Occasion
 from mbongi.pool.values import FLOAT_ACCOUNT, PaymentState
 from mbongi.wire.bitcoin.psbt import Spent, create_psbt
 from mbongi.wire.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
@@ -94,6 +95,63 @@ def test_a_chain_that_begins_anew_has_a_new_float_and_pays_on() -> None:
     assert balances() == {FLOAT_ACCOUNT: 8 * 5_000_000_000}
     assert Coin.objects.filter(is_gone=False, kind="coinbase").count() == 8
     assert Entry.objects.filter(key__startswith="float:", key__endswith=":gone").count() == 1
+
+
+def found_block(hash_: str, height: int, state: str, *, account: str) -> Block:
+    """A block of ours whose reward is credited to one account."""
+    now = utc_now()
+    who, _ = Account.objects.get_or_create(name=account, defaults={"added_at": now})
+    times = {"first_share_at": now, "last_share_at": now}
+    worker, _ = Worker.objects.get_or_create(name=f"{account}.a", defaults={"account": who, **times})
+    block = Block.objects.create(
+        hash=hash_,
+        height=height,
+        found_at=now,
+        worker=worker,
+        account=who,
+        state=state,
+        state_at=now,
+        is_at_rest=state == "mature",
+        confirmations=100,
+        work_since=1,
+        share_work=1,
+        own_output_index=0,
+        own_output_sat=625_000_000,
+        own_output_script=WALLET.script,
+    )
+    services.credit(services.credit_key(hash_), {account: 625_000_000}, Occasion("process:test", "", block.pk))
+    return block
+
+
+def test_what_a_chain_that_is_gone_paid_and_credited_is_undone() -> None:
+    chain = new_chain(1)
+    chain.mine(1, extra=(coinbase(625_000_000, 77).encode(),))
+    block = found_block(asyncio.run(chain.tip()).hash, chain.height, "mature", account="twin")
+    chain.mine(100)
+    paying = payer(chain)
+    rounds(paying, 2)
+    chain.mine()
+    rounds(paying)
+    assert Payment.objects.get().state == PaymentState.CONFIRMED
+    assert Coin.objects.filter(block=block, is_gone=False).exists()
+    Payment.objects.update(is_at_rest=True)  # as if it lay deep
+
+    chain = new_chain(2)
+    chain.mine(1, extra=(coinbase(625_000_000, 78).encode(),))
+    kept = found_block(asyncio.run(chain.tip()).hash, chain.height, "in_chain", account="ada")
+    Account.objects.filter(name="ada").update(minimum_sat=10**12)
+    chain.mine(100)
+    rounds(payer(chain), 3)
+
+    former = Payment.objects.order_by("id").first()
+    assert former is not None
+    assert (former.state, former.block_hash, former.is_at_rest) == (PaymentState.FAILED, "", True)
+    assert Payment.objects.count() == 1
+    block.refresh_from_db()
+    kept.refresh_from_db()
+    assert (block.state, kept.state) == ("orphaned", "in_chain")
+    assert balances() == {FLOAT_ACCOUNT: 8 * 5_000_000_000, "ada": 625_000_000}
+    assert set(Coin.objects.filter(is_gone=False).exclude(block=None).values_list("block", flat=True)) == {kept.pk}
 
 
 def test_it_waits_where_there_is_nothing_to_pay_and_leaves_the_pools_own_accounts_alone() -> None:

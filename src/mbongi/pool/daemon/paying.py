@@ -148,15 +148,11 @@ class Paying:
             return
         await self._forget_replaced(node, tip)
         first = max(self._examined) + 1 if self._examined else min(each.since_height for each in watched) + 1
-        # One that was given up and proposed again alike is the same transaction: it counts for the one under way.
-        by_txid = {each.txid: each for each in sorted(watched, key=lambda each: each.state.is_open) if each.txid}
         for height in range(first, min(tip.height, first + BLOCKS_PER_ROUND - 1) + 1):
             block_hash = await node.block_hash(height)
             if block_hash is None:
                 return
-            for txid in await node.txids(block_hash):
-                if txid in by_txid:
-                    await self._found(node, by_txid[txid], block_hash, height)
+            await self._find(node, block_hash, height, watched)
             self._examined[height] = block_hash
             self._examined.pop(height - EXAMINED_MAX, None)
 
@@ -167,8 +163,24 @@ class Paying:
                 return
             del self._examined[height]
 
-    async def _found(self, node: PayingNode, each: Watched, block_hash: str, height: int) -> None:
-        raw = each.raw or await transaction_of(node, block_hash, each.txid)
+    async def _find(self, node: PayingNode, block_hash: str, height: int, watched: Iterable[Watched]) -> bool:
+        """Note which of these a block holds: by their id or, where signatures change it, by all the rest. Any?"""
+        found: list[tuple[Watched, bytes]] = []
+        # One that was given up and proposed again alike is the same transaction: it counts for the one under way.
+        ordered = sorted(watched, key=lambda each: each.state.is_open)
+        if by_txid := {each.txid: each for each in ordered if not each.unsigned}:
+            held = [by_txid[txid] for txid in await node.txids(block_hash) if txid in by_txid]
+            found += [(each, each.raw or await transaction_of(node, block_hash, each.txid)) for each in held]
+        if by_form := {each.unsigned: each for each in ordered if each.unsigned}:
+            for raw in Block.parse(await node.block(block_hash)).transactions:
+                form = Transaction.parse(raw).unsigned().encode()
+                if form in by_form:
+                    found.append((by_form[form], raw))
+        for each, raw in found:
+            await self._found(each, block_hash, height, raw)
+        return bool(found)
+
+    async def _found(self, each: Watched, block_hash: str, height: int, raw: bytes) -> None:
         if await self._bridge.call(steps.seen_in_block, each.id, block_hash, height, raw):
             log.info("payment_in_block", payment=each.id, txid=each.txid, height=height)
             self._noted = None
@@ -218,8 +230,7 @@ class Paying:
         """Look through every block that could hold a payment once more, before it is given up."""
         for height in range(each.since_height + 1, tip.height + 1):
             block_hash = await node.block_hash(height)
-            if block_hash is not None and each.txid in await node.txids(block_hash):
-                await self._found(node, each, block_hash, height)
+            if block_hash is not None and await self._find(node, block_hash, height, [each]):
                 return True
         return False
 

@@ -18,6 +18,7 @@ from mbongi.pool.adapters.practice_wallet import PracticeWallet
 from mbongi.pool.daemon.paying import coinbase_of
 from mbongi.pool.errors import PayoutError
 from mbongi.pool.paying_steps import NewCoin
+from mbongi.pool.services import lose_block
 from mbongi.pool.terms import PayingTerms
 from mbongi.wire.bitcoin.transaction import Transaction
 
@@ -75,11 +76,20 @@ class Practice:
                 for index, output in enumerate(outputs)
                 if output.script == self._terms.script and output.value_sat
             ]
+        await self._forget_former(node)
         await self._bridge.call(steps.forget_chain, key, NEW_CHAIN)
         await self._bridge.call(
             steps.take_in_float, key, coins, script=self._terms.script, unlock=self._terms.unlock, reason=FLOAT
         )
         log.info("practice_float", coins=len(coins))
+
+    async def _forget_former(self, node: PayingNode) -> None:
+        """Undo what the books tell of a chain that is gone: credits of its blocks, at rest too, and all payments."""
+        for block_hash, height in await self._bridge.call(steps.blocks_in_chain):
+            if await node.block_hash(height) != block_hash:
+                await self._bridge.call(lose_block, block_hash)
+        for payment_id in await self._bridge.call(steps.debited):
+            await self._bridge.call(steps.void, payment_id, NEW_CHAIN)
 
     async def _pay(self) -> None:
         """Take the practice persons' payout as far as it goes. One that a former process left half done goes first."""

@@ -176,6 +176,11 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
         parts.append(struct.pack("<I", self.lock_time))
         return b"".join(parts)
 
+    def unsigned(self) -> "Transaction":
+        """The same without scripts and witnesses of its inputs: what its signers were asked to sign."""
+        bare = tuple(TxIn(outpoint=each.outpoint, sequence=each.sequence) for each in self.inputs)
+        return msgspec.structs.replace(self, inputs=bare)
+
     @property
     def has_witness(self) -> bool:
         """Whether any input carries a witness."""
