@@ -25,7 +25,7 @@ from mbongi.pool.daemon.declarator import Declarator
 from mbongi.pool.daemon.gate import SLICE, Gate, Limits
 from mbongi.pool.daemon.handover import Arrival, Handover
 from mbongi.pool.daemon.sessions import Kept, Sessions, shard_of, write_sessions
-from mbongi.pool.daemon.share_log import ShareLog
+from mbongi.pool.daemon.share_log import NAME_BYTES_MAX, ShareLog
 from mbongi.pool.daemon.statistics import Statistics
 from mbongi.pool.daemon.steady_clock import SteadyClock
 from mbongi.pool.daemon.v1 import V1Session, job_line
@@ -40,6 +40,7 @@ from mbongi.wire.noise.handshake import Responder
 
 log = get_log(__name__)
 
+NAME_CHARACTERS_MAX: Final = 128
 JOBS_KEPT: Final = 64
 JOB_S_MAX: Final = 600.0
 """A job older than this is forgotten, and a share for it unknown."""
@@ -356,7 +357,12 @@ class PoolServer:
 
     def refusal(self, user: str) -> str:
         """Why a worker may not mine here; empty where it may."""
-        return "" if 0 < len(user) <= 128 else "A user name has 1 to 128 characters"
+        if not 0 < len(user) <= NAME_CHARACTERS_MAX:
+            return f"A user name has 1 to {NAME_CHARACTERS_MAX} characters"
+        # Bytes that are no UTF-8, which Stratum V2 allows, could not be told to anybody.
+        if not user.isprintable() or len(user.encode()) > NAME_BYTES_MAX:
+            return f"A user name has printable characters, at most {NAME_BYTES_MAX} bytes"
+        return ""
 
     # Answers.
 
