@@ -262,6 +262,38 @@ async def test_a_reader_that_does_not_read_is_dropped_and_nobody_waits_for_it(be
         each.close()
 
 
+async def test_a_connection_that_cannot_be_answered_does_not_have_others_shares_kept_twice(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    miners = [await Miner.connect(bed.port) for _ in range(2)]
+    first, second = [next(each for each in bed.server.sessions if each.extranonce1 == m.extranonce1) for m in miners]
+    shares = [miner.solve(extranonce2=number) for number, miner in enumerate([miners[0], miners[1], miners[1]])]
+    monkeypatch.setattr(type(first), "flush", _broken_for(first, type(first).flush))
+
+    for session, fields in ((first, shares[0]), (second, shares[1])):  # in one turn of the loop
+        session.data_received(
+            json.dumps({"id": 9, "method": "mining.submit", "params": ["acct.one", *fields]}).encode() + b"\n"
+        )
+    async with asyncio.timeout(20):
+        while (await miners[1].read()).get("id") != 9:
+            pass
+    assert (await miners[1].submit(shares[2]))["result"] is True
+
+    assert len(bed.kept()) == 3
+    for miner in miners:
+        miner.close()
+
+
+def _broken_for(one: Any, flush: Any) -> Any:
+    def tried(session: Any, *, kept: bool) -> None:
+        if session is one:
+            session.out = []
+            raise ValueError("what cannot be written")
+        flush(session, kept=kept)
+
+    return tried
+
+
 async def test_an_address_has_its_share_of_connections(tmp_path: Path) -> None:
     async with Bed(tmp_path, limits=Limits(per_address_max=2)) as bed:
         miners = [await Miner.connect(bed.port) for _ in range(2)]

@@ -387,7 +387,15 @@ class PoolServer:
         kept = self._keep(shares) if shares else True
         for session in sessions:
             if session.out:
-                session.flush(kept=kept)
+                self._flush(session, kept=kept)
+
+    def _flush(self, session: PoolConnection, *, kept: bool) -> None:
+        """Whatever is wrong with one connection, the others' shares must not stay behind and be kept once more."""
+        try:
+            session.flush(kept=kept)
+        except Exception:
+            log.exception("answers_not_sent", peer=session.peer, agent=session.agent)
+            session.drop()
 
     def _keep(self, shares: "list[tuple[bytes, int, Job, bytes, Any]]") -> bool:
         """Log the shares; False, and forget them, where that fails."""
