@@ -294,6 +294,17 @@ def _broken_for(one: Any, flush: Any) -> Any:
     return tried
 
 
+async def test_one_connections_nonsense_counts_once_against_its_address(tmp_path: Path) -> None:
+    async with Bed(tmp_path, limits=Limits(strikes_max=2)) as bed:
+        reader, writer = await asyncio.open_connection("127.0.0.1", bed.port)
+        writer.write(b"[]\n" * 200)
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read()
+        writer.close()
+
+        (await Miner.connect(bed.port)).close()
+
+
 async def test_an_address_has_its_share_of_connections(tmp_path: Path) -> None:
     async with Bed(tmp_path, limits=Limits(per_address_max=2)) as bed:
         miners = [await Miner.connect(bed.port) for _ in range(2)]

@@ -6,6 +6,7 @@ import datetime
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -99,6 +100,33 @@ async def bed(tmp_path: Path) -> AsyncIterator[Bed]:
     await made.serving.stop()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_trouble_while_ports_are_opened_leaves_none_of_them_open_alone(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving, listen_v2 = bed.serving, bed.serving.server.listen_v2
+    troubles = iter([True])
+
+    async def in_trouble(*arguments: Any) -> int:
+        if next(troubles, False):
+            serving.take_trouble("no node")
+            serving.take_trouble("")
+        return await listen_v2(*arguments)
+
+    monkeypatch.setattr(serving.server, "listen_v2", in_trouble)
+    serving.take_trouble("no node")
+    serving.take_trouble("")
+    miner = None
+    async with asyncio.timeout(20):
+        while miner is None:
+            with contextlib.suppress(OSError):
+                miner = await Miner.connect(bed.config.pool.port)
+            await asyncio.sleep(0.02)
+
+    assert next(troubles, None) is None
+    assert (await miner.submit(miner.solve()))["result"] is True
+    miner.close()
 
 
 async def test_the_age_of_a_custom_job_is_taken_by_the_clock_that_its_shares_are_judged_by(bed: Bed) -> None:

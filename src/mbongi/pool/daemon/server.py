@@ -105,6 +105,7 @@ class PoolServer:
         self._passing: set[asyncio.Task[None]] = set()
         self._answering: dict[PoolConnection, None] = {}
         """In the order of their first word of this turn; each once, or its shares would be kept twice."""
+        self._saving = asyncio.Lock()
         self._log_failed = self._save_failed = False
 
     # Listening.
@@ -331,14 +332,19 @@ class PoolServer:
         except OSError:
             connection.close()
             return
-        session.arrive(arrival)
+        if session.transport is not None:  # else it was refused, and its session stays to be asked for again
+            session.arrive(arrival)
 
     def _kept(self, connection: PoolConnection) -> Kept | None:
         """What is kept of a connection; None where nothing is to be taken up again."""
         return connection.kept(self.clock.unix_s()) if isinstance(connection, V1Session) else None
 
     async def save_sessions(self, path: Path) -> None:
-        """Write what may be taken up after a restart. Logged once where that fails."""
+        """Write what may be taken up after a restart, one after the other. Logged once where that fails."""
+        async with self._saving:
+            await self._save_sessions(path)
+
+    async def _save_sessions(self, path: Path) -> None:
         kept = self.resumable.lost()
         for place, session in enumerate(list(self.sessions)):
             found = self._kept(session) if session.transport is not None else None
