@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,32 @@ async def test_a_valid_share_is_accepted_and_kept(bed: Bed) -> None:
     assert answer["error"] is None
     assert bed.kept() == [("acct.one", EASY)]
     miner.close()
+
+
+async def test_a_name_with_spaces_around_it_is_the_same_name_in_its_shares(bed: Bed) -> None:
+    miner = await Miner.connect(bed.port, worker=" acct.one ")
+    usual, odd = miner.solve(), miner.solve(extranonce2=1)
+
+    assert (await miner.submit(usual, " acct.one "))["result"] is True
+    assert (await miner.submit(["0x" + odd[0], *odd[1:2], "0x" + odd[2], odd[3]], "acct.one "))["result"] is True
+    assert [name for name, _difficulty in bed.kept()] == ["acct.one"] * 2
+    miner.close()
+
+
+async def test_sessions_are_saved_one_after_the_other(
+    bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once: list[int] = [0, 0]
+
+    def slow(*_: Any) -> None:
+        at_once[0] += 1
+        at_once[1] = max(at_once)
+        time.sleep(0.1)
+        at_once[0] -= 1
+
+    monkeypatch.setattr("mbongi.pool.daemon.server.write_sessions", slow)
+    await asyncio.gather(*[bed.server.save_sessions(tmp_path / "sessions") for _ in range(3)])
+    assert at_once == [0, 1]
 
 
 async def test_the_same_share_twice_is_a_duplicate_and_counts_once(bed: Bed) -> None:
