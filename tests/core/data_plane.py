@@ -10,18 +10,21 @@
 import asyncio
 import contextlib
 import dataclasses
+import fcntl
 import inspect
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 
@@ -145,13 +148,32 @@ def children(pid: int) -> list[int]:
     return []
 
 
+PORTS = range(20_000, 32_000)
+"""Below those that the system gives away by itself, which it may give to anybody the next moment."""
+_held: list[IO[bytes]] = []
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for opened in sockets:
-            opened.bind(("127.0.0.1", 0))
-        return [opened.getsockname()[1] for opened in sockets]
+    """Ports of 127.0.0.1 that nobody listens on, and that no other test gets while this process runs.
+
+    The pool's listeners share their ports on purpose, so two tests with one port would share their miners unnoticed.
+    """
+    folder = Path(tempfile.gettempdir()) / f"mbongi-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    found: list[int] = []
+    while len(found) < count:
+        port = random.choice(PORTS)
+        lock = (folder / str(port)).open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as tried:
+                tried.bind(("127.0.0.1", port))
+        except OSError:
+            lock.close()
+            continue
+        _held.append(lock)
+        found.append(port)
+    return found
 
 
 def batch(

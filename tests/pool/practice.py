@@ -118,6 +118,11 @@ class Miner:
                 while True:
                     await self.read()
 
+    async def catch_up(self, number: int) -> None:
+        """Read until the work is of the pool's job with this number; the last byte of a job's id is of the miner."""
+        while self.work is None or int(self.work.job, 16) >> 8 != number:
+            await self.read()
+
     def solve(
         self, *, target: int | None = None, extranonce2: int = 0, rolled: int = 0, nonces: int = 1 << 24
     ) -> list[str]:

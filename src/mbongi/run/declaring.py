@@ -30,7 +30,8 @@ def custom_jobs_of(config: Config, server: PoolServer) -> CustomJobs | None:
         halving_blocks=networks()[config.pool.network].halving_blocks,
         allows_coinbase_only=config.pool.declarations == "coinbase-only",
         current=lambda: server.current_job,
-        now_s=server.clock.unix_s,
+        now_s=server.now_s,
+        unix_s=server.clock.unix_s,
     )
 
 

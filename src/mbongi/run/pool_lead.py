@@ -56,6 +56,7 @@ class Lead:
             numbers=DurableCounter(folder / "numbers", below=JOB_NUMBERS, step=JOB_NUMBERS_STEP),
             on_job=self._take_job,
             on_trouble=self._take_trouble,
+            without_work_s=config.pool.without_work_s,
             target_max=target_max_of(config),
         )
         self._writing: set[asyncio.Future[None]] = set()

@@ -78,6 +78,7 @@ class Serving:
             self.server.handover = Handover(folder / "sessions", shard, others, self.server.take_over)
         self.tls = tls_of(config.pool)
         self.trouble = ""
+        self._troubles = 0
         self._has_work = self._is_parting = False
         _allow_files()
 
@@ -89,6 +90,7 @@ class Serving:
     def take_trouble(self, reason: str) -> None:
         """Why there is no work, or an empty text when there is again."""
         self.trouble = reason
+        self._troubles += bool(reason)
         if reason and self.server.gate.is_listening:
             self.server.gate.send_away(reason)
 
@@ -127,18 +129,25 @@ class Serving:
         return self._has_work and not self.trouble and not self._is_parting
 
     async def _keep_listening(self) -> None:
-        pool = self._config
         while True:
             if self._may_listen and not self.server.gate.is_listening:
-                port = await self.server.listen(pool.host, pool.port)
-                v2_port = await self.server.listen_v2(pool.host, pool.v2_port, self._responder)
-                if self.tls is not None:
-                    await self.server.listen(pool.host, pool.tls_port, tls=self.tls)
-                if self.declarator is not None:
-                    await self.server.listen_declarations(pool.host, pool.jd_port, self._responder, self.declarator)
-                url = PoolAddress(pool.host, v2_port, self._authority_key).url()
-                log.info("pool_listens", host=pool.host, port=port, v2=url, tls=self.tls is not None)
+                troubles = self._troubles
+                await self._listen()
+                if troubles != self._troubles or not self._may_listen:
+                    # Trouble in the midst of it closed only what was open by then: all ports, or none.
+                    self.server.gate.send_away(self.trouble or "trouble as ports were opened")
             await asyncio.sleep(LISTEN_LOOK_S)
+
+    async def _listen(self) -> None:
+        pool = self._config
+        port = await self.server.listen(pool.host, pool.port)
+        v2_port = await self.server.listen_v2(pool.host, pool.v2_port, self._responder)
+        if self.tls is not None:
+            await self.server.listen(pool.host, pool.tls_port, tls=self.tls)
+        if self.declarator is not None:
+            await self.server.listen_declarations(pool.host, pool.jd_port, self._responder, self.declarator)
+        url = PoolAddress(pool.host, v2_port, self._authority_key).url()
+        log.info("pool_listens", host=pool.host, port=port, v2=url, tls=self.tls is not None)
 
     async def _keep_sessions(self) -> None:
         while True:

@@ -72,6 +72,7 @@ class JdBed(V2Bed):
             allows_coinbase_only=coinbase_only,
             current=lambda: self.server.current_job,
             now_s=self.server.now_s,
+            unix_s=self.server.now_s,
         )
         self.declarator = Declarator(self.server, self.jobs, [self.node], lambda: self.transactions)
 

@@ -139,6 +139,7 @@ class Rig:
             allows_coinbase_only=True,
             current=lambda: self.server.current_job,
             now_s=self.server.now_s,
+            unix_s=self.server.now_s,
         )
         self.node = JudgingNode()
         self.declarator = Declarator(self.server, self.custom, [self.node], lambda: ())

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mbongi.pool.daemon.declarator import PER_ADDRESS_MAX
 from mbongi.pool.daemon.v2 import V2Session
 from mbongi.pool.daemon.work import NOT_ON_TIP
 from mbongi.wire.bitcoin.block import Block
@@ -17,6 +18,7 @@ from mbongi.wire.bitcoin.transaction import Transaction
 from mbongi.wire.bitcoind import TemplateTransaction
 from mbongi.wire.stratum_v2 import job_declaration, mining, setup
 from tests.pool.daemon.declaring_bed import HEIGHT_500, OURS, SUBSIDY, JdBed, spend
+from tests.pool.daemon.proxy.bed import until
 from tests.pool.daemon.test_server import EASY
 from tests.pool.practice import double
 from tests.pool.v2_declarer import Brought, Declarer
@@ -372,6 +374,18 @@ async def test_a_block_whose_transactions_we_never_saw_is_told_as_one_that_we_do
         assert (job.has_block, worker) == (False, "acct.v2")
         declarer.close()
         miner.close()
+
+
+async def test_one_address_cannot_take_the_place_of_all_who_declare(bed: JdBed) -> None:
+    declarers = [await bed.declarer() for _ in range(PER_ADDRESS_MAX)]
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await bed.declarer()
+
+    declarers.pop().close()
+    await until(lambda: len(bed.declarator._connections) < PER_ADDRESS_MAX)
+    declarers.append(await bed.declarer())
+    for each in declarers:
+        each.close()
 
 
 @pytest.mark.parametrize("how", ["tokens", "declarations", "user"])

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from mbongi.pool.daemon import handover
+from mbongi.pool.daemon.gate import Limits
 from mbongi.pool.daemon.handover import Handover
 from mbongi.pool.daemon.server import Difficulty, PoolServer
 from mbongi.pool.daemon.sessions import shard_of
 from mbongi.pool.daemon.share_log import ShareLog
+from tests.pool.daemon.proxy.bed import until
 from tests.pool.daemon.test_server import EASY, error_of, job
 from tests.pool.practice import Miner
 
@@ -132,6 +134,21 @@ async def test_where_its_process_stays_away_a_miner_begins_anew(
     assert shard_of(miner.session) == 1
     assert (await miner.submit(miner.solve()))["result"] is True
     miner.close()
+
+
+async def test_a_miner_that_is_one_too_many_where_its_session_is_can_still_ask_for_it(shards: Shards) -> None:
+    server = shards.servers[0]
+    miner = await Miner.connect(shards.ports[0])
+    miner.close()
+    await until(lambda: bool(server.resumable.lost()))
+    limits, server.gate.limits = server.gate.limits, Limits(connections_max=0)
+    with pytest.raises(OSError, match=r"closed|reset"):
+        await Miner.connect(shards.ports[1], session=miner.session)
+    server.gate.limits = limits
+
+    again = await Miner.connect(shards.ports[1], session=miner.session)
+    assert again.extranonce1 == miner.extranonce1
+    again.close()
 
 
 async def test_sessions_of_no_process_here_are_simply_new(shards: Shards) -> None:

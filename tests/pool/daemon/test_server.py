@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,32 @@ async def test_a_valid_share_is_accepted_and_kept(bed: Bed) -> None:
     assert answer["error"] is None
     assert bed.kept() == [("acct.one", EASY)]
     miner.close()
+
+
+async def test_a_name_with_spaces_around_it_is_the_same_name_in_its_shares(bed: Bed) -> None:
+    miner = await Miner.connect(bed.port, worker=" acct.one ")
+    usual, odd = miner.solve(), miner.solve(extranonce2=1)
+
+    assert (await miner.submit(usual, " acct.one "))["result"] is True
+    assert (await miner.submit(["0x" + odd[0], *odd[1:2], "0x" + odd[2], odd[3]], "acct.one "))["result"] is True
+    assert [name for name, _difficulty in bed.kept()] == ["acct.one"] * 2
+    miner.close()
+
+
+async def test_sessions_are_saved_one_after_the_other(
+    bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once: list[int] = [0, 0]
+
+    def slow(*_: Any) -> None:
+        at_once[0] += 1
+        at_once[1] = max(at_once)
+        time.sleep(0.1)
+        at_once[0] -= 1
+
+    monkeypatch.setattr("mbongi.pool.daemon.server.write_sessions", slow)
+    await asyncio.gather(*[bed.server.save_sessions(tmp_path / "sessions") for _ in range(3)])
+    assert at_once == [0, 1]
 
 
 async def test_the_same_share_twice_is_a_duplicate_and_counts_once(bed: Bed) -> None:
@@ -250,16 +277,59 @@ async def test_a_reader_that_does_not_read_is_dropped_and_nobody_waits_for_it(be
     assert lazy.transport is not None
     slow._reader._transport.pause_reading()  # type: ignore[attr-defined]
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while lazy.transport is not None:
             for _ in range(200):
                 bed.server.publish(job(bed.server))
-            await honest.drain(0.05)
+            await honest.catch_up(bed.server.newest_number)
 
     assert len(bed.server.sessions) == 1
     assert (await honest.submit(honest.solve()))["result"] is True
     for each in (honest, slow):
         each.close()
+
+
+async def test_a_connection_that_cannot_be_answered_does_not_have_others_shares_kept_twice(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    miners = [await Miner.connect(bed.port) for _ in range(2)]
+    first, second = [next(each for each in bed.server.sessions if each.extranonce1 == m.extranonce1) for m in miners]
+    shares = [miner.solve(extranonce2=number) for number, miner in enumerate([miners[0], miners[1], miners[1]])]
+    monkeypatch.setattr(type(first), "flush", _broken_for(first, type(first).flush))
+
+    for session, fields in ((first, shares[0]), (second, shares[1])):  # in one turn of the loop
+        session.data_received(
+            json.dumps({"id": 9, "method": "mining.submit", "params": ["acct.one", *fields]}).encode() + b"\n"
+        )
+    async with asyncio.timeout(20):
+        while (await miners[1].read()).get("id") != 9:
+            pass
+    assert (await miners[1].submit(shares[2]))["result"] is True
+
+    assert len(bed.kept()) == 3
+    for miner in miners:
+        miner.close()
+
+
+def _broken_for(one: Any, flush: Any) -> Any:
+    def tried(session: Any, *, kept: bool) -> None:
+        if session is one:
+            session.out = []
+            raise ValueError("what cannot be written")
+        flush(session, kept=kept)
+
+    return tried
+
+
+async def test_one_connections_nonsense_counts_once_against_its_address(tmp_path: Path) -> None:
+    async with Bed(tmp_path, limits=Limits(strikes_max=2)) as bed:
+        reader, writer = await asyncio.open_connection("127.0.0.1", bed.port)
+        writer.write(b"[]\n" * 200)
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read()
+        writer.close()
+
+        (await Miner.connect(bed.port)).close()
 
 
 async def test_an_address_has_its_share_of_connections(tmp_path: Path) -> None:

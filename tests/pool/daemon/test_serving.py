@@ -6,6 +6,7 @@ import datetime
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -16,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from mbongi.base.config import Config, Pool, Site
 from mbongi.base.errors import ConfigError
 from mbongi.pool.daemon.steady_clock import SteadyClock
+from mbongi.pool.rules.custom import CustomCoinbase
 from mbongi.run.pool_identity import Identity
 from mbongi.run.serving import Serving, tls_of
 from tests.core.data_plane import free_ports
@@ -58,6 +60,7 @@ class Bed:
             tls_port=tls_port,
             tls_certificate=certificate,
             tls_key=key,
+            declarations="coinbase-only",
             difficulty_start=EASY,
             difficulty_min=EASY,
         )
@@ -97,6 +100,48 @@ async def bed(tmp_path: Path) -> AsyncIterator[Bed]:
     await made.serving.stop()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_trouble_while_ports_are_opened_leaves_none_of_them_open_alone(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving, listen_v2 = bed.serving, bed.serving.server.listen_v2
+    troubles = iter([True])
+
+    async def in_trouble(*arguments: Any) -> int:
+        if next(troubles, False):
+            serving.take_trouble("no node")
+            serving.take_trouble("")
+        return await listen_v2(*arguments)
+
+    monkeypatch.setattr(serving.server, "listen_v2", in_trouble)
+    serving.take_trouble("no node")
+    serving.take_trouble("")
+    miner = None
+    async with asyncio.timeout(20):
+        while miner is None:
+            with contextlib.suppress(OSError):
+                miner = await Miner.connect(bed.config.pool.port)
+            await asyncio.sleep(0.02)
+
+    assert next(troubles, None) is None
+    assert (await miner.submit(miner.solve()))["result"] is True
+    miner.close()
+
+
+async def test_the_age_of_a_custom_job_is_taken_by_the_clock_that_its_shares_are_judged_by(bed: Bed) -> None:
+    server = bed.serving.server
+    server.clock._offset_s += 3 * 3600  # as after a machine's wrong clock was set right
+    current, custom = server.current_job, server.custom
+    assert current is not None
+    assert custom is not None
+    coinbase = CustomCoinbase.of_fields(
+        version=2, script_start=b"\x02\xf4\x01", sequence=0xFFFF_FFFF, outputs=custom.outputs, lock_time=0
+    )
+
+    made = custom.unnumbered(current.template, coinbase)
+
+    assert made.made_at_s == pytest.approx(server.now_s(), abs=600)
 
 
 async def test_a_miner_mines_over_tls_as_it_would_without(bed: Bed) -> None:

@@ -1,5 +1,6 @@
 """The log of shares: whole batches come back, torn ones do not, names go with them."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -76,6 +77,55 @@ def test_a_full_file_is_followed_by_the_next_and_names_are_written_again(
 
     assert len(files_of(tmp_path)) > 2
     assert read(tmp_path) == [("acct.one", number) for number in range(8)]
+
+
+def test_while_no_file_can_follow_a_full_one_no_other_descriptor_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share_log, "FILE_BYTES_MAX", 100)
+    log = ShareLog(tmp_path)
+    worker = log.worker("acct.one")
+    log.append([record(worker, 0)], {worker})
+    begin = log._begin_file
+    monkeypatch.setattr(log, "_begin_file", _no_space)
+    for number in range(2):
+        with pytest.raises(ShareLogError, match="no new file: No space left on device"):
+            log.append([record(worker, 9)], {worker})
+        with (tmp_path / f"other{number}").open("wb") as other:  # it gets the number of what was closed last
+            with pytest.raises(ShareLogError):
+                log.append([record(worker, 9)], {worker})
+            os.fstat(other.fileno())
+    monkeypatch.setattr(log, "_begin_file", begin)
+    log.append([record(worker, 1)], {worker})
+    log.close()
+
+    assert read(tmp_path) == [("acct.one", 0), ("acct.one", 1)]
+
+
+def test_nothing_is_written_behind_a_torn_batch_that_cannot_be_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = ShareLog(tmp_path)
+    worker, write = log.worker("acct.one"), os.write
+    log.append([record(worker, 0)], {worker})
+
+    def torn(descriptor: int, data: bytes) -> int:
+        write(descriptor, data[:50])
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("mbongi.pool.daemon.share_log.os.write", torn)
+        broken.setattr("mbongi.pool.daemon.share_log.os.ftruncate", lambda *_: _no_space())
+        with pytest.raises(ShareLogError, match="cannot write"):
+            log.append([record(worker, 9)], {worker})
+    log.append([record(worker, 1)], {worker})
+    log.close()
+
+    assert read(tmp_path) == [("acct.one", 0), ("acct.one", 1)]
+
+
+def _no_space() -> None:
+    raise OSError(28, "No space left on device")
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:

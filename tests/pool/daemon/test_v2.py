@@ -147,6 +147,8 @@ async def test_channels_that_cannot_be_opened_are_refused_with_a_code(bed: V2Bed
     codes = []
     for message in (
         mining.OpenStandardMiningChannel(1, "", 0.0, ANY_TARGET),
+        mining.OpenStandardMiningChannel(1, "no\udc80utf", 0.0, ANY_TARGET),
+        mining.OpenStandardMiningChannel(1, "a\0b", 0.0, ANY_TARGET),
         mining.OpenStandardMiningChannel(2, "a", float("nan"), ANY_TARGET),
         mining.OpenStandardMiningChannel(3, "a", -1.0, ANY_TARGET),
         mining.OpenStandardMiningChannel(4, "a", 0.0, 0),
@@ -156,6 +158,8 @@ async def test_channels_that_cannot_be_opened_are_refused_with_a_code(bed: V2Bed
         codes.append((await miner.hear(mining.OpenMiningChannelError)).error_code)
 
     assert codes == [
+        "unknown-user",
+        "unknown-user",
         "unknown-user",
         "invalid-nominal-hashrate",
         "invalid-nominal-hashrate",

@@ -52,6 +52,7 @@ async def test_a_share_counts_for_the_worker_that_it_names_else_for_the_channels
     "fields",
     [
         extensions.pack_user_identity(""),
+        extensions.pack_user_identity("no\udc80utf"),
         b"\2\0\1\x21\0" + b"x" * 33,  # longer than the extension allows
         b"\2\0\1\7",
     ],

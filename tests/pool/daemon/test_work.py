@@ -95,6 +95,7 @@ class Bed:
             numbers=itertools.count(1),
             on_job=self.jobs.append,
             on_trouble=self.troubles.append,
+            without_work_s=0.3,
         )
 
     async def __aenter__(self) -> "Bed":
@@ -126,7 +127,7 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heads_module, "LOOK_S", 0.02)
     for name, seconds in {
         "RETRY_S": 0.02, "REFRESH_S": 0.1, "LOOK_S": 0.02, "TIP_S_MAX": 0.3, "TEMPLATE_S_MAX": 0.5,
-        "LONG_POLL_RETRY_S": 0.05, "SAY_S": 0.0, "WITHOUT_NODE_S_MAX": 0.3,
+        "LONG_POLL_RETRY_S": 0.05, "SAY_S": 0.0,
     }.items():  # fmt: skip
         monkeypatch.setattr(work_module, name, seconds)
 
@@ -219,13 +220,11 @@ async def test_a_node_whose_templates_lie_is_left_for_another_and_nothing_of_the
         assert bed.troubles == []
 
 
-async def test_a_node_that_answers_but_gives_no_template_is_left_for_another(
-    node: WorkNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(work_module, "WITHOUT_NODE_S_MAX", 30.0)
+async def test_a_node_that_answers_but_gives_no_template_is_left_for_another(node: WorkNode) -> None:
     other = WorkNode("b")
     other.tip(HEIGHT - 1)
     async with working(node, other) as bed:
+        bed.work._without_work_s = 30.0
         node.stalls = True
         await until(lambda: bed.heads.node is other and bed.work.trouble == "")
         assert "no template that we may use within" in bed.heads.choice.verdicts["a"].reason

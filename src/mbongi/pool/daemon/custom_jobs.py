@@ -42,12 +42,14 @@ class CustomJobs:
         allows_coinbase_only: bool,
         current: Callable[[], Job | None],
         now_s: Callable[[], float],
+        unix_s: Callable[[], float],
     ) -> None:
+        """``now_s`` is the clock that shares are judged by; ``unix_s`` the record's, on which processes agree."""
         self.script, self.allows_coinbase_only = script, allows_coinbase_only
         self.outputs = compact_size(1) + TxOut(0, script).encode()
         """What a miner's coinbase must pay, as a token's answer states it."""
         self._tokens, self._halving_blocks = tokens, halving_blocks
-        self._current, self._now_s = current, now_s
+        self._current, self._now_s, self._unix_s = current, now_s, unix_s
         self._jobs: OrderedDict[bytes, Job] = OrderedDict()
         self._with_block: OrderedDict[bytes, Job] = OrderedDict()
         self._ended: list[Job] = []
@@ -58,11 +60,11 @@ class CustomJobs:
 
     def token(self, kind: Kind) -> bytes:
         """A new token, to declare a block or to mine by coinbase only."""
-        return self._tokens.make(kind, until_s=self._now_s() + TOKEN_S)
+        return self._tokens.make(kind, until_s=self._unix_s() + TOKEN_S)
 
     def kind(self, token: bytes) -> Kind | None:
         """What a token allows that stands for no block."""
-        return self._tokens.kind(token, now_s=self._now_s())
+        return self._tokens.kind(token, now_s=self._unix_s())
 
     # Jobs.
 
@@ -115,7 +117,7 @@ class CustomJobs:
             self._with_block[digest] = job
             self._bytes += _bytes(template)
             self._forget_blocks()
-        token = self._tokens.make(Kind.DECLARED, until_s=self._now_s() + TOKEN_S, digest=digest)
+        token = self._tokens.make(Kind.DECLARED, until_s=self._unix_s() + TOKEN_S, digest=digest)
         return job, token
 
     def take(self, message: mining.SetCustomMiningJob) -> Job:
@@ -135,7 +137,7 @@ class CustomJobs:
             lock_time=message.coinbase_tx_locktime,
         )
         digest = digest_of(message.prev_hash, message.version, coinbase.coinbase(), message.merkle_path)
-        kind = self._tokens.kind(message.mining_job_token, now_s=self._now_s(), digest=digest)
+        kind = self._tokens.kind(message.mining_job_token, now_s=self._unix_s(), digest=digest)
         if kind not in (Kind.COINBASE_ONLY, Kind.DECLARED):
             what = "its token is over, not ours, or stands for another block"
             raise CustomJobError(ErrorCode.INVALID_MINING_JOB_TOKEN, what)

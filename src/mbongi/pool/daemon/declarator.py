@@ -28,6 +28,7 @@ from mbongi.wire.stratum_v2.codes import ErrorCode
 from mbongi.wire.stratum_v2.job_declaration import DeclareMiningJob
 
 if TYPE_CHECKING:
+    from mbongi.pool.daemon.connection import Connection
     from mbongi.pool.daemon.server import PoolServer
 
 log = get_log(__name__)
@@ -41,6 +42,8 @@ BLOCK_BYTES_MAX: Final = 4_000_000
 """No valid block is larger. Source: Bitcoin Core, MAX_BLOCK_SERIALIZED_SIZE."""
 CONNECTIONS_MAX: Final = 100
 """Each may hold some blocks in memory."""
+PER_ADDRESS_MAX: Final = 20
+"""Of these, so that one address cannot take the place of all others."""
 READ_AT_ONCE: Final = 50
 """Transactions read before miners get their turn again."""
 _TOO_MUCH: Final = "bad-cb-amount"
@@ -71,18 +74,19 @@ class Declarator:
     ) -> None:
         self.server, self.jobs = server, jobs
         self._nodes, self._known = nodes, known
-        self._connections: set[object] = set()
+        self._connections: set[Connection] = set()
         self._proposing = asyncio.Lock()
         """One declared block at a time, so that the pool's own get their turn at the node."""
         self._source: Sequence[TemplateTransaction] = ()
         self._mempool: dict[bytes, Known] = {}
 
-    def opened(self, connection: object) -> bool:
-        """A client connected; False where it is one too many."""
+    def opened(self, connection: "Connection") -> bool:
+        """A client connected; False where it is one too many, of all or of its address."""
         self._connections.add(connection)
-        return len(self._connections) <= CONNECTIONS_MAX
+        beside = sum(each.address is connection.address for each in self._connections)
+        return len(self._connections) <= CONNECTIONS_MAX and beside <= PER_ADDRESS_MAX
 
-    def closed(self, connection: object) -> None:
+    def closed(self, connection: "Connection") -> None:
         """It is gone."""
         self._connections.discard(connection)
 

@@ -25,7 +25,7 @@ from mbongi.pool.daemon.declarator import Declarator
 from mbongi.pool.daemon.gate import SLICE, Gate, Limits
 from mbongi.pool.daemon.handover import Arrival, Handover
 from mbongi.pool.daemon.sessions import Kept, Sessions, shard_of, write_sessions
-from mbongi.pool.daemon.share_log import ShareLog
+from mbongi.pool.daemon.share_log import NAME_BYTES_MAX, ShareLog
 from mbongi.pool.daemon.statistics import Statistics
 from mbongi.pool.daemon.steady_clock import SteadyClock
 from mbongi.pool.daemon.v1 import V1Session, job_line
@@ -40,6 +40,7 @@ from mbongi.wire.noise.handshake import Responder
 
 log = get_log(__name__)
 
+NAME_CHARACTERS_MAX: Final = 128
 JOBS_KEPT: Final = 64
 JOB_S_MAX: Final = 600.0
 """A job older than this is forgotten, and a share for it unknown."""
@@ -104,6 +105,7 @@ class PoolServer:
         self._passing: set[asyncio.Task[None]] = set()
         self._answering: dict[PoolConnection, None] = {}
         """In the order of their first word of this turn; each once, or its shares would be kept twice."""
+        self._saving = asyncio.Lock()
         self._log_failed = self._save_failed = False
 
     # Listening.
@@ -330,14 +332,19 @@ class PoolServer:
         except OSError:
             connection.close()
             return
-        session.arrive(arrival)
+        if session.transport is not None:  # else it was refused, and its session stays to be asked for again
+            session.arrive(arrival)
 
     def _kept(self, connection: PoolConnection) -> Kept | None:
         """What is kept of a connection; None where nothing is to be taken up again."""
         return connection.kept(self.clock.unix_s()) if isinstance(connection, V1Session) else None
 
     async def save_sessions(self, path: Path) -> None:
-        """Write what may be taken up after a restart. Logged once where that fails."""
+        """Write what may be taken up after a restart, one after the other. Logged once where that fails."""
+        async with self._saving:
+            await self._save_sessions(path)
+
+    async def _save_sessions(self, path: Path) -> None:
         kept = self.resumable.lost()
         for place, session in enumerate(list(self.sessions)):
             found = self._kept(session) if session.transport is not None else None
@@ -356,7 +363,12 @@ class PoolServer:
 
     def refusal(self, user: str) -> str:
         """Why a worker may not mine here; empty where it may."""
-        return "" if 0 < len(user) <= 128 else "A user name has 1 to 128 characters"
+        if not 0 < len(user) <= NAME_CHARACTERS_MAX:
+            return f"A user name has 1 to {NAME_CHARACTERS_MAX} characters"
+        # Bytes that are no UTF-8, which Stratum V2 allows, could not be told to anybody.
+        if not user.isprintable() or len(user.encode()) > NAME_BYTES_MAX:
+            return f"A user name has printable characters, at most {NAME_BYTES_MAX} bytes"
+        return ""
 
     # Answers.
 
@@ -381,7 +393,15 @@ class PoolServer:
         kept = self._keep(shares) if shares else True
         for session in sessions:
             if session.out:
-                session.flush(kept=kept)
+                self._flush(session, kept=kept)
+
+    def _flush(self, session: PoolConnection, *, kept: bool) -> None:
+        """Whatever is wrong with one connection, the others' shares must not stay behind and be kept once more."""
+        try:
+            session.flush(kept=kept)
+        except Exception:
+            log.exception("answers_not_sent", peer=session.peer, agent=session.agent)
+            session.drop()
 
     def _keep(self, shares: "list[tuple[bytes, int, Job, bytes, Any]]") -> bool:
         """Log the shares; False, and forget them, where that fails."""

@@ -8,6 +8,7 @@ answered, and is cut off when the log is opened again. Workers' names are writte
 import contextlib
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,8 @@ class ShareLog:
         self._written: set[int] = set()
         self._unnamed: list[int] = []
         self.dirty = False
+        self._syncing = threading.Lock()
+        """Held while the descriptor is synced or closed: the one must not happen in the midst of the other."""
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for path in files_of(folder)[-1:]:
@@ -113,7 +116,9 @@ class ShareLog:
 
     def sync(self) -> None:
         """Bring to the disk what was appended. May block; call it from a thread."""
-        if self.dirty:
+        with self._syncing:
+            if not self.dirty:
+                return
             self.dirty = False
             try:
                 os.fdatasync(self._descriptor)
@@ -126,8 +131,9 @@ class ShareLog:
         if self._descriptor >= 0:
             with contextlib.suppress(ShareLogError):
                 self.sync()
-            os.close(self._descriptor)
-            self._descriptor = -1
+            with self._syncing:
+                os.close(self._descriptor)
+                self._descriptor = -1
 
     def _write(self, data: bytes) -> None:
         try:
@@ -135,20 +141,24 @@ class ShareLog:
             while written < len(data):
                 written += os.write(self._descriptor, data[written:])
         except OSError as error:
-            with contextlib.suppress(OSError):
+            try:
                 os.ftruncate(self._descriptor, self._size)
                 os.lseek(self._descriptor, self._size, os.SEEK_SET)
+            except OSError:
+                self._size = FILE_BYTES_MAX  # nothing may follow what is torn: the next batch begins another file
             raise ShareLogError(f"share log {self._folder}: cannot write: {error.strerror}") from error
         self._size += len(data)
         self.dirty = True
 
     def _rotate(self) -> None:
         self.sync()
-        os.close(self._descriptor)
-        try:
-            self._begin_file()
-        except OSError as error:
-            raise ShareLogError(f"share log {self._folder}: no new file: {error.strerror}") from error
+        with self._syncing:
+            full = self._descriptor
+            try:
+                self._begin_file()
+            except OSError as error:  # the full one stays, and is left with a later batch
+                raise ShareLogError(f"share log {self._folder}: no new file: {error.strerror}") from error
+            os.close(full)
 
     def _begin_file(self) -> None:
         last = files_of(self._folder)[-1:]

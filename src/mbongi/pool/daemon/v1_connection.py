@@ -72,6 +72,8 @@ class V1Connection(Connection):
             if self.transport is None:
                 self._left_over(lines[place:])
                 return
+            if self.transport.is_closing():
+                break  # it was dropped: what follows is not looked at, nor held against its address once more
         if self.out:
             self.server.has_answers(self)
 

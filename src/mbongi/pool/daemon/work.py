@@ -44,8 +44,6 @@ TEMPLATE_S_MAX: Final = 15.0
 """For a node to give a template and to look at our block; the watch over the nodes sees only that it answers."""
 TIP_S_MAX: Final = 3.0
 """For the watch to see the tip that a template builds on."""
-WITHOUT_NODE_S_MAX: Final = 20.0
-"""So long the last work goes on without a node that is in sync; then miners are sent away."""
 LONG_POLL_RETRY_S: Final = 5.0
 SAY_S: Final = 3.0
 """A shorter interruption is not worth a word."""
@@ -89,7 +87,7 @@ class _TipMoved(Exception):
 class Work:
     """Follows the node that the watch chooses. ``run`` until cancelled."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- wired once, by name
         self,
         heads: Heads,
         payout: Payout,
@@ -99,10 +97,12 @@ class Work:
         numbers: Iterator[int],
         on_job: OnJob,
         on_trouble: OnTrouble,
+        without_work_s: float,
         target_max: int = TARGET_MAX,
     ) -> None:
+        """``without_work_s``: so long the last work goes on without a node in sync; then miners are sent away."""
         self._heads, self._payout, self._target_max = heads, payout, target_max
-        self._halving_blocks = halving_blocks
+        self._halving_blocks, self._without_work_s = halving_blocks, without_work_s
         self._now_s, self._on_job, self._on_trouble = now_s, on_job, on_trouble
         self._numbers = numbers
         self._known = KnownTransactions()
@@ -191,7 +191,7 @@ class Work:
             if not self._said:
                 self._said = reason
                 log.warning("no_new_work", reason=reason)
-            if now_s - since_s > WITHOUT_NODE_S_MAX:
+            if now_s - since_s > self._without_work_s:
                 self._set_away(reason)
         self._look_at_age()
 

@@ -58,6 +58,7 @@ def read_submit(arguments: list[Any]) -> Submit:
     worker, job_id, extranonce2, time_text, nonce = arguments[:_SUBMIT_FIELDS]
     if type(worker) is not str or type(job_id) is not str:
         raise WireError(f"mining.submit: worker {worker!r} and job {job_id!r}; expected texts")
+    worker = worker.strip()  # as in mining.authorize, so that it is the same name
     version = arguments[5] if len(arguments) > _SUBMIT_FIELDS else None
     try:
         return usual_share(worker, job_id, extranonce2, time_text, nonce, version)

@@ -43,7 +43,7 @@ def decode_submit(data: bytes) -> tuple[bytes, Submit] | None:
             check_id(raw)
         fields = line.params
         return raw, usual_share(
-            fields.worker, fields.job_id, fields.extranonce2, fields.time, fields.nonce, fields.version
+            fields.worker.strip(), fields.job_id, fields.extranonce2, fields.time, fields.nonce, fields.version
         )
     except (ValueError, RecursionError):  # of the decoder, of an id, of a field: all are ValueErrors
         return None

@@ -74,8 +74,7 @@ class OddPool:
 
     def say(self, *messages: Message) -> None:
         assert self._writer is not None
-        for message in messages:
-            self._writer.write(encrypt_frame(self._sending, registry.encode(message)))
+        self._writer.write(b"".join([encrypt_frame(self._sending, registry.encode(each)) for each in messages]))
 
     async def hear(self, kind: type[Kind]) -> Kind:
         """The next message of a kind; others are passed over."""

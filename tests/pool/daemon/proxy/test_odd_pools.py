@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mbongi.pool.daemon.proxy import link as link_module
+from mbongi.pool.daemon.proxy import server as server_module
 from mbongi.wire.stratum_v2 import extensions, mining, setup
 from tests.pool.daemon.proxy.bed import ProxyBed, until
 from tests.pool.daemon.proxy.odd_pool import EASY_TARGET, OddPool
@@ -50,6 +51,38 @@ def header_of(pool: OddPool, share: mining.SubmitSharesExtended, prefix: bytes, 
 
 def value_of(header: bytes) -> int:
     return int.from_bytes(double(header), "little")
+
+
+async def test_a_pool_that_sends_us_away_as_it_consents_is_not_worked_for(pool: OddPool, proxy: ProxyBed) -> None:
+    await pool.hear(setup.SetupConnection)
+    pool.say(setup.SetupConnectionSuccess(2, 0), setup.Reconnect("", 0))  # in one piece
+    await until(lambda: pool.connections == 2)
+
+    assert proxy.server.link is None
+    assert not proxy.server.gate.is_listening
+    await pool.consent()
+    (await mining_on(pool, proxy)).close()
+
+
+async def test_blocks_on_one_tip_are_logged_once_and_counted_all(
+    pool: OddPool, proxy: ProxyBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    await pool.consent()
+    connecting = asyncio.create_task(proxy.connect("acct.one"))
+    await pool.open(work=False)
+    pool.say(pool.job(1, 1), mining.SetNewPrevHash(1, 1, bytes([1]) * 32, 1_700_000_000, 0x207FFFFF))
+    miner = await connecting
+    monkeypatch.setattr(server_module.log, "info", lambda event, **_: said.append(event))
+    for number in range(3):
+        asking = asyncio.create_task(miner.submit(miner.solve(extranonce2=number)))
+        share = await pool.hear(mining.SubmitSharesExtended)
+        pool.say(mining.SubmitSharesSuccess(1, share.sequence_number, 1, 1))
+        assert (await asking)["result"] is True
+
+    assert proxy.server.statistics.blocks == 3
+    assert said.count("block_share_sent") == 1
+    miner.close()
 
 
 @pytest.mark.parametrize(("size", "prefix"), [(6, b""), (8, b"pool"), (16, b"a prefix of 16 b")])

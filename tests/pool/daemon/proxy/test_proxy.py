@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from mbongi.pool.daemon.gate import Limits
+from mbongi.pool.daemon.proxy.downstream import Downstream
+from mbongi.pool.rules.generations import GENERATIONS
 from mbongi.pool.values import Reject
 from mbongi.wire.noise.certificate import PoolAddress
 from mbongi.wire.noise.secp import new_secret, x_only_of_secret
@@ -336,16 +338,27 @@ async def test_a_reader_that_does_not_read_is_dropped_and_nobody_waits_for_it(po
     honest, slow = await proxy.connect("acct.one"), await proxy.connect("acct.two")
     slow._reader._transport.pause_reading()  # type: ignore[attr-defined]
 
-    async with asyncio.timeout(60):
+    [reading] = [miner for miner in proxy.server.miners if miner.user == "acct.one"]
+
+    async with asyncio.timeout(120):
         while len(proxy.server.miners) == 2:
             for _ in range(50):
                 pool.server.publish(job(pool.server))
-            await honest.drain(0.05)
+            assert reading.channel is not None
+            await until(lambda: _upstream_number(reading) == pool.server.newest_number)
+            assert reading.channel.work.current is not None
+            await honest.catch_up(reading.channel.work.current.number)
 
     assert [miner.user for miner in proxy.server.miners] == ["acct.one"]
     assert (await honest.submit(honest.solve()))["result"] is True
     for miner in (honest, slow):
         miner.close()
+
+
+def _upstream_number(miner: Downstream) -> int:
+    """The pool's number of the newest job that the proxy has for a miner."""
+    job = miner.channel.work.current if miner.channel is not None else None
+    return job.upstream_id // GENERATIONS if job is not None else 0
 
 
 async def test_a_flood_of_lines_shuts_its_address_out(pool: V2Bed) -> None:

@@ -70,6 +70,7 @@ class ProxyServer:
         self._links: set[Link] = set()
         self._notices: dict[tuple[Body, Tip, int, int], PreparedNotify] = {}
         self._answering: dict[Downstream, None] = {}
+        self._block_told_on = b""
         self._is_ending = False
 
     # Listening.
@@ -309,7 +310,9 @@ class ProxyServer:
     def found_block(self, miner: Downstream, worker: str, job: ActiveJob) -> None:
         """A share that makes a block is on its way to the pool."""
         self.statistics.blocks += 1
-        log.info("block_share_sent", peer=miner.peer, worker=worker, job=job.upstream_id)
+        if job.tip.previous_hash != self._block_told_on:  # once for each tip: on a practice chain most shares make one
+            self._block_told_on = job.tip.previous_hash
+            log.info("block_share_sent", peer=miner.peer, worker=worker, job=job.upstream_id)
 
     def has_answers(self, connection: Downstream) -> None:
         """Send a connection's answers at the end of this turn of the loop."""

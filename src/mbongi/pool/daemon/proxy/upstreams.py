@@ -77,7 +77,8 @@ class Upstreams:
                 self._say(address, error)
                 continue
             self._said.pop(address, None)
-            self._server.linked(link)
+            if not link.lost.is_set():  # one that ended as it began is none to work on
+                self._server.linked(link)
             return link
         return None
 
