@@ -15,7 +15,6 @@ from mbongi.core.identity.values import Role
 from mbongi.core.ledger import selectors as ledger
 from mbongi.pool import payment_rows, services
 from mbongi.pool.adapters.practice_wallet import PracticeWallet
-from mbongi.pool.deposits import enter_deposit
 from mbongi.pool.errors import (
     NotPermittedError,
     PayoutError,
@@ -24,7 +23,6 @@ from mbongi.pool.errors import (
     UnknownPaymentError,
 )
 from mbongi.pool.models import Account, Coin, Payment, PaymentOutput, PlannedScript, Slice, SliceWork, Worker
-from mbongi.pool.paying_steps import NewCoin, note_tip
 from mbongi.pool.payments import (
     PRACTICE_PROPOSER,
     approve_payout,
@@ -37,7 +35,7 @@ from mbongi.pool.payments import (
 )
 from mbongi.pool.payout_plan import Wish, plan_payout, reserved_sat
 from mbongi.pool.rules.payout.batch import FeePayer
-from mbongi.pool.values import FEE_ACCOUNT, FLOAT_ACCOUNT, PaymentState
+from mbongi.pool.values import FEE_ACCOUNT, PaymentState
 from mbongi.wire.bitcoin.hashing import display, hash160
 from mbongi.wire.bitcoin.psbt import Psbt, Spent, create_psbt, with_signature
 from mbongi.wire.bitcoin.psbt_fields import FINAL_WITNESS, NON_WITNESS_UTXO, SIGHASH_TYPE, WITNESS_SCRIPT, WITNESS_UTXO
@@ -46,7 +44,7 @@ from mbongi.wire.bitcoin.script import push
 from mbongi.wire.bitcoin.sighash import SignedHashes
 from mbongi.wire.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from tests.pool.accounts_bed import division
-from tests.pool.paying_bed import TERMS, TIP, WALLET, balances, coinbase, owe, put_in, terms
+from tests.pool.paying_bed import TERMS, WALLET, balances, coinbase, owe, put_in, terms
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
 WHY = {"reason": "weekly payout"}
@@ -463,27 +461,6 @@ class TestSight:
         put_in(5_000, height=150)
         found = payment_rows.coin_totals()
         assert (found.spendable_sat, found.resting_sat, found.taken_sat) == (16_000, 5_000, 10_000_000)
-
-
-class TestDeposit:
-    def test_coins_that_the_operator_puts_in_pay_from_then_on(self, ada, ben) -> None:
-        owe(one=3_000_000)
-        source = TxIn(outpoint=OutPoint(bytes([5] * 32), 1))
-        made = Transaction(inputs=(source,), outputs=(TxOut(7, b"\x51"), TxOut(8_000_000, WALLET.script)))
-        coin = NewCoin(made.encode(), 1, 150)
-
-        with pytest.raises(NotPermittedError, match="enter coin"):
-            enter_deposit(ada, TERMS, coin, reason="reserve")
-        with pytest.raises(PayoutError, match="does not pay to the pool's own script"):
-            enter_deposit(ben, TERMS, NewCoin(made.encode(), 0, 150), reason="reserve")
-        assert enter_deposit(ben, TERMS, coin, reason="reserve") == 8_000_000
-        note_tip(TIP)
-
-        assert balances() == {"one": 3_000_000, FLOAT_ACCOUNT: 8_000_000}
-        assert ledger.entries()[0].actor == ben.actor
-        assert plan_payout(TERMS, Wish()).batch.change_sat == 5_000_000
-        with pytest.raises(PayoutRefusedError, match="among the pool's coins already"):
-            enter_deposit(ben, TERMS, coin, reason="again")
 
 
 class TestAddress:

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from mbongi.core.identity.values import Permission
 from mbongi.pool.entries import lock_books
 from mbongi.pool.errors import NotPermittedError, PayoutRefusedError
-from mbongi.pool.models import Coin
+from mbongi.pool.models import Block, Coin
 from mbongi.pool.paying_steps import NewCoin, take_in_float
 from mbongi.pool.payments import Person
 from mbongi.pool.terms import PayingTerms
@@ -26,7 +26,8 @@ def enter_deposit(by: Person, terms: PayingTerms, coin: NewCoin, *, reason: str)
     if not by.may(Permission.PAYOUT_APPROVE):
         raise NotPermittedError(f"{by.actor}: enter coin {name}: the role does not permit it")
     lock_books()
-    if Coin.objects.filter(txid=txid, index=coin.index).exists():
+    is_a_blocks = Block.objects.filter(coinbase_txid=txid).exists()  # its accounts' money, whether taken in yet or not
+    if is_a_blocks or Coin.objects.filter(txid=txid, index=coin.index).exists():
         text = _("This coin is among the pool's coins already.")
         raise PayoutRefusedError(f"enter coin {name}: it is among the pool's coins already", text)
     key = f"float:deposit:{name}"
