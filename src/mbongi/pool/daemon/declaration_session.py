@@ -12,12 +12,13 @@ from mbongi.base.log import get_log
 from mbongi.pool.daemon.declarator import TRANSACTIONS_MAX, Declarator, Known
 from mbongi.pool.daemon.statistics import Member
 from mbongi.pool.daemon.v2_link import V2Connection
-from mbongi.pool.errors import CustomJobError, NodeError
+from mbongi.pool.errors import CustomJobError, PoolError
 from mbongi.pool.rules.custom import EXTRANONCE_BYTES
 from mbongi.pool.rules.job import Job
 from mbongi.pool.rules.share import header_of, is_block
 from mbongi.pool.rules.tokens import Kind
 from mbongi.pool.values import VERSION_GENERAL_MASK
+from mbongi.wire.errors import WireError
 from mbongi.wire.noise.handshake import Responder
 from mbongi.wire.stratum_v2 import job_declaration, registry, setup
 from mbongi.wire.stratum_v2.codes import ErrorCode
@@ -130,7 +131,7 @@ class DeclarationSession(V2Connection):
                 token = await self._looked_at(message)
             except CustomJobError as error:
                 self._refuse(message, error.code, str(error))
-            except NodeError as error:
+            except (WireError, PoolError) as error:
                 self._refuse(message, ErrorCode.INTERNAL_ERROR, str(error))
             else:
                 self.out.append(job_declaration.DeclareMiningJobSuccess(message.request_id, token))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 log = get_log(__name__)
 
 LOOK_S: Final = 5.0
+TLS_HANDSHAKE_S: Final = 10.0
 SLICE: Final = 500
 """Connections looked at in one turn of the loop, so that shares need not wait for all."""
 
@@ -66,8 +67,10 @@ class Gate:
 
         Several processes may listen on one port: the system gives each its part of the connections.
         """
+        # A connection counts against the limits from its handshake's end on, so that must not be long in coming.
+        handshake_s = TLS_HANDSHAKE_S if tls is not None else None
         listener = await asyncio.get_running_loop().create_server(
-            make, host, port, ssl=tls, backlog=4096, reuse_port=True
+            make, host, port, ssl=tls, backlog=4096, reuse_port=True, ssl_handshake_timeout=handshake_s
         )
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
