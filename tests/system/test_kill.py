@@ -133,5 +133,7 @@ def entries(site: RunningSite) -> int:
 def test_the_killed_processes_did_not_take_others_with_them(site: RunningSite) -> None:
     restarts = {process.name: process.restarts for process in site.status.processes}
 
+    # The new database server gives way, and is started again, as long as the killed one's is still ending.
+    assert restarts.pop("postgres") <= 6
     assert restarts["twin"] == 0
     assert all(count <= 2 for count in restarts.values()), restarts
