@@ -8,6 +8,7 @@ control, the check for duplicates and the log of shares are on. A new block is a
 import argparse
 import contextlib
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from mbongi.run.pool_identity import Identity
 from mbongi.wire.noise.secp import EllSwiftKey
 
 BLOCKS = 5
+FILES_OF_ITS_OWN = 1_000
 
 
 class Process:
@@ -112,7 +114,11 @@ def measure(clients: int, transactions: int, shares: int, *, v2: bool) -> dict[s
 
 
 def idle_rss_mb(clients: int = 20_000, crowds: int = 4) -> float:
-    """What a server holds for so many miners that have work and send nothing; they come from several processes."""
+    """What a server holds for so many miners that have work and send nothing; they come from several processes.
+
+    Fewer where the system allows fewer open files, by some hundred that the server needs for itself.
+    """
+    clients = min(clients, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - FILES_OF_ITS_OWN)
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(Process("bench._pool_server", {"transactions": 3_000}))
         task = {"clients": clients // crowds, "v2": False, "port": server.hello["port"]}
