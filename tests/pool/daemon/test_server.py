@@ -104,6 +104,21 @@ async def test_a_name_with_spaces_around_it_is_the_same_name_in_its_shares(bed: 
     miner.close()
 
 
+async def test_a_flood_of_names_is_refused_and_known_workers_are_not(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await Miner.connect(bed.port)
+    monkeypatch.setattr("mbongi.pool.daemon.share_log.NAMES_MAX", 1)
+
+    assert bed.server.refusal("acct.one") == ""
+    assert bed.server.refusal("acct.two") == "The pool has no room for more workers at present"
+    again = await Miner.connect(bed.port)
+    assert (await again.submit(again.solve()))["result"] is True
+
+    monkeypatch.undo()
+    assert bed.server.refusal("acct.two") == ""
+    first.close()
+    again.close()
+
+
 async def test_sessions_are_saved_one_after_the_other(
     bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

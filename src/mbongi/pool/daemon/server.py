@@ -368,6 +368,8 @@ class PoolServer:
         # Bytes that are no UTF-8, which Stratum V2 allows, could not be told to anybody.
         if not user.isprintable() or len(user.encode()) > NAME_BYTES_MAX:
             return f"A user name has printable characters, at most {NAME_BYTES_MAX} bytes"
+        if not self.log.has_room(user):
+            return "The pool has no room for more workers at present"
         return ""
 
     # Answers.

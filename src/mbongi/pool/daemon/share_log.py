@@ -24,6 +24,8 @@ log = get_log(__name__)
 
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
 NAME_BYTES_MAX: Final = 255
+NAMES_MAX: Final = 200_000
+"""Of one process between its starts; some 300 bytes each."""
 MAGIC: Final = b"MSL2"
 HEAD: Final = struct.Struct("<4sIII")
 """Magic, kind, length of what follows, CRC-32 of what follows."""
@@ -86,6 +88,10 @@ class ShareLog:
             self._begin_file()
         except OSError as error:
             raise ShareLogError(f"share log {folder}: {error.strerror}; mend its owner, mode or disk") from error
+
+    def has_room(self, name: str) -> bool:
+        """Whether a worker of this name has a number, or may still get one: a flood of names must not fill memory."""
+        return len(self._names) < NAMES_MAX or name in self._names
 
     def worker(self, name: str) -> int:
         """The number that stands for a worker's name in this process's files."""
