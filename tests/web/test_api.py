@@ -191,7 +191,7 @@ def test_a_body_of_another_kind_is_refused_by_name(pilot: Pilot, sign_in: Callab
         ("/machines/0", 404),
         ("/machines/abc", 404),
         ("/machines/99999999999", 404),
-        ("/machines/1%00", 404),
+        ("/machines/1%00", 400),
         ("/events?since=2026-13-01", 400),
         ("/events?before=abc", 400),
         ("/ledger/entries?limit=0", 400),
