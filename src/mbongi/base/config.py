@@ -5,18 +5,14 @@ The environment wins over the file, the file over the defaults below.
 """
 
 import dataclasses
-import ipaddress
 import os
-import tomllib
-import types
-import typing
-import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote
 
+from mbongi.base.config_reader import build, read_toml
 from mbongi.base.errors import ConfigError
 from mbongi.base.keys import stored_key
 
@@ -310,180 +306,8 @@ def load_config(environ: Mapping[str, str] = os.environ) -> Config:
     path = Path(named or "mbongi.toml")
     if named and not path.is_file():
         raise ConfigError(f"MBONGI_CONFIG: {named}: no such file; name an existing file or unset the variable")
-    document = _read_toml(path) if path.is_file() else {}
-    return _build(document, str(path), environ)
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}; mend that line") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}; mend its owner or mode") from error
-
-
-def _build(document: Mapping[str, Any], source: str, environ: Mapping[str, str]) -> Config:
-    sections = typing.get_type_hints(Config)
-    for name, table in document.items():
-        if name not in sections:
-            raise ConfigError(f"{source}: [{name}]: no such section; known: {', '.join(sections)}")
-        if not isinstance(table, dict):
-            raise ConfigError(f"{source}: {name}: found {table!r}; expected a section [{name}]")
-    known_variables: set[str] = {"MBONGI_CONFIG"}
-    parts: dict[str, Any] = {}
-    for name, part in sections.items():
-        parts[name] = _section(name, part, document.get(name, {}), source, environ, known_variables)
-    _refuse_unknown_variables(environ, sections, known_variables)
-    return Config(**parts)
-
-
-def _refuse_unknown_variables(environ: Mapping[str, str], sections: Mapping[str, type], known: set[str]) -> None:
-    """A misspelt variable would otherwise be a setting that silently does nothing."""
-    for variable in environ:
-        section = variable.removeprefix("MBONGI_").partition("_")[0].lower()
-        if variable.startswith("MBONGI_") and section in sections and variable not in known:
-            keys = ", ".join(sorted(name for name in known if name.startswith(f"MBONGI_{section.upper()}_")))
-            raise ConfigError(f"{variable}: no such variable; known: {keys}")
-
-
-_LIMITS: Mapping[str, tuple[float, float]] = {
-    "web.workers": (1, 64),
-    "bus.bytes_max": (64_000_000, 10**15),
-    "telemetry.keep_raw_days": (1, 36_500),
-    "telemetry.keep_minute_days": (1, 36_500),
-    "telemetry.keep_hour_days": (1, 36_500),
-    "telemetry.memory_bytes_max": (200_000_000, 10**15),
-    "telemetry.query_s_max": (1, 3600),
-    "fleet.workers": (1, 10_000),
-    "fleet.timeout_s": (0.05, 60),
-    "fleet.fast_s": (0.2, 3600),
-    "fleet.slow_s": (0.2, 86_400),
-    "fleet.static_s": (1, 604_800),
-    "fleet.rescan_s": (1, 604_800),
-    "pool.node_quiet_s": (0, 1e9),
-    "pool.difficulty_start": (0, 1e15),
-    "pool.difficulty_min": (0, 1e15),
-    "pool.shares_per_minute": (0.1, 600),
-    "pool.block_difficulty_min": (0, 1e15),
-    "pool.fee_ppm": (0, 1_000_000),
-    "pool.window": (1e-3, 1000),
-    "pool.coinbase_outputs": (0, 20),
-    "pool.reserve_sat": (0, 21 * 10**14),
-    "pool.share_log_days": (1, 36_500),
-    "pool.minute_days": (1, 3660),
-    "pool.processes": (1, 64),
-    "pool.shard": (0, 255),
-    "pool.without_work_s": (1, 86_400),
-    "pool.connections_max": (1, 1_000_000),
-    "pool.connections_per_address": (1, 1_000_000),
-    "pool.connects_per_s_per_address": (0.1, 1e9),
-    "pool.line_bytes_max": (1_024, 1_048_576),
-    "pool.bytes_per_s": (100, 1e12),
-    "pool.bytes_per_s_per_address": (100, 1e12),
-    "pool.shares_per_s_per_worker": (0.1, 1e9),
-    "pool.silent_s": (1, 86_400),
-    "pool.idle_s": (1, 604_800),
-    "pool.strikes_max": (1, 1_000_000),
-    "pool.ban_s": (0, 604_800),
-    "pool.payout_minimum_sat": (0, 21 * 10**14),
-    "pool.payout_approvals": (1, 5),
-    "pool.payout_fee_sat_vb": (1, 10_000),
-    "pool.payout_fee_sat_vb_max": (1, 10_000),
-    "proxy.difficulty_start": (1e-9, 1e15),
-    "proxy.difficulty_min": (1e-9, 1e15),
-    "proxy.shares_per_minute": (0.1, 600),
-    "proxy.hold_s": (0, 3600),
-    "twin.machines": (0, 50_000),
-    "twin.per_rack": (1, 254),
-    "twin.time_scale": (0.01, 10_000),
-    "twin.hash_scale": (0, 1000),
-    "twin.v2_share": (0, 1),
-}
-"""Lowest and highest value that a site can run with; ports are 1..65535."""
-
-
-def _section(
-    name: str, part: type, table: Mapping[str, Any], source: str, environ: Mapping[str, str], known: set[str]
-) -> Any:
-    kinds = typing.get_type_hints(part)
-    for key in table:
-        if key not in kinds:
-            raise ConfigError(f"{source}: {name}.{key}: no such key; known: {', '.join(kinds)}")
-    values: dict[str, Any] = {}
-    for key, kind in kinds.items():
-        variable = f"MBONGI_{name}_{key}".upper()
-        known.add(variable)
-        if variable in environ:
-            values[key] = _from_text(environ[variable], kind, variable)
-            _require_sense(values[key], name, key, variable)
-        elif key in table:
-            where = f"{source}: {name}.{key}"
-            values[key] = _checked(table[key], kind, where)
-            _require_sense(values[key], name, key, where)
-    return part(**values)
-
-
-def _require_sense(value: Any, section: str, key: str, where: str) -> None:
-    """Raise ConfigError for a value of the right type that no site can run with."""
-    low, high = (1, 65_535) if key.endswith("port") else _LIMITS.get(f"{section}.{key}", (None, None))
-    if low is not None and high is not None and not low <= value <= high:
-        raise ConfigError(f"{where}: found {value}; expected {low}..{high}")
-    if (section, key) in {("fleet", "ranges"), ("twin", "network")}:
-        for text in value if isinstance(value, tuple) else (value,):
-            try:
-                ipaddress.ip_network(text)
-            except ValueError as error:
-                raise ConfigError(f"{where}: {text!r}: {error}; expected a range such as 10.20.0.0/20") from error
-    if (section, key) == ("site", "country") and not (len(value) == 2 and value.isalpha() and value.isupper()):
-        raise ConfigError(f"{where}: found {value!r}; expected two capital letters of ISO 3166-1 such as CG")
-    if (section, key) == ("site", "timezone") and value not in zoneinfo.available_timezones():
-        raise ConfigError(f"{where}: found {value!r}; expected a name such as Africa/Brazzaville")
-
-
-_TRUTHS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-
-
-def _from_text(text: str, kind: Any, where: str) -> Any:
-    if typing.get_origin(kind) is tuple:
-        return tuple(piece.strip() for piece in text.split(",") if piece.strip())
-    if kind is bool:
-        if text.lower() not in _TRUTHS:
-            raise ConfigError(f"{where}: found {text!r}; expected true or false")
-        return _TRUTHS[text.lower()]
-    if kind in {int, float}:
-        try:
-            return kind(text)
-        except ValueError as error:
-            expected = "a whole number" if kind is int else "a number"
-            raise ConfigError(f"{where}: found {text!r}; expected {expected}") from error
-    return _checked(text, kind, where)
-
-
-def _checked(value: Any, kind: Any, where: str) -> Any:
-    origin = typing.get_origin(kind)
-    if origin is Literal:
-        choices = typing.get_args(kind)
-        if value not in choices:
-            raise ConfigError(f"{where}: found {value!r}; expected one of {', '.join(map(repr, choices))}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise ConfigError(f'{where}: found {value!r}; expected a list of texts such as ["10.20.0.0/20"]')
-        return tuple(value)
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(kind, types.GenericAlias) and type(value) is not kind:
-        raise ConfigError(f"{where}: found {value!r}; expected {_word(kind)}")
-    return value
-
-
-def _word(kind: Any) -> str:
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}.get(
-        kind, str(kind)
-    )
+    document = read_toml(path) if path.is_file() else {}
+    return build(Config, document, str(path), environ)
 
 
 def as_environment(config: Config) -> dict[str, str]:
