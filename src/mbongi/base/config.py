@@ -127,7 +127,7 @@ class Pool:
     """Stratum V2's Template Distribution, beside the first of ``nodes``: stratum2+tcp://host:port/AUTHORITY_KEY. Empty:
     that node's own templates."""
     ipc: str = ""
-    """The socket of the first node's own mining interface (Bitcoin Core 30), in ``template_provider``'s stead."""
+    """The socket of the first node's own mining interface (Bitcoin Core 30 or 31), not with ``template_provider``."""
     declarations: Literal["off", "full-template", "coinbase-only"] = "off"
     """Whether hosted miners may bring blocks of their own, and whether the pool must see them whole."""
     jd_port: int = 3337

@@ -1,4 +1,4 @@
-"""A Bitcoin Core node's mining interface on a unix socket, which says what a test tells it to say.
+"""The mining interface of either version of Bitcoin Core on a unix socket, which says what a test tells it to say.
 
 It runs in a thread of its own, as the library has one loop for each thread.
 """
@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import capnp
 
-from mbongi.pool.adapters import node_ipc_link
+from mbongi.pool.adapters.node_ipc_link import VERSIONS, Words
 from mbongi.wire.bitcoin.block import Block
 from mbongi.wire.bitcoin.hashing import coinbase_branch, merkle_root
 from mbongi.wire.bitcoin.header import Header
@@ -22,7 +22,6 @@ from tests.pool.adapters.stub_provider import commitment
 
 SUBSIDY = 49_000
 TIME_S = 1_700_000_000
-proxy, init, mining = node_ipc_link.proxy, node_ipc_link.init, node_ipc_link.mining
 
 
 def block_of(
@@ -51,16 +50,15 @@ def block_of(
     return Block(header=header.encode(), transactions=(coinbase.encode(), *transactions))
 
 
-class _Thread(proxy.Thread.Server):  # type: ignore[misc]
-    pass
+class _Threads:
+    def __init__(self, stub: "StubCore") -> None:
+        self.stub = stub
 
-
-class _Threads(proxy.ThreadMap.Server):  # type: ignore[misc]
     async def makeThread(self, name: str, _context: Any, **_: Any) -> Any:  # noqa: N802
-        return _Thread()
+        return type("_Thread", (self.stub.words.proxy.Thread.Server,), {})()
 
 
-class _Template(mining.BlockTemplate.Server):  # type: ignore[misc]
+class _Template:
     def __init__(self, stub: "StubCore") -> None:
         self.stub, self.tip, self.fees_sat = stub, stub.tip, stub.fees_sat
         made = block_of(
@@ -110,42 +108,42 @@ class _Template(mining.BlockTemplate.Server):  # type: ignore[misc]
         self.stub.destroyed += 1
 
 
-class _Mining(mining.Mining.Server):  # type: ignore[misc]
+class _Mining:
     def __init__(self, stub: "StubCore") -> None:
         self.stub = stub
 
     async def getTip(self, context: Any, _context: Any, **_: Any) -> Any:  # noqa: N802
         return {"hash": self.stub.tip, "height": self.stub.height - 1}, not self.stub.changes.get("no_tip")
 
-    async def createNewBlock(self, options: Any, _context: Any, **_: Any) -> Any:  # noqa: N802
+    async def createNewBlock(self, options: Any, _context: Any, cooldown: bool = False, **_: Any) -> Any:  # noqa: N802
+        assert not cooldown
         self.stub.options.append(
             (options.useMempool, options.blockReservedWeight, options.coinbaseOutputMaxAdditionalSigops)
         )
         return self.stub.made()
 
 
-class _Init(init.Init.Server):  # type: ignore[misc]
+class _Init:
     def __init__(self, stub: "StubCore") -> None:
         self.stub = stub
 
     async def construct(self, threadMap: Any, _context: Any, **_: Any) -> Any:  # noqa: N803
-        return _Threads()
+        return self.stub.serving(_Threads, self.stub.words.proxy.ThreadMap)
 
     async def makeMining(self, context: Any, _context: Any, **_: Any) -> Any:  # noqa: N802
         if self.stub.changes.get("newer"):
-            raise RuntimeError("Old mining interface (@2) not supported. Please update your client!")
-        return _Mining(self.stub)
+            raise RuntimeError("Old mining interface (@3) not supported. Please update your client!")
+        return self.stub.serving(_Mining, self.stub.words.mining.Mining)
 
-
-class _NoInit(mining.Mining.Server):  # type: ignore[misc]
-    """What answers where the socket is another program's."""
+    async def notCalled2(self, _context: Any, **_: Any) -> Any:  # noqa: N802 -- version 30's makeMining
+        raise RuntimeError("Old mining interface (@2) not supported. Please update your client!")
 
 
 class StubCore:
     """``tip``, ``height``, ``transactions`` and ``fees_sat`` are the node's; ``changes`` are what it gets wrong."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = str(path)
+    def __init__(self, path: Path, words: Words = VERSIONS[0]) -> None:
+        self.path, self.words = str(path), words
         self.tip, self.height = bytes([1]) * 32, 500
         self.subsidy_sat, self.time_s = SUBSIDY, TIME_S
         self.transactions: list[bytes] = []
@@ -161,9 +159,13 @@ class StubCore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over: asyncio.Event
 
-    def made(self) -> _Template:
+    def made(self) -> Any:
         self.given += 1
-        return _Template(self)
+        return self.serving(_Template, self.words.mining.BlockTemplate)
+
+    def serving(self, methods: type, interface: Any) -> Any:
+        """An object of the interface, as its version has it."""
+        return type(methods.__name__, (methods, interface.Server), {})(self)
 
     def __enter__(self) -> Self:
         Path(self.path).unlink(missing_ok=True)
@@ -216,6 +218,6 @@ class StubCore:
     async def _serve(self, stream: Any) -> None:
         self.connections += 1
         self._streams.append(stream)
-        first = _NoInit() if self.changes.get("other") else _Init(self)
-        await capnp.TwoPartyServer(stream, bootstrap=first).on_disconnect()
+        first = (_Mining, self.words.mining.Mining) if self.changes.get("other") else (_Init, self.words.init.Init)
+        await capnp.TwoPartyServer(stream, bootstrap=self.serving(*first)).on_disconnect()
         self.left_waits += self.waiting

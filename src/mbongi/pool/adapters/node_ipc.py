@@ -22,7 +22,8 @@ log = get_log(__name__)
 
 SCORECARD: Final = (
     Support("createNewBlock, getBlock, getTxFees, getCoinbaseMerklePath, waitNext, submitSolution", "done"),
-    Support("Bitcoin Core 31 and later", "exempt", "other ordinals; refused, with its reason"),
+    Support("Bitcoin Core 30 and 31", "done", "which of the two is found out by makeMining"),
+    Support("later versions that number makeMining anew", "exempt", "refused, with the reason"),
     Support("coinbase outputs of the node's beside the witness commitment", "exempt", "refused, with its reason"),
     Support("heads, proposals and what became of blocks", "exempt", "asked by RPC, as of every node"),
 )

@@ -1,6 +1,7 @@
 """One connection to Bitcoin Core's mining interface: Cap'n Proto over a unix socket.
 
-Its words are in ``node_ipc_schema``, as Bitcoin Core 30 has them. Every method is called within ``capnp.kj_loop``.
+Its words are in ``node_ipc_schema``, as each version of Bitcoin Core has them. Every method is called within
+``capnp.kj_loop``.
 """
 
 import asyncio
@@ -13,14 +14,38 @@ from typing import Any, Final
 
 import capnp
 
+from mbongi.base.log import get_log
 from mbongi.pool.adapters.node_beside import SOLVABLE
 from mbongi.pool.errors import NodeError, NodeGarbled, NodeRefused, NodeSilent, NodeUnreachable, NodeWarmingUp
 from mbongi.wire.bitcoin.header import Header
 
+log = get_log(__name__)
+
 capnp.remove_import_hook()  # schemas are loaded below, never found by the names of modules
 
 _SCHEMAS: Final = Path(__file__).parent / "node_ipc_schema"
-proxy, init, mining = (capnp.load(str(_SCHEMAS / f"{name}.capnp")) for name in ("proxy", "init", "mining"))
+
+
+class Words:
+    """The schemas of one version of Bitcoin Core; versions share ids, so each has a parser of its own."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        parser = capnp.SchemaParser()
+        folder = _SCHEMAS / f"v{version}"
+        self.proxy = parser.load(str(_SCHEMAS / "proxy.capnp"))
+        self.init, self.mining = (parser.load(str(folder / f"{name}.capnp")) for name in ("init", "mining"))
+
+    def create_new_block(self, mining: Any, context: Any, options: Any) -> Any:
+        """The call. From 31 on a thread of the node answers it; the node would have it wait through the first download,
+        and forever on a test chain at rest, where RPC tells us the same and we would rather be refused."""
+        if self.version < 31:
+            return mining.createNewBlock(options)
+        return mining.createNewBlock(context, options, cooldown=False)
+
+
+VERSIONS: Final = (Words(31), Words(30))
+"""The newest first: it calls ``makeMining`` by a number that older ones lack."""
 
 ANSWER_S_MAX: Final = 10.0
 WAIT_MS: Final = 2_000
@@ -35,7 +60,7 @@ FEE_NEVER_SAT: Final = 21_000_000 * 100_000_000
 RESERVED_WEIGHT: Final = 8_000
 """Room for the header and our coinbase; Bitcoin Core's default."""
 RESERVED_SIGOPS: Final = 400
-_NEEDED: Final = "expected the mining interface of Bitcoin Core 30"
+_NEEDED: Final = f"expected the mining interface of Bitcoin Core {' or '.join(str(w.version) for w in VERSIONS[::-1])}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +76,8 @@ class Offered:
 class IpcLink:
     """A connection; made by ``connect``. Errors are NodeErrors."""
 
-    def __init__(self, path: str, stream: Any) -> None:
-        self._path, self._stream = path, stream
+    def __init__(self, path: str, stream: Any, words: Words) -> None:
+        self._path, self._stream, self._words = path, stream, words
         self._client = capnp.TwoPartyClient(stream)
         self._threads: dict[str, Any] = {}
         self._mining: Any = None
@@ -62,43 +87,53 @@ class IpcLink:
 
     @classmethod
     async def connect(cls, path: str) -> "IpcLink":
-        """Connect and ask for the mining interface."""
+        """Connect and ask for the mining interface, by the number of each version until one answers."""
+        refusals = []
+        for words in VERSIONS:
+            try:
+                return await cls._connect(path, words)
+            except NodeRefused as error:
+                refusals.append(f"{error} (as of version {words.version})")
+        raise NodeRefused(f"{'; '.join(refusals)}; {_NEEDED}", 0)
+
+    @classmethod
+    async def _connect(cls, path: str, words: Words) -> "IpcLink":
         try:
             async with asyncio.timeout(ANSWER_S_MAX):
                 stream = await capnp.AsyncIoStream.create_unix_connection(path)
         except OSError as error:
             raise NodeUnreachable(f"socket {path}: connect: {error or 'no answer'}") from error
-        link = cls(path, stream)
+        link = cls(path, stream, words)
         try:
             await link._begin()
         except BaseException:
             link.close()
             raise
+        log.info("node_ipc_connected", version=words.version)
         return link
 
     async def _begin(self) -> None:
-        first = self._client.bootstrap().cast_as(init.Init)
+        first = self._client.bootstrap().cast_as(self._words.init.Init)
         threads = (await self._asked(first.construct(), "construct")).threadMap
         # Each thread of the node answers one call at a time, and a wait must hold up nothing else.
         for name in ("wait", "read", "solve"):
             thread = (await self._asked(threads.makeThread(f"mbongi-{name}"), "makeThread")).result
-            self._threads[name] = proxy.Context.new_message(thread=thread)
-        try:
-            self._mining = (await self._asked(first.makeMining(self._threads["read"]), "makeMining")).result
-            tip = await self._asked(self._mining.getTip(self._threads["read"]), "getTip")
-        except NodeRefused as error:
-            raise NodeRefused(f"{error}; {_NEEDED}", 0) from error
+            self._threads[name] = self._words.proxy.Context.new_message(thread=thread)
+        reading = self._threads["read"]
+        self._mining = (await self._asked(first.makeMining(reading), "makeMining")).result
+        tip = await self._asked(self._mining.getTip(reading), "getTip")
         if not tip.hasResult:
             raise NodeWarmingUp(f"socket {self._path}: the node has no tip yet")
 
     async def templates(self) -> AsyncIterator[Offered]:
         """The node's template, then each that is on a new tip or pays more."""
-        options = mining.BlockCreateOptions.new_message(
+        options = self._words.mining.BlockCreateOptions.new_message(
             useMempool=True,
             blockReservedWeight=RESERVED_WEIGHT,
             coinbaseOutputMaxAdditionalSigops=RESERVED_SIGOPS,
         )
-        made = await self._asked(self._mining.createNewBlock(options), "createNewBlock")
+        call = self._words.create_new_block(self._mining, self._threads["read"], options)
+        made = await self._asked(call, "createNewBlock")
         if not made._has("result"):  # noqa: SLF001 -- a public method of the library, whatever its name
             raise NodeWarmingUp(f"socket {self._path}: createNewBlock: no template")
         template = made.result
@@ -122,7 +157,7 @@ class IpcLink:
     async def _next(self, template: Any, since_s: float) -> Any:
         while True:
             is_young = asyncio.get_running_loop().time() - since_s < FEES_EVERY_S
-            options = mining.BlockWaitOptions.new_message(
+            options = self._words.mining.BlockWaitOptions.new_message(
                 timeout=float(WAIT_MS), feeThreshold=FEE_NEVER_SAT if is_young else FEE_RISE_SAT
             )
             call = template.waitNext(self._threads["wait"], options)
@@ -172,6 +207,6 @@ class IpcLink:
         if error.type == "DISCONNECTED":
             return NodeUnreachable(said)
         if error.type == "UNIMPLEMENTED":
-            return NodeRefused(f"{said}; {_NEEDED}", 0)
+            return NodeRefused(said, 0)
         # The library says FAILED both for the other side's exceptions and for bytes that are no message.
         return NodeRefused(said, 0) if "remote exception" in said else NodeGarbled(said)

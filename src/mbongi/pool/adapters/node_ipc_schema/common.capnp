@@ -1,4 +1,4 @@
-# Ids, ordinals and names: bitcoin/bitcoin, src/ipc/capnp/common.capnp, of Bitcoin Core 30.
+# Ids, ordinals and names: bitcoin/bitcoin, src/ipc/capnp/common.capnp, of Bitcoin Core 30 and 31.
 
 @0xcd2c6232cb484a28;
 

@@ -3,8 +3,8 @@
 
 @0xc77d03df6a41b505;
 
-using Common = import "common.capnp";
-using Proxy = import "proxy.capnp";
+using Common = import "../common.capnp";
+using Proxy = import "../proxy.capnp";
 
 interface Mining {
     notCalled0 @0 ();

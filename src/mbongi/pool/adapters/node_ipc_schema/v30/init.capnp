@@ -3,7 +3,7 @@
 
 @0xf2c5cfa319406aa6;
 
-using Proxy = import "proxy.capnp";
+using Proxy = import "../proxy.capnp";
 using Mining = import "mining.capnp";
 
 interface Init {
