@@ -94,7 +94,8 @@ def _english() -> Iterator[None]:
 @pytest.fixture
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on."""
-    return embedded.free_port()
+    [port] = embedded.free_ports(1)
+    return port
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import random
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from mbongi.base.keys import stored_key
 from mbongi.run.cluster import Cluster, embedded_binaries
@@ -23,14 +25,32 @@ DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
 """Tests need no durability but where they say so; those start a server of their own."""
 START_S_MAX = 60.0
+PORTS = range(20_000, 32_000)
+"""Below those that the system gives away by itself, which it may give to anybody the next moment."""
+_held: list[IO[bytes]] = []
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on, and that no other test gets while this process runs.
+
+    The pool's listeners share their ports on purpose, so two tests with one port would share their miners unnoticed.
+    """
+    folder = Path(tempfile.gettempdir()) / f"mbongi-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    found: list[int] = []
+    while len(found) < count:
+        port = random.choice(PORTS)
+        lock = (folder / str(port)).open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as tried:
+                tried.bind(("127.0.0.1", port))
+        except OSError:
+            lock.close()
+            continue
+        _held.append(lock)
+        found.append(port)
+    return found
 
 
 def open_session() -> bool:
@@ -44,7 +64,7 @@ def open_session() -> bool:
         del os.environ[name]
     os.environ[STATE] = str(state)
     os.environ["MBONGI_SITE_DATA_DIR"] = str(state)
-    os.environ["MBONGI_POSTGRES_PORT"] = str(free_port())
+    os.environ["MBONGI_POSTGRES_PORT"] = str(free_ports(1)[0])
     if url := os.environ.get("MBONGI_TEST_POSTGRES_URL"):
         os.environ["MBONGI_POSTGRES_URL"] = url
     return True

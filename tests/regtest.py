@@ -27,7 +27,7 @@ from mbongi.wire.bitcoin.hashing import display, from_display, sha256d
 from mbongi.wire.bitcoin.header import pack_header
 from mbongi.wire.bitcoin.script import height_push
 from mbongi.wire.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
-from tests.core.data_plane import free_ports
+from tests.embedded import free_ports
 
 PROGRAM = os.environ.get("MBONGI_TEST_BITCOIND", "")
 KEY = os.urandom(16).hex()

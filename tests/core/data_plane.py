@@ -10,21 +10,17 @@
 import asyncio
 import contextlib
 import dataclasses
-import fcntl
 import inspect
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -35,6 +31,7 @@ from mbongi.core.telemetry.client import Store
 from mbongi.core.telemetry.tables import Table
 from mbongi.run import bus, ingest, telemetry
 from mbongi.run.tables import site_tables
+from tests.embedded import free_ports
 
 SOURCE = Path(__file__).parents[2] / "src"
 PROBES: dict[str, Callable[[Config], Any]] = {"bus": bus.ready, "telemetry": telemetry.ready, "ingest": ingest.ready}
@@ -146,34 +143,6 @@ def children(pid: int) -> list[int]:
     with contextlib.suppress(FileNotFoundError):
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
     return []
-
-
-PORTS = range(20_000, 32_000)
-"""Below those that the system gives away by itself, which it may give to anybody the next moment."""
-_held: list[IO[bytes]] = []
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on, and that no other test gets while this process runs.
-
-    The pool's listeners share their ports on purpose, so two tests with one port would share their miners unnoticed.
-    """
-    folder = Path(tempfile.gettempdir()) / f"mbongi-ports-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    found: list[int] = []
-    while len(found) < count:
-        port = random.choice(PORTS)
-        lock = (folder / str(port)).open("wb")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with socket.socket() as tried:
-                tried.bind(("127.0.0.1", port))
-        except OSError:
-            lock.close()
-            continue
-        _held.append(lock)
-        found.append(port)
-    return found
 
 
 def batch(

@@ -25,7 +25,7 @@ def url() -> Iterator[str]:
     home = Path(os.environ[embedded.STATE]) / f"fifteen-{os.getpid()}"
     home.mkdir(mode=0o711)
     key = stored_key(home / "secrets" / "postgres.key")
-    server = embedded.cluster(home / "postgres", embedded.free_port(), key=key, bin15=True)
+    server = embedded.cluster(home / "postgres", *embedded.free_ports(1), key=key, bin15=True)
     child = embedded.start_and_wait(server)
     yield f"postgresql://mbongi:{key}@127.0.0.1:{server.port}/mbongi"
     child.send_signal(signal.SIGINT)

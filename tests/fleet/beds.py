@@ -11,7 +11,7 @@ from mbongi.fleet.poller import Poller
 from mbongi.fleet.reading import DetailReport, MachineDetail, MachineReading, StateChange, Target
 from mbongi.fleet.values import Family, MachineState
 from mbongi.twin.site import VirtualSite
-from tests.twin.peers import free_port
+from tests.embedded import free_ports
 
 WAIT_S = 20.0
 
@@ -27,7 +27,8 @@ async def virtual_site(
     network: str, *, machines: int = 3, per_rack: int = 1, time_scale: float = 50.0, **options: Any
 ) -> AsyncIterator[VirtualSite]:
     """With three machines one of each family: Antminer, Whatsminer, Bitaxe."""
-    twin = Twin(machines=machines, per_rack=per_rack, network=network, rpc_port=free_port(), http_port=free_port())
+    rpc_port, http_port = free_ports(2)
+    twin = Twin(machines=machines, per_rack=per_rack, network=network, rpc_port=rpc_port, http_port=http_port)
     site = VirtualSite(twin, time_scale=time_scale, **options)
     await site.start()
     try:

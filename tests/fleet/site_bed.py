@@ -25,7 +25,8 @@ from mbongi.fleet.daemon.process import FleetStatus
 from mbongi.fleet.selectors import MachineRow
 from mbongi.fleet.values import STATUS_SUBJECT
 from mbongi.run import bus, fleet
-from tests.core.data_plane import ask, free_ports
+from tests.core.data_plane import ask
+from tests.embedded import free_ports
 
 SOURCE = Path(__file__).parents[2] / "src"
 WAIT_S_MAX = 60.0

@@ -16,7 +16,7 @@ from mbongi.fleet.daemon.acting import Actor
 from mbongi.fleet.values import ActionKind, Family
 from mbongi.twin.site import VirtualSite
 from mbongi.twin.values import Fault, Phase
-from tests.core.data_plane import free_ports
+from tests.embedded import free_ports
 
 
 class Record:

@@ -18,7 +18,8 @@ from mbongi.base.config import Bus, Config, Pool, Site, as_environment
 from mbongi.pool.daemon.share_log import LoggedShare, files_of, read_shares, shard_folders
 from mbongi.run.pool import LEAD
 from mbongi.run.pool_state import read_state
-from tests.core.data_plane import SOURCE, children, free_ports
+from tests.core.data_plane import SOURCE, children
+from tests.embedded import free_ports
 from tests.pool.practice import Miner
 from tests.regtest import Chain
 

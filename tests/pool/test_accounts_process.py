@@ -23,7 +23,8 @@ from mbongi.pool.daemon.share_log import BLOCK_FLAG, files_of, read_shares, shar
 from mbongi.run import pool, pool_accounts, postgres
 from mbongi.wire.bitcoin.address import address_of_script, networks
 from mbongi.wire.bitcoin.transaction import TxOut
-from tests.core.data_plane import SOURCE, ask, free_ports
+from tests.core.data_plane import SOURCE, ask
+from tests.embedded import free_ports
 from tests.pool.practice import Miner
 from tests.regtest import Chain, extend, full_node
 from tests.system.running import PREAMBLE, until

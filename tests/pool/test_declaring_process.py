@@ -18,7 +18,7 @@ from mbongi.wire.bitcoin.script import height_push
 from mbongi.wire.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from mbongi.wire.bitcoind import BlockTemplate
 from mbongi.wire.stratum_v2 import job_declaration, mining
-from tests.core.data_plane import free_ports
+from tests.embedded import free_ports
 from tests.pool.test_pool_process import PoolProcess
 from tests.pool.v2_declarer import DECLARE_TX_DATA, WORK_SELECTION, Brought, Declarer
 from tests.pool.v2_miner import V2Miner

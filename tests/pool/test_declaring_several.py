@@ -10,7 +10,7 @@ from mbongi.pool.adapters.node_rpc import NodeRpc
 from mbongi.run.pool_identity import Identity
 from mbongi.wire.bitcoin.target import target_of_difficulty
 from mbongi.wire.stratum_v2 import job_declaration, mining
-from tests.core.data_plane import free_ports
+from tests.embedded import free_ports
 from tests.pool.several import SeveralProcesses
 from tests.pool.test_declaring_process import brought_on_tip, coin, declare, take
 from tests.pool.v2_declarer import DECLARE_TX_DATA, WORK_SELECTION, Declarer

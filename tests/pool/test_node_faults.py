@@ -15,7 +15,7 @@ import pytest
 from mbongi.pool.adapters.node_rpc import NodeRpc
 from mbongi.pool.rules.block_record import BlockState, decode_record
 from mbongi.run import pool
-from tests.core.data_plane import free_ports
+from tests.embedded import free_ports
 from tests.pool.odd_node import OddNode
 from tests.pool.practice import Miner, Work, double
 from tests.pool.test_pool_process import PoolProcess

@@ -20,7 +20,8 @@ from mbongi.run import pool
 from mbongi.run.pool_identity import Identity
 from mbongi.wire.bitcoin.target import target_of_bits
 from mbongi.wire.stratum_v2 import mining
-from tests.core.data_plane import SOURCE, ask, free_ports
+from tests.core.data_plane import SOURCE, ask
+from tests.embedded import free_ports
 from tests.pool.practice import Miner
 from tests.pool.v2_miner import V2Miner
 from tests.regtest import Chain, full_node

@@ -15,7 +15,7 @@ from mbongi.run.pool import LEAD
 from mbongi.run.pool_state import read_state
 from mbongi.run.serving import SAVE_S
 from mbongi.wire.bitcoin.target import target_of_difficulty
-from tests.core.data_plane import free_ports
+from tests.embedded import free_ports
 from tests.pool.practice import Miner
 from tests.pool.several import BLOCK_DIFFICULTY, STALE, Crowd, SeveralProcesses, further_process, require_same
 from tests.regtest import Chain, full_node

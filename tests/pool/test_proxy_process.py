@@ -20,7 +20,8 @@ from mbongi.pool.daemon.share_log import BLOCK_FLAG
 from mbongi.run.pool_identity import Identity
 from mbongi.wire.noise.certificate import PoolAddress
 from mbongi.wire.noise.secp import new_secret, x_only_of_secret
-from tests.core.data_plane import SOURCE, free_ports
+from tests.core.data_plane import SOURCE
+from tests.embedded import free_ports
 from tests.pool.practice import Miner
 from tests.pool.test_pool_process import SHARE_DIFFICULTY, PoolProcess, _info, chain
 from tests.regtest import Chain

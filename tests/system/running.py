@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import random
 import re
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mbongi.base.status import ProcessStatus, SiteStatus, read_status
-from mbongi.run.ports import is_free
+from tests.embedded import free_ports
 
 ROOT = Path(__file__).parents[2]
 START_S_MAX = 150.0
@@ -42,7 +41,7 @@ class RunningSite:
         self.folder = folder
         self.machines = machines
         self.settings = settings
-        self.ports = dict(zip(PORTS, quiet_ports(len(PORTS)), strict=True))
+        self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         # 127.HALL.x.y of its own, so that several sites run beside each other.
         self.hall = 30 + os.getpid() % 200
         self.output = folder / "up.output"
@@ -201,12 +200,6 @@ scope.__enter__()
 config = load_config()
 def answer(value): print(json.dumps(value, default=str))
 """
-
-
-def quiet_ports(count: int) -> list[int]:
-    """Free ports below those that the system gives to outgoing connections, which come and go while a site starts."""
-    candidates = random.sample(range(12_000, 32_000), 200)
-    return [port for port in candidates if is_free("127.0.0.1", port)][:count]
 
 
 def until(condition: Callable[[], object], limit_s: float, explain: Callable[[], str] = str) -> None:

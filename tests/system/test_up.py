@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mbongi.run.site_lock import leftovers
-from tests.embedded import free_port
+from tests.embedded import free_ports
 from tests.system.running import RunningSite, until
 
 pytestmark = pytest.mark.system
@@ -103,7 +103,7 @@ def test_a_start_that_cannot_succeed_says_why_and_leaves_nothing_running(site: R
     folder = site.folder / "broken"
     (folder / "postgres").mkdir(parents=True)
     (folder / "postgres" / "PG_VERSION").write_text("not a version\n")
-    ports = {f"MBONGI_{name}": str(free_port()) for name in site.ports}
+    ports = {f"MBONGI_{name}": str(port) for name, port in zip(site.ports, free_ports(len(site.ports)), strict=True)}
 
     result = site.command("up", "--no-twin", MBONGI_SITE_DATA_DIR=str(folder), **ports)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,15 +12,15 @@ from mbongi.base.config import Twin
 from mbongi.fleet.values import Family
 from mbongi.twin.machine import SimClock
 from mbongi.twin.site import VirtualSite
+from tests.embedded import free_ports
 
 NETWORK = "127.24.0.0/16"
 WAIT_S = 10.0
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def twin_ports() -> dict[str, int]:
+    """The three ports of a virtual site."""
+    return dict(zip(("rpc_port", "http_port", "control_port"), free_ports(3), strict=True))
 
 
 @asynccontextmanager
@@ -29,14 +28,7 @@ async def running_site(
     *, machines: int = 3, per_rack: int = 1, control: bool = False, clock: SimClock | None = None, **options: Any
 ) -> AsyncIterator[VirtualSite]:
     """A site on free ports; with three machines one of each family: Antminer, Whatsminer, Bitaxe."""
-    config = Twin(
-        machines=machines,
-        per_rack=per_rack,
-        network=NETWORK,
-        rpc_port=free_port(),
-        http_port=free_port(),
-        control_port=free_port(),
-    )
+    config = Twin(machines=machines, per_rack=per_rack, network=NETWORK, **twin_ports())
     site = VirtualSite(config, clock=clock, **options)
     await site.start(control=control)
     try:

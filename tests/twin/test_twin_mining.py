@@ -23,8 +23,9 @@ from mbongi.twin.stratum_v2 import V2Client
 from mbongi.twin.values import Phase, PoolEntry, PoolTally, SitePool
 from mbongi.twin.work import Found
 from mbongi.wire.noise.certificate import PoolAddress
+from tests.embedded import free_ports
 from tests.pool.daemon.test_server import Bed, job
-from tests.twin.peers import NETWORK, cgi, free_port, one, rpc, web
+from tests.twin.peers import NETWORK, cgi, one, rpc, twin_ports, web
 
 DIFFICULTY = 2.0**-26
 """64 hashes."""
@@ -46,7 +47,7 @@ class BothBed(Bed):
     def __init__(self, folder: Path, *, difficulty: float = DIFFICULTY) -> None:
         super().__init__(folder, difficulty=Difficulty(start=difficulty, minimum=difficulty, shares_per_minute=60.0))
         self.identity = Identity(folder / "secrets")
-        self.port, self.v2_port = free_port(), free_port()
+        self.port, self.v2_port = free_ports(2)
 
     async def listen(self) -> None:
         await self.server.listen("127.0.0.1", self.port)
@@ -82,8 +83,7 @@ async def mining_site(
     address: SitePool, *, hash_scale: float = 100.0, v2_share: float = 1.0
 ) -> AsyncIterator[VirtualSite]:
     """One machine of each family; the Antminer speaks Stratum V2."""
-    ports = {name: free_port() for name in ("rpc_port", "http_port", "control_port")}
-    config = Twin(machines=3, per_rack=1, network=NETWORK, hash_scale=hash_scale, v2_share=v2_share, **ports)
+    config = Twin(machines=3, per_rack=1, network=NETWORK, hash_scale=hash_scale, v2_share=v2_share, **twin_ports())
     site = VirtualSite(config, pool=address)
     await site.start()
     try:
@@ -206,7 +206,7 @@ async def test_a_pool_that_gives_no_work_is_dead_and_left_for_the_next(
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             transport.write(says)  # type: ignore[attr-defined]
 
-    odd = await asyncio.get_running_loop().create_server(Odd, "127.0.0.1", free_port())
+    odd = await asyncio.get_running_loop().create_server(Odd, "127.0.0.1", 0)
     url = f"stratum+tcp://127.0.0.1:{odd.sockets[0].getsockname()[1]}"
     async with pool(tmp_path) as bed, mining_site(bed.address) as site:
         machine = site.machine(one(site, Family.WHATSMINER))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mbongi.base.config import Config, Twin, as_environment
 from mbongi.run.twin import ready
-from tests.twin.peers import NETWORK, free_port
+from tests.twin.peers import NETWORK, twin_ports
 
 SOURCE = Path(__file__).parents[2] / "src"
 PROGRAM = (
@@ -23,16 +23,7 @@ WAIT_S = 20.0
 
 
 def configured() -> Config:
-    return Config(
-        twin=Twin(
-            machines=3,
-            per_rack=1,
-            network=NETWORK,
-            rpc_port=free_port(),
-            http_port=free_port(),
-            control_port=free_port(),
-        )
-    )
+    return Config(twin=Twin(machines=3, per_rack=1, network=NETWORK, **twin_ports()))
 
 
 async def started(config: Config, *arguments: str) -> asyncio.subprocess.Process:
@@ -99,7 +90,7 @@ async def test_a_fault_given_at_the_start_is_in_force() -> None:
 async def test_a_busy_control_port_a_wrong_network_and_a_wrong_word_are_one_line_each() -> None:
     config = configured()
     async with running(config):
-        other = dataclasses.replace(config.twin, rpc_port=free_port(), http_port=free_port())
+        other = dataclasses.replace(config.twin, **(twin_ports() | {"control_port": config.twin.control_port}))
         code, _, err = await finished(await started(Config(twin=other)))
         assert (code, err.count("\n")) == (1, 1)
         assert "already in use" in err

@@ -9,7 +9,8 @@ from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusFull, BusUnavailable, PublishRefused
 from mbongi.core.bus.pull import Delivery
 from mbongi.run.bus import ready
-from tests.core.data_plane import DataPlane, free_ports
+from tests.core.data_plane import DataPlane
+from tests.embedded import free_ports
 
 
 async def opened(plane: DataPlane) -> Bus:

@@ -21,7 +21,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     home = Path(os.environ[embedded.STATE]) / f"own-{os.getpid()}-{time.monotonic_ns()}"
     home.mkdir(mode=0o711)
     key = stored_key(home / "secrets" / "postgres.key")
-    return embedded.cluster(home / "postgres", embedded.free_port(), key=key, options=())
+    return embedded.cluster(home / "postgres", *embedded.free_ports(1), key=key, options=())
 
 
 def url_of(server: Cluster) -> str:

@@ -16,7 +16,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from mbongi.core.telemetry.client import SITE_USER, Store, store_key
 from mbongi.core.telemetry.errors import StoreRefused, StoreUnavailable
 from mbongi.run.telemetry import ready
-from tests.core.data_plane import DataPlane, free_ports
+from tests.core.data_plane import DataPlane
+from tests.embedded import free_ports
 
 FOREVER = "SELECT sum(cityHash64(number)) FROM numbers(1000000000000)"
 

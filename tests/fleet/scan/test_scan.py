@@ -12,8 +12,8 @@ from mbongi.fleet.reading import Found
 from mbongi.fleet.scan import Progress, range_size, scan
 from mbongi.fleet.values import Family
 from mbongi.twin.values import Fault
+from tests.embedded import free_ports
 from tests.fleet.beds import fleet_of, virtual_site
-from tests.twin.peers import free_port
 
 NETWORK = "127.23.0.0/16"
 
@@ -71,7 +71,7 @@ async def test_what_answers_nonsense_is_live_and_not_named(fault: Fault) -> None
 
 
 async def test_something_else_that_listens_is_live_and_not_named() -> None:
-    port = free_port()
+    port, rpc_port = free_ports(2)
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10)
@@ -81,7 +81,7 @@ async def test_something_else_that_listens_is_live_and_not_named() -> None:
 
     server = await asyncio.start_server(refuse, "127.23.9.9", port)
     async with server:
-        found = await found_in(["127.23.9.0/28"], Fleet(http_port=port, rpc_port=free_port(), timeout_s=2.0))
+        found = await found_in(["127.23.9.0/28"], Fleet(http_port=port, rpc_port=rpc_port, timeout_s=2.0))
     assert [(one.address, one.family, one.hung) for one in found.values()] == [("127.23.9.9", None, False)]
 
 
@@ -89,7 +89,7 @@ async def test_an_address_that_swallows_connections_is_tried_twice_and_then_not_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(scan_module, "PROBE_S", 0.05)
-    port = free_port()
+    [port] = free_ports(1)
     # A listener whose queue is full drops further connections, as a silent network does.
     with socket.socket() as listener:
         listener.bind(("127.23.9.8", port))

@@ -20,7 +20,7 @@ from mbongi.pool.daemon.steady_clock import SteadyClock
 from mbongi.pool.rules.custom import CustomCoinbase
 from mbongi.run.pool_identity import Identity
 from mbongi.run.serving import Serving, tls_of
-from tests.core.data_plane import free_ports
+from tests.embedded import free_ports
 from tests.pool.daemon.test_server import EASY, job
 from tests.pool.practice import Miner
 
