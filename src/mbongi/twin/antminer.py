@@ -9,8 +9,6 @@ from mbongi.twin.machine import VirtualMachine
 class Antminer:
     """One Antminer's firmware."""
 
-    has_rpc, has_http = True, True
-
     def __init__(self, machine: VirtualMachine, *, password: str = "root") -> None:  # noqa: S107 -- factory setting
         self.machine = machine
         self.rpc, self.web = AntminerRpc(machine), AntminerWeb(machine, password=password)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mbongi.twin.firmware import HttpReply, HttpRequest, Reply, encode, host_and_port, json_object, whole
+from mbongi.twin.firmware import HttpReply, HttpRequest, encode, host_and_port, json_object, whole
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import Fault, PoolEntry
 
@@ -16,7 +16,7 @@ SMALL_CORES = 1276
 class Bitaxe:
     """One Bitaxe's firmware. It has no password: neither has the real one."""
 
-    has_rpc, has_http = False, True
+    answer_rpc = None
 
     def __init__(self, machine: VirtualMachine) -> None:
         self.machine = machine
@@ -31,10 +31,6 @@ class Bitaxe:
             "invertscreen": 0,
             "invertfanpolarity": 1,
         }
-
-    def answer_rpc(self, request: bytes) -> Reply:
-        """There is no RPC port."""
-        raise NotImplementedError(f"{self.machine.address}: a Bitaxe has no RPC port ({len(request)} bytes)")
 
     def answer_http(self, request: HttpRequest) -> HttpReply:
         """One request."""

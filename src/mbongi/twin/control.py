@@ -15,7 +15,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from mbongi.twin.errors import TwinError, UnknownAddressError, UnknownFaultError
-from mbongi.twin.firmware import HttpReply, HttpRequest, Reply, encode, json_object
+from mbongi.twin.firmware import HttpReply, HttpRequest, encode, json_object
 from mbongi.twin.listeners import Connection, HttpConnection, open_socket
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import Fault
@@ -49,7 +49,9 @@ class Control:
         """Listen. Raises TwinError where the port is taken."""
         listener = open_socket(HOST, self.port, "control")
         self.port = listener.getsockname()[1]
-        self.server = await asyncio.get_running_loop().create_server(lambda: HttpConnection(self), sock=listener)
+        self.server = await asyncio.get_running_loop().create_server(
+            lambda: HttpConnection(self, self.answer_http), sock=listener
+        )
 
     def shut(self) -> None:
         """Stop listening and break open connections."""
@@ -58,10 +60,6 @@ class Control:
             self.server = None
         for connection in tuple(self.connections):
             connection.abort()
-
-    def answer_rpc(self, request: bytes) -> Reply:
-        """There is no RPC port."""
-        raise NotImplementedError(f"the control interface has no RPC port ({len(request)} bytes)")
 
     def noise(self, length: int) -> bytes:
         """The control interface never fails on purpose."""

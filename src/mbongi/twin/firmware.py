@@ -41,18 +41,24 @@ class HttpReply:
     then: Callable[[], None] | None = None
 
 
+AnswerRpc = Callable[[bytes], Reply]
+"""Answers one complete request on the RPC port; quick, and never blocks."""
+AnswerHttp = Callable[[HttpRequest], HttpReply]
+"""Answers one HTTP request; quick, and never blocks."""
+
+
 class Firmware(Protocol):
-    """A family's firmware on one machine; both calls are quick and never block."""
+    """A family's firmware on one machine."""
 
     machine: VirtualMachine
-    has_rpc: bool
-    has_http: bool
 
-    def answer_rpc(self, request: bytes) -> Reply:
-        """Answer one complete request on the RPC port."""
+    @property
+    def answer_rpc(self) -> AnswerRpc | None:
+        """What answers on the RPC port; None where the family has none."""
 
-    def answer_http(self, request: HttpRequest) -> HttpReply:
-        """Answer one HTTP request."""
+    @property
+    def answer_http(self) -> AnswerHttp | None:
+        """What answers on the HTTP port; None where the family has none."""
 
 
 def unix_s() -> int:

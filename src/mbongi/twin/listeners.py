@@ -12,7 +12,7 @@ from typing import Protocol, cast
 import httptools
 
 from mbongi.twin.errors import TwinError
-from mbongi.twin.firmware import HttpReply, HttpRequest, Reply, json_object
+from mbongi.twin.firmware import AnswerHttp, AnswerRpc, HttpReply, HttpRequest, json_object
 from mbongi.twin.values import Fault
 
 REQUEST_BYTES_MAX = 256 * 1024
@@ -40,12 +40,6 @@ class Host(Protocol):
     @property
     def fault(self) -> Fault:
         """What is wrong with the machine."""
-
-    def answer_rpc(self, request: bytes) -> Reply:
-        """Answer one complete request on the RPC port."""
-
-    def answer_http(self, request: HttpRequest) -> HttpReply:
-        """Answer one HTTP request."""
 
     def noise(self, length: int) -> bytes:
         """Bytes that mean nothing."""
@@ -128,8 +122,9 @@ class Connection(asyncio.Protocol):
 class RpcConnection(Connection):
     """One request, one answer, then the machine closes."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, answer: AnswerRpc) -> None:
         super().__init__(host)
+        self.answer = answer
         self.received = b""
         self.answered = False
 
@@ -164,7 +159,7 @@ class RpcConnection(Connection):
 
     def _answer(self) -> None:
         self.answered = True
-        reply = self.host.answer_rpc(self.received)
+        reply = self.answer(self.received)
         self.send(reply.body, close=True)
         self.do_then(reply.then)
 
@@ -172,8 +167,9 @@ class RpcConnection(Connection):
 class HttpConnection(Connection):
     """HTTP/1.1 with keep-alive; requests are answered in order."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, answer: AnswerHttp) -> None:
         super().__init__(host)
+        self.answer = answer
         self._begin()
 
     def _begin(self) -> None:
@@ -202,7 +198,7 @@ class HttpConnection(Connection):
             return
         method = self.parser.get_method().decode("latin-1")
         keep = self.parser.should_keep_alive()
-        reply = self.host.answer_http(HttpRequest(method, self.path, self.headers, self.body))
+        reply = self.answer(HttpRequest(method, self.path, self.headers, self.body))
         self.send(_rendered(reply, keep=keep, head=method == "HEAD"), close=not keep)
         self.size = 0
         self.do_then(reply.then)

@@ -3,7 +3,8 @@
 import asyncio
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from mbongi.base.config import Twin
 from mbongi.base.log import get_log
@@ -12,7 +13,7 @@ from mbongi.twin.antminer import Antminer
 from mbongi.twin.bitaxe import Bitaxe
 from mbongi.twin.control import Control
 from mbongi.twin.errors import TwinError, UnknownAddressError
-from mbongi.twin.firmware import Firmware, HttpReply, HttpRequest, Reply
+from mbongi.twin.firmware import Firmware
 from mbongi.twin.layout import Position, positions
 from mbongi.twin.listeners import Connection, HttpConnection, RpcConnection, open_socket
 from mbongi.twin.machine import SimClock, VirtualMachine
@@ -38,11 +39,11 @@ class Place:
     def __init__(self, firmware: Firmware, *, rpc_port: int, http_port: int, slow_s: float, time_scale: float) -> None:
         self.firmware, self.machine = firmware, firmware.machine
         self.slow_s, self.time_scale = slow_s, time_scale
-        self.ports: list[tuple[str, int, type[RpcConnection | HttpConnection]]] = []
-        if firmware.has_rpc:
-            self.ports.append(("rpc", rpc_port, RpcConnection))
-        if firmware.has_http:
-            self.ports.append(("http", http_port, HttpConnection))
+        self.ports: list[tuple[str, int, Callable[[], Connection]]] = []
+        if firmware.answer_rpc is not None:
+            self.ports.append(("rpc", rpc_port, partial(RpcConnection, self, firmware.answer_rpc)))
+        if firmware.answer_http is not None:
+            self.ports.append(("http", http_port, partial(HttpConnection, self, firmware.answer_http)))
         self.connections: set[Connection] = set()
         self.servers: list[asyncio.AbstractServer] = []
         self.is_up = False
@@ -53,14 +54,6 @@ class Place:
         """What is wrong with the machine."""
         return self.machine.fault
 
-    def answer_rpc(self, request: bytes) -> Reply:
-        """Answer one complete request on the RPC port."""
-        return self.firmware.answer_rpc(request)
-
-    def answer_http(self, request: HttpRequest) -> HttpReply:
-        """Answer one HTTP request."""
-        return self.firmware.answer_http(request)
-
     def noise(self, length: int) -> bytes:
         """Bytes that mean nothing."""
         return self.machine.random.randbytes(length)
@@ -69,9 +62,9 @@ class Place:
         """Listen on every port of the machine. Raises TwinError where a port is taken."""
         self.is_up = True
         loop = asyncio.get_running_loop()
-        for what, port, kind in self.ports:
+        for what, port, connection in self.ports:
             listener = open_socket(self.machine.address, port, what)
-            server = await loop.create_server(lambda kind=kind: kind(self), sock=listener)  # type: ignore[misc]
+            server = await loop.create_server(connection, sock=listener)
             if self.is_up:
                 self.servers.append(server)
             else:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mbongi.twin.btminer_writes import BtminerWrites
-from mbongi.twin.firmware import HttpReply, HttpRequest, Reply, encode, json_object, unix_s, whole
+from mbongi.twin.firmware import Reply, encode, json_object, unix_s, whole
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import Fault, Phase
 
@@ -28,7 +28,7 @@ JOINABLE = ("summary", "devs", "edevs", "pools", "devdetails", "version")
 class Whatsminer:
     """One Whatsminer's firmware. ``api_write`` is the switch that the maker's tool sets; ``password`` is admin's."""
 
-    has_rpc, has_http = True, False
+    answer_http = None
 
     def __init__(self, machine: VirtualMachine, *, api_write: bool = True, password: str = "admin") -> None:  # noqa: S107
         self.machine = machine
@@ -49,10 +49,6 @@ class Whatsminer:
             "get_psu": self._psu,
             "get_token": self.writes.token,
         }
-
-    def answer_http(self, request: HttpRequest) -> HttpReply:
-        """There is no HTTP port."""
-        raise NotImplementedError(f"{self.machine.address}: a Whatsminer V2 has no HTTP port ({request.path})")
 
     def answer_rpc(self, request: bytes) -> Reply:
         """One complete request, plain or encrypted."""

@@ -10,6 +10,8 @@ from mbongi.base.ids import MachineId
 from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.reading import Target
 from mbongi.fleet.values import Family, MachineState
+from mbongi.twin.antminer import Antminer
+from mbongi.twin.firmware import HttpReply
 from mbongi.twin.values import Fault
 from tests.fleet.beds import fleet_of, polling, targets_of, virtual_site
 
@@ -103,9 +105,10 @@ async def test_a_lost_board_is_seen_in_the_reading_while_the_machine_mines() -> 
 async def test_a_steady_poll_asks_no_second_time_for_a_password() -> None:
     async with virtual_site(NETWORK) as site:
         antminer = site.places[site.addresses_of(Family.ANTMINER)[0]].firmware
-        answers: list[int] = []
-        original = antminer.answer_http
-        antminer.answer_http = lambda request: _noted(answers, original(request))  # type: ignore[method-assign]
+        assert isinstance(antminer, Antminer)
+        web, answers = antminer.web, list[int]()
+        original = web.answer
+        web.answer = lambda request: _noted(answers, original(request))  # type: ignore[method-assign]
         async with polling(fleet_of(site.config), targets_of(site)) as watch:
             await watch.until(lambda: answers.count(200) >= 12)
         assert answers.count(401) == 1
@@ -114,12 +117,13 @@ async def test_a_steady_poll_asks_no_second_time_for_a_password() -> None:
 async def test_a_nonce_that_became_stale_costs_one_refusal_and_no_reading() -> None:
     async with virtual_site(NETWORK) as site:
         antminer = site.places[site.addresses_of(Family.ANTMINER)[0]].firmware
-        answers: list[int] = []
-        original = antminer.answer_http
-        antminer.answer_http = lambda request: _noted(answers, original(request))  # type: ignore[method-assign]
+        assert isinstance(antminer, Antminer)
+        web, answers = antminer.web, list[int]()
+        original = web.answer
+        web.answer = lambda request: _noted(answers, original(request))  # type: ignore[method-assign]
         async with polling(fleet_of(site.config), targets_of(site)) as watch:
             await watch.until(lambda: answers.count(200) >= 3)
-            antminer.web.gate.secret = b"another"  # type: ignore[union-attr]
+            web.gate.secret = b"another"
             count = len(answers)
             await watch.until(lambda: len(answers) >= count + 6)
             assert watch.state(Family.ANTMINER) is MachineState.MINING
@@ -188,11 +192,12 @@ async def test_a_reply_that_breaks_an_adapter_leaves_that_machine_unknown_and_th
 
     monkeypatch.setattr(adapter_of(Family.BITAXE), "_poll", broken)
     async with virtual_site(NETWORK) as site, polling(fleet_of(site.config), targets_of(site)) as watch:
-        await watch.until(lambda: len(watch.changes) == 3)
+        others = (Family.ANTMINER, Family.WHATSMINER)
+        await watch.until(lambda: all(watch.state(family) is MachineState.MINING for family in others))
+        await watch.until(lambda: len(watch.changes) >= 3)
         assert watch.state(Family.BITAXE) is MachineState.UNKNOWN
-        assert watch.state(Family.ANTMINER) is watch.state(Family.WHATSMINER) is MachineState.MINING
 
 
-def _noted(answers: list[int], reply: object) -> object:
-    answers.append(reply.status)  # type: ignore[attr-defined]
+def _noted(answers: list[int], reply: HttpReply) -> HttpReply:
+    answers.append(reply.status)
     return reply
