@@ -390,12 +390,14 @@ def test_a_block_whose_share_is_in_no_log_is_entered_from_its_record(take_in: Ta
     take_in([Logged("ada.one", 1), Logged("ben.one", 2)])
 
     assert services.adopt_block(record(77, worker="cy.rig"), 0)
+    assert events() == ["block_found.v1"]
     assert not services.adopt_block(record(77, worker="cy.rig"), 0)
     services.take_record(record(77, worker="cy.rig"), division())
     take_in([Logged("ada.one", 3), Logged("cy.rig", 77, is_block=True)])
 
     assert balances() == {"ada": REWARD_SAT // 2, "ben": REWARD_SAT // 2}
     assert Block.objects.get().worker.name == "cy.rig"
+    assert events().count("block_found.v1") == 1
     assert_books_agree()
 
 

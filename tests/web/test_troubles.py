@@ -7,6 +7,7 @@ import pytest
 from django.utils import translation
 
 from mbongi.base.status import ProcessState, ProcessStatus, SiteStatus, Watch, WatchKind, write_status
+from mbongi.pool.books_state import BooksState, write_books_state
 from mbongi.web.troubles import troubles
 
 AT = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -78,3 +79,14 @@ def test_a_silent_supervisor_makes_everything_unknown(tmp_path: Path) -> None:
     assert troubles(tmp_path, AT + timedelta(minutes=1)) == [
         "The site's supervisor is silent: what runs and what does not is unknown."
     ]
+
+
+def test_blocks_that_cannot_be_booked_are_stated_until_they_are(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "pool").mkdir()
+    write_books_state(tmp_path / "pool", BooksState(unbooked=2, reason="ValueError: x"))
+    [said] = troubles(tmp_path, AT)
+    write_books_state(tmp_path / "pool", BooksState())
+
+    assert said.startswith("Found blocks that the pool's accounts cannot book: 2.")
+    assert troubles(tmp_path, AT) == []

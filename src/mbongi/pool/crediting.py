@@ -13,7 +13,7 @@ from mbongi.core.bus import outbox
 from mbongi.core.ledger import services as ledger
 from mbongi.core.ledger.values import NewEntry
 from mbongi.pool.entries import Occasion, credit, lock_books, reverse, stands
-from mbongi.pool.events import BlockOrphaned, BlockSettled, BlockTaken
+from mbongi.pool.events import BlockFound, BlockOrphaned, BlockSettled, BlockTaken
 from mbongi.pool.importing import ACTOR, at_ms, enter_block, enter_worker, lock_imports
 from mbongi.pool.models import Block, Entry, PlannedScript, Slice, Window
 from mbongi.pool.rules.block_record import BlockRecord, BlockState
@@ -93,6 +93,16 @@ def adopt_block(record: BlockRecord, share_work: int) -> bool:
     worker = enter_worker(record.worker, record.time_ms)
     found = FoundBlock(record.hash, record.height, worker.pk, record.time_ms, share_work)
     enter_block(found, current.sequence, worker_id=worker.pk, account_id=worker.account_id)
+    outbox.emit(
+        BlockFound(
+            hash=record.hash,
+            height=record.height,
+            worker=worker.name,
+            account=worker.account.name,
+            tenant_id=worker.tenant_id,
+            at_ms=record.time_ms,
+        )
+    )
     ledger.append([NewEntry(ACTOR, "pool.block.adopt", f"pool-block:{record.hash}", "its share is in no log")])
     return True
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from django.utils.translation import gettext as _
 
 from mbongi.base.status import SiteStatus, Watch, read_status
+from mbongi.pool.books_state import read_books_state
 
 
 def troubles(data_dir: Path, now: datetime) -> list[str]:
@@ -15,7 +16,7 @@ def troubles(data_dir: Path, now: datetime) -> list[str]:
         return []
     if status.is_stale(now):
         return [_("The site's supervisor is silent: what runs and what does not is unknown.")]
-    return [*_processes(status), *_watches(status.disk, status.clock)]
+    return [*_processes(status), *_watches(status.disk, status.clock), *_books(data_dir)]
 
 
 def _processes(status: SiteStatus) -> list[str]:
@@ -23,6 +24,17 @@ def _processes(status: SiteStatus) -> list[str]:
     if not names:
         return []
     return [_("Not running as it should: %(names)s. It is started again by itself.") % {"names": ", ".join(names)}]
+
+
+def _books(data_dir: Path) -> list[str]:
+    unbooked = read_books_state(data_dir / "pool").unbooked
+    if not unbooked:
+        return []
+    text = _(
+        "Found blocks that the pool's accounts cannot book: %(count)s. Nothing is lost; they are tried again every"
+        " second. The log of pool-accounts says why."
+    )
+    return [text % {"count": unbooked}]
 
 
 def _watches(*watches: Watch) -> list[str]:

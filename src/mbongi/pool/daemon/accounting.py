@@ -9,13 +9,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+from django.db import InterfaceError, OperationalError
+
 from mbongi.base.clock import utc_now
 from mbongi.base.config import Config
 from mbongi.base.log import get_log
 from mbongi.core.threads import ThreadBridge
 from mbongi.pool import services
+from mbongi.pool.books_state import BooksState, write_books_state
 from mbongi.pool.daemon.importer import Importer
-from mbongi.pool.errors import NodeError, PoolError
+from mbongi.pool.errors import BalanceError, NodeError, PoolError
 from mbongi.pool.ports import Node
 from mbongi.pool.rules.block_record import RECORD_SUFFIX, BlockRecord, booked_path, decode_record
 from mbongi.pool.rules.payout.amounts import work_of_difficulty
@@ -35,6 +38,8 @@ CHAIN_PAUSE_S: Final = 30.0
 PLAN_PAUSE_S: Final = 15.0
 TIDY_PAUSE_S: Final = 600.0
 OUTAGE_PAUSE_S: Final = 1.0
+REASON_CHARS_MAX: Final = 500
+"""Of an error, in what is shown."""
 ADOPT_S: Final = 120.0
 """A block whose share is in no log so long after it was found is entered without one."""
 
@@ -62,8 +67,9 @@ class Accounting:
         self._folder = config.site.data_dir / "pool"
         self._importer = Importer(self._folder / "shares", self._is_address)
         self._records = Records(self._folder / "blocks", self._division)
+        self._said: BooksState | None = None
         self._caught_up_ms = 0
-        self._is_short = False
+        self._is_short = self._is_kept = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; what is begun is ended first."""
@@ -90,18 +96,33 @@ class Accounting:
 
     async def _take_records(self) -> float:
         await self._bridge.call(self._records.step, self._caught_up_ms)
+        state = self._records.state
+        if state != self._said:
+            self._said = state
+            write_books_state(self._folder, state)
         return RECORDS_PAUSE_S
 
     async def _pay_periods(self) -> float:
         if await self._bridge.call(services.follow_scheme, self._division.scheme):
             log.info("pool_scheme", scheme=self._division.scheme)
-        await self._bridge.call(services.put_aside, self._config.pool.reserve_sat)
+        await self._put_aside(self._config.pool.reserve_sat)
         outcome = await self._bridge.call(services.pay_periods, self._division)
         if bool(outcome.missing_sat) is not self._is_short:
             self._is_short = bool(outcome.missing_sat)
             say = log.warning if self._is_short else log.info
             say("fpps_reserve", missing_sat=outcome.missing_sat, advised_sat=outcome.advised_sat)
         return 0.0 if outcome.paid_sat else PERIODS_PAUSE_S
+
+    async def _put_aside(self, wanted_sat: int) -> None:
+        """Enter ``pool.reserve_sat``. What miners have been paid from cannot be taken back: FPPS goes on with it."""
+        try:
+            await self._bridge.call(services.put_aside, wanted_sat)
+        except BalanceError as error:
+            if not self._is_kept:
+                log.warning("reserve_not_lowered", wanted_sat=wanted_sat, reason=str(error))
+            self._is_kept = True
+        else:
+            self._is_kept = False
 
     async def _look_at_chain(self) -> float:
         """Note the next height's target and what it pays, by the first node that answers."""
@@ -156,7 +177,7 @@ class Records:
     def __init__(self, folder: Path, division: Division) -> None:
         self._folder, self._division = folder, division
         self._read: dict[Path, int] = {}
-        self._failed: set[Path] = set()
+        self._failed: dict[Path, str] = {}
         self._states: dict[str, str] = {}
 
     def step(self, caught_up_ms: int) -> None:
@@ -167,14 +188,31 @@ class Records:
                 self._look_at(path, caught_up_ms)
             except FileNotFoundError:
                 continue
-            except PoolError as error:  # the others are none the worse for it
-                if path not in self._failed:
-                    self._failed.add(path)
-                    log.error("block_not_booked", record=path.name, error=str(error))  # noqa: TRY400 -- the file's fault
+            except (OperationalError, InterfaceError):  # the database is away: no record's fault
+                raise
+            except Exception as error:  # noqa: BLE001 -- whatever it is, the others are none the worse for it
+                self._note_failure(path, error)
             else:
-                self._failed.discard(path)
+                self._note_success(path)
+        self._failed = {path: why for path, why in self._failed.items() if path in set(paths)}
         self._read = {path: version for path, version in self._read.items() if path in set(paths)}
         self._states = {hash_: each for hash_, each in self._states.items() if self._path(hash_) in self._read}
+
+    @property
+    def state(self) -> BooksState:
+        """The records that cannot be booked at present; they stay, and are tried again at each step."""
+        return BooksState(unbooked=len(self._failed), reason=next(iter(self._failed.values()), "")[:REASON_CHARS_MAX])
+
+    def _note_failure(self, path: Path, error: Exception) -> None:
+        why = f"{type(error).__name__}: {error}"
+        if self._failed.get(path) != why:
+            self._failed[path] = why
+            unforeseen = None if isinstance(error, PoolError) else error  # then the place in the code is worth knowing
+            log.error("block_not_booked", record=path.name, error=why, exc_info=unforeseen)
+
+    def _note_success(self, path: Path) -> None:
+        if self._failed.pop(path, ""):
+            log.info("block_booked_after_all", record=path.name)
 
     def _path(self, hash_: str) -> Path:
         return self._folder / f"{hash_}{RECORD_SUFFIX}"
