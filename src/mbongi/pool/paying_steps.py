@@ -138,8 +138,7 @@ def _ensure_change(payment: Payment) -> None:
     if payment.change_index is None:
         return
     output = Transaction.parse(bytes(payment.signed or b"")).outputs[payment.change_index]
-    former = coins_of(payment)
-    unlock = next((bytes(coin.unlock) for coin in former if bytes(coin.script) == output.script), b"")
+    known = Coin.objects.filter(script=output.script).exclude(unlock=b"").first()
     Coin.objects.update_or_create(
         txid=payment.txid,
         index=payment.change_index,
@@ -147,7 +146,7 @@ def _ensure_change(payment: Payment) -> None:
             "kind": CoinKind.CHANGE,
             "value_sat": output.value_sat,
             "script": output.script,
-            "unlock": unlock,
+            "unlock": b"" if known is None else bytes(known.unlock),
             "transaction": payment.signed,
             "made_by": payment,
             "is_gone": False,
@@ -321,6 +320,19 @@ def add_coins(coins: Sequence[NewCoin], *, script: bytes, unlock: bytes) -> int:
         )
         added += is_new
     return added
+
+
+@transaction.atomic
+def complete_unlocks(script: bytes, unlock: bytes) -> int:
+    """Tell the coins of a script what it is the hash of, where they were made before that was known; how many.
+
+    The first change to a new address of p2sh or p2wsh is such a coin: none of those that paid for it has that script.
+    """
+    unknown = Coin.objects.filter(script=script, unlock=b"")
+    if not unlock or not unknown.exists():
+        return 0
+    lock_books()
+    return unknown.update(unlock=unlock)
 
 
 @transaction.atomic

@@ -1,5 +1,7 @@
 """Payouts from coins whose signatures stand in the transaction's id: one signed elsewhere, or otherwise, is known."""
 
+from hashlib import sha256
+
 import msgspec
 import pytest
 from coincurve import PrivateKey
@@ -16,7 +18,8 @@ from mbongi.pool.payments import (
     propose_payout,
     unsigned_txid_of,
 )
-from mbongi.pool.payout_plan import Wish
+from mbongi.pool.payout_plan import Wish, plan_payout
+from mbongi.pool.practice_steps import advance
 from mbongi.pool.terms import PayingTerms
 from mbongi.pool.values import PaymentState
 from mbongi.wire.bitcoin.hashing import display, hash160
@@ -24,7 +27,7 @@ from mbongi.wire.bitcoin.script import push
 from mbongi.wire.bitcoin.sighash import SignedHashes
 from mbongi.wire.bitcoin.transaction import Transaction, TxOut
 from tests.pool.daemon.test_paying import Bed, debits, state_of
-from tests.pool.paying_bed import balances, owe, terms
+from tests.pool.paying_bed import WALLET, balances, owe, terms
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
 
@@ -82,3 +85,25 @@ class TestSignaturesInTheId:
         assert debits(payment) == [f"payment:{payment.pk}"]
         change = Coin.objects.filter(made_by=payment, is_gone=False)
         assert [(each.txid, each.confirmations) for each in change] == [(payment.txid, 9)]
+
+
+class TestAnotherAddress:
+    """The pool's address becomes a script's: what changes hands first is change of the former address's coins."""
+
+    SCRIPT = b"\0\x20" + sha256(TestSignaturesInTheId.UNLOCK).digest()
+
+    def test_its_first_change_can_be_spent(self) -> None:
+        owe(one=3_000_000)
+        bed = Bed()
+        bed._terms = own = terms(script=self.SCRIPT, unlock=TestSignaturesInTheId.UNLOCK)
+        bed.begin()
+        note_tip(bed.chain.height)
+        payment = Payment.objects.get(pk=advance(own, WALLET, lambda _: None))
+        bed.rounds(2)
+        bed.mine(2)
+        owe(two=1_000_000)
+        plan = plan_payout(own, Wish())
+
+        [change] = Coin.objects.filter(made_by=payment)
+        assert (bytes(change.script), bytes(change.unlock)) == (self.SCRIPT, own.unlock)
+        assert [bytes(each.script) for each in plan.batch.coins] == [self.SCRIPT]

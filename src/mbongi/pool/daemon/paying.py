@@ -117,6 +117,7 @@ class Paying:
             self._noted = None  # its confirmations are to be counted
         if await self._bridge.call(steps.follow_blocks_coins):
             self._noted = None
+        await self._bridge.call(steps.complete_unlocks, script, unlock)
 
     async def _check_coins(self, node: PayingNode, tip: Tip) -> None:
         """Look whether the chain still holds our coins; who has their key may have spent them past the pool."""
