@@ -228,6 +228,20 @@ class Proxy:
     """How long miners are kept without a pool; then they are sent away."""
     metrics_port: int = 8430
     """Prometheus, on 127.0.0.1."""
+    connections_max: int = 20_000
+    connections_per_address: int = 1_000
+    connects_per_s_per_address: float = 100.0
+    line_bytes_max: int = 16_384
+    bytes_per_s: float = 32_768.0
+    """Of one connection."""
+    bytes_per_s_per_address: float = 4_000_000.0
+    silent_s: float = 60.0
+    """From connecting to the first worker's name."""
+    idle_s: float = 3_600.0
+    """Without a word from a miner that has work."""
+    strikes_max: int = 5
+    """So often an address may send nonsense or floods before it is shut out for ``ban_s``."""
+    ban_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)

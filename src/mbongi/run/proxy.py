@@ -14,6 +14,7 @@ from mbongi.pool.daemon.proxy.figures import figures_of
 from mbongi.pool.daemon.proxy.server import NAME_BYTES_MAX, Options, ProxyServer
 from mbongi.pool.daemon.proxy.upstreams import Upstreams
 from mbongi.pool.errors import UpstreamError
+from mbongi.run.connection_limits import limits_of
 from mbongi.run.ports import Need, require_free
 from mbongi.wire.errors import WireError
 from mbongi.wire.noise.certificate import PoolAddress, read_pool_url
@@ -83,7 +84,7 @@ async def _run(config: Config, addresses: list[PoolAddress]) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server, proxy = ProxyServer(options_of(config)), config.proxy
+    server, proxy = ProxyServer(options_of(config), limits=limits_of(config.proxy)), config.proxy
     metrics = MetricsServer(lambda: figures_of(server))
     tasks = [
         asyncio.create_task(each)

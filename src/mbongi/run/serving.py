@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import resource
 import ssl
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from mbongi.pool.daemon.share_log import ShareLog, shard_folder
 from mbongi.pool.daemon.steady_clock import SteadyClock
 from mbongi.pool.daemon.v1 import V1Session
 from mbongi.pool.rules.job import Job
+from mbongi.run.connection_limits import limits_of
 from mbongi.run.declaring import custom_jobs_of
 from mbongi.wire.noise.certificate import PoolAddress
 from mbongi.wire.noise.handshake import Responder
@@ -60,7 +62,7 @@ class Serving:
             ShareLog(shares),
             on_block=on_block,
             difficulty=difficulty_of(config.pool),
-            limits=limits_of(config.pool),
+            limits=pool_limits(config.pool),
             shard=shard,
             extranonces=Extranonces(shard, numbers),
             clock=clock,
@@ -162,21 +164,9 @@ def difficulty_of(pool: PoolConfig) -> Difficulty:
     )
 
 
-def limits_of(pool: PoolConfig) -> Limits:
+def pool_limits(pool: PoolConfig) -> Limits:
     """What connections, addresses and workers may use."""
-    return Limits(
-        connections_max=pool.connections_max,
-        per_address_max=pool.connections_per_address,
-        connects_per_s_per_address=pool.connects_per_s_per_address,
-        line_bytes_max=pool.line_bytes_max,
-        bytes_per_s_max=pool.bytes_per_s,
-        bytes_per_s_per_address=pool.bytes_per_s_per_address,
-        shares_per_s_per_worker=pool.shares_per_s_per_worker,
-        silent_s_max=pool.silent_s,
-        idle_s_max=pool.idle_s,
-        strikes_max=pool.strikes_max,
-        ban_s=pool.ban_s,
-    )
+    return dataclasses.replace(limits_of(pool), shares_per_s_per_worker=pool.shares_per_s_per_worker)
 
 
 def tls_of(pool: PoolConfig) -> ssl.SSLContext | None:

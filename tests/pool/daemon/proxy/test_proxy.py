@@ -372,3 +372,25 @@ async def test_a_flood_of_lines_shuts_its_address_out(pool: V2Bed) -> None:
         writer.close()
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             await proxy.connect()
+
+
+async def test_a_proxy_that_stops_asks_its_miners_to_connect_again_and_answers_them_first(
+    pool: V2Bed, proxy: ProxyBed
+) -> None:
+    miner = await proxy.connect()
+    fields, port = miner.solve(), proxy.port
+    parting = asyncio.create_task(proxy.server.drain(20.0))
+    answer = await miner.submit(fields)
+    await until_told(miner, "client.reconnect")
+    miner.close()
+    await parting
+
+    assert answer["result"] is True
+    assert pool.kept() == [("acct.one", EASY)]
+    with pytest.raises(OSError, match="111"):
+        await Miner.connect(port)
+
+
+async def until_told(miner: Miner, method: str) -> None:
+    while method not in [each["method"] for each in miner.notices]:
+        await miner.read()

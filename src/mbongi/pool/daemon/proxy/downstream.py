@@ -314,6 +314,10 @@ class Downstream(V1Connection):
         """Whether it mines: subscribed, and somebody authorized."""
         return bool(self.extranonce1 and self.workers)
 
+    def ask_to_reconnect(self) -> None:
+        """To the same place, where the next process will listen."""
+        self._say(replies.reconnect())
+
     def look(self, now_s: float) -> None:
         """Time has passed: what it is known to do falls where no share comes."""
         if self.channel is None or not self.is_ready:

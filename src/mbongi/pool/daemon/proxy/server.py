@@ -160,11 +160,14 @@ class ProxyServer:
             channel.link.blame(UpstreamError(f"the pool closes the shared channel: {reason[:60]}"))
 
     async def drain(self, within_s: float) -> None:
-        """Take nobody new, and wait for the answers of the pool that are still to come."""
+        """Take nobody new, ask the miners to connect again, and wait until they have gone, each with its answers."""
         self._is_ending = True
         self.gate.stop_listening()
+        log.info("miners_asked_to_reconnect", connections=len(self.miners))
+        for miner in list(self.miners):
+            miner.ask_to_reconnect()
         end_s = self.now_s() + within_s
-        while self.shares_waiting and self.now_s() < end_s:  # noqa: ASYNC110 -- the pool answers any time
+        while (self.miners or self.shares_waiting) and self.now_s() < end_s:  # noqa: ASYNC110 -- answers come any time
             await asyncio.sleep(0.05)
 
     def _shared_opened(self, link: Link, channel: Channel | None, code: str) -> None:
