@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from structlog.testing import capture_logs
 
 from mbongi.pool.daemon import block_files, blocks
 from mbongi.pool.daemon.block_files import BlockFiles
@@ -293,3 +294,24 @@ def test_a_found_block_outlives_kill_9_that_comes_right_after_the_call(tmp_path:
     assert ended.returncode == -signal.SIGKILL
     [record] = BlockFiles(tmp_path).load()
     assert BlockFiles(tmp_path).block_hex(record.hash) is not None
+
+
+async def test_a_step_that_nobody_waits_for_is_watched(tmp_path: Path) -> None:
+    node = FakeNode("a")
+    bed = Bed(tmp_path, node)
+
+    async def fails() -> None:
+        raise IndexError("odd")
+
+    with capture_logs() as logged:
+        bed.blocks._start(fails())
+        await until(lambda: not bed.blocks._tasks)
+
+    assert [(each["event"], repr(each["exc_info"])) for each in logged] == [("block_step_failed", "IndexError('odd')")]
+
+
+def test_a_folder_that_is_gone_while_nothing_was_kept_is_logged_and_no_error(tmp_path: Path) -> None:
+    files = BlockFiles(tmp_path / "blocks")
+    (tmp_path / "blocks").rmdir()
+
+    files._sync([])

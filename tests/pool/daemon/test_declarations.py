@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mbongi.pool.daemon import custom_jobs
 from mbongi.pool.daemon.declarator import PER_ADDRESS_MAX
 from mbongi.pool.daemon.v2 import V2Session
 from mbongi.pool.daemon.work import NOT_ON_TIP
@@ -406,6 +407,46 @@ async def test_a_client_that_asks_for_too_much_is_dropped(bed: JdBed, how: str) 
     with pytest.raises(ConnectionError):
         await read_on()
     declarer.close()
+
+
+async def test_one_client_cannot_use_up_the_custom_jobs_of_all_others(
+    bed: JdBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(custom_jobs, "JOBS_PER_CONNECTION_MAX", 3)
+    monkeypatch.setattr(custom_jobs, "JOBS_PER_ADDRESS_MAX", 5)
+    declarer, greedy, other = await bed.declarer(flags=0), await bed.miner(), await bed.miner()
+    token = (await declarer.token()).mining_job_token
+    blocks = [bed.block(bed.jobs.outputs, spend(number)) for number in range(1, 7)]
+    for brought in blocks[:3]:
+        await take(greedy, brought, token)
+
+    refused = await refusal(greedy, blocks[3].custom_job(greedy.channel, token))
+    again = await take(greedy, blocks[0], token)
+    for brought in blocks[3:5]:
+        await take(other, brought, token)
+    of_address = await refusal(other, blocks[5].custom_job(other.channel, token))
+    bed.publish(2, height=500)
+    after = await take(greedy, bed.block(bed.jobs.outputs, tip=2), token)
+
+    assert (refused, of_address) == ("internal-error", "internal-error")
+    assert again < after
+    for each in (declarer, greedy, other):
+        each.close()
+
+
+async def test_fees_that_no_mempool_explains_are_not_believed_unseen(bed: JdBed) -> None:
+    declarer, miner = await bed.declarer(flags=0), await bed.miner()
+    token = (await declarer.token()).mining_job_token
+    brought = bed.block(bed.jobs.outputs)
+    # The pool's own work earns no fees, so a tenth of the subsidy is the most.
+    brought.value_sat = SUBSIDY + SUBSIDY // 10 + 1
+    refused = await refusal(miner, brought.custom_job(miner.channel, token))
+    brought.value_sat -= 1
+    await take(miner, brought, token)
+
+    assert refused == "invalid-job-param-value-coinbase_tx_outputs"
+    declarer.close()
+    miner.close()
 
 
 def test_the_stub_judges_as_bip_34_and_141_say() -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from mbongi.pool.daemon.gate import Limits
-from mbongi.pool.daemon.server import Difficulty, PoolServer
+from mbongi.pool.daemon.server import JOB_S_MAX, Difficulty, PoolServer
 from mbongi.pool.daemon.share_log import ShareLog, files_of, read_shares
+from mbongi.pool.daemon.steady_clock import SteadyClock
 from mbongi.pool.rules.job import Job, coinbase_of
 from mbongi.pool.rules.template import empty_template
 from mbongi.pool.values import Reject
@@ -385,3 +386,18 @@ async def test_odd_requests_get_answers(bed: Bed) -> None:
     assert [answer["error"][0] for answer in answers[3:]] == [20, 20, 20]
     assert json.dumps(answers)
     miner.close()
+
+
+async def test_shares_of_before_a_restart_are_known_while_their_jobs_may_come_and_no_longer(tmp_path: Path) -> None:
+    now_s = [1_000_000.0]
+    server = PoolServer(ShareLog(tmp_path), on_block=lambda *_: None, clock=SteadyClock(monotonic=lambda: now_s[0]))
+    server.expect({7: {b"12345678"}, 8: {b"abcdefgh"}})
+    now_s[0] += JOB_S_MAX + 1
+    server._forget_old_marks()
+    without_work = dict(server._marks)
+    server.publish(job(server))
+    server._forget_old_marks()
+    server.log.close()
+
+    assert set(without_work) == {7, 8}, "the newest job may still be one of them"
+    assert server._marks == {}

@@ -140,6 +140,25 @@ async def test_a_changed_hashrate_brings_a_new_target_and_work_that_it_counts_fo
     miner.close()
 
 
+async def test_a_change_that_is_refused_changes_nothing(bed: V2Bed) -> None:
+    miner = await bed.connect()
+    await miner.open(extended=True)
+    # So hard a target that no difficulty here meets it, with a hashrate that would have raised it by itself.
+    for hashrate_hs, target in ((16_000.0, 1), (float("nan"), ANY_TARGET), (16_000.0, 0)):
+        miner.say(mining.UpdateChannel(miner.channel, hashrate_hs, target))
+        await miner.hear(mining.UpdateChannelError)
+    miner.say(miner.solve())
+    await miner.hear(mining.SubmitSharesSuccess)
+
+    [session] = bed.server.sessions
+    assert isinstance(session, V2Session)
+    [channel] = session._channels.values()
+    assert channel.vardiff.minimum == EASY
+    assert not any(isinstance(each, mining.SetTarget) for each in miner.received)
+    assert bed.kept() == [("acct.v2", EASY)]
+    miner.close()
+
+
 async def test_channels_that_cannot_be_opened_are_refused_with_a_code(bed: V2Bed) -> None:
     miner = await bed.connect()
     miner.say(setup.SetupConnection(0, 2, 2, 0, "", 1, "test", "1", "1", ""))

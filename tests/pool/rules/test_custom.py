@@ -6,7 +6,13 @@ from dataclasses import replace
 import pytest
 
 from mbongi.pool.errors import CustomJobError
-from mbongi.pool.rules.custom import CustomCoinbase, custom_template, digest_of, value_sat
+from mbongi.pool.rules.custom import (
+    CustomCoinbase,
+    custom_template,
+    digest_of,
+    require_plausible_fees,
+    value_sat,
+)
 from mbongi.pool.rules.job import Coinbase, Job, coinbase_of
 from mbongi.pool.rules.template import empty_template
 from mbongi.wire.bitcoin.transaction import TxOut
@@ -150,3 +156,12 @@ def test_a_digest_stands_for_one_block_whatever_its_free_version_bits() -> None:
         digest_of(bytes(32), 0x2000_0000, replace(coinbase, after=coinbase.after + b"\0"), [bytes(32)]),
     ]
     assert len({first, *others}) == 6
+
+
+def test_fees_of_a_block_that_nobody_saw_are_believed_up_to_a_limit() -> None:
+    # Four times ten million, and a tenth of 6.25 coins.
+    require_plausible_fees(102_500_000, best_sat=10_000_000, subsidy_sat=SUBSIDY)
+    require_plausible_fees(0, best_sat=10_000_000, subsidy_sat=SUBSIDY)
+    with pytest.raises(CustomJobError, match="at most 102500000 sat are believed") as error:
+        require_plausible_fees(102_500_001, best_sat=10_000_000, subsidy_sat=SUBSIDY)
+    assert error.value.code == "invalid-job-param-value-coinbase_tx_outputs"

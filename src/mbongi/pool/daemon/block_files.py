@@ -126,7 +126,7 @@ class BlockFiles:
                     os.close(descriptor)
             _sync_folder(self._folder)
         except OSError as error:
-            log.error("block_not_synced", file=paths[0].name, error=error.strerror)  # noqa: TRY400
+            log.error("block_not_synced", folder=str(self._folder), error=error.strerror)  # noqa: TRY400
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -157,7 +157,15 @@ class Blocks:
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Nobody waits for these: what went wrong in one must be said, and the blocks looked at again."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("block_step_failed", exc_info=error)
+            self._news.set()
 
     def _now_ms(self) -> int:
         return int(self._now_s() * 1000.0)

@@ -4,13 +4,20 @@ One job for each block that miners bring, whoever mines on it: what was counted 
 has a limit: jobs per tip, and the bytes of the transactions kept so that we can hand a block in ourselves.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mbongi.pool.errors import CustomJobError
-from mbongi.pool.rules.custom import EXTRANONCE_BYTES, CustomCoinbase, custom_template, digest_of, value_sat
+from mbongi.pool.rules.custom import (
+    EXTRANONCE_BYTES,
+    CustomCoinbase,
+    custom_template,
+    digest_of,
+    require_plausible_fees,
+    value_sat,
+)
 from mbongi.pool.rules.job import Job
 from mbongi.pool.rules.template import Template, subsidy_sat
 from mbongi.pool.rules.tokens import Kind, Tokens
@@ -18,9 +25,16 @@ from mbongi.wire.bitcoin.transaction import TxOut, compact_size
 from mbongi.wire.stratum_v2 import mining
 from mbongi.wire.stratum_v2.codes import ErrorCode, invalid_job_parameter
 
+if TYPE_CHECKING:
+    from mbongi.pool.daemon.connection import Connection
+
 NUMBERS_FROM: Final = 1 << 31
 """Numbers of custom jobs, which are their ids in Stratum V2 too; the pool's own are below."""
 JOBS_PER_TIP_MAX: Final = 5_000
+JOBS_PER_CONNECTION_MAX: Final = 250
+"""Of these: a new block every few seconds until the tip changes."""
+JOBS_PER_ADDRESS_MAX: Final = 1_000
+"""Of these, so that whoever opens many connections does not take the place of all others."""
 JOB_S_MAX: Final = 600.0
 """A custom job older than this is stale, as the pool's own are."""
 SEEN_MAX: Final = 1_000_000
@@ -55,6 +69,10 @@ class CustomJobs:
         self._ended: list[Job] = []
         self._bytes = 0
         self._count = 0
+        self._brought: Counter[Connection] = Counter()
+        self._brought_from: Counter[str] = Counter()
+        self._fees_sat = self._fees_before_sat = 0
+        """The most that the pool's own jobs of this tip earn, and those of the one before."""
 
     # Tokens.
 
@@ -107,11 +125,11 @@ class CustomJobs:
         made_at_s = self._now_s()
         return Job(0, template, coinbase.coinbase(), made_at_s=made_at_s, extranonce_bytes=EXTRANONCE_BYTES)
 
-    def declared(self, template: Template, coinbase: CustomCoinbase) -> tuple[Job, bytes]:
+    def declared(self, template: Template, coinbase: CustomCoinbase, whose: "Connection") -> tuple[Job, bytes]:
         """A block that a node would take becomes a job; with the token that stands for it. Raises CustomJobError."""
         halves = coinbase.coinbase()
         digest = digest_of(template.previous_hash, template.version, halves, template.branch)
-        job = self._job(digest, template, coinbase)
+        job = self._job(digest, template, coinbase, whose)
         if not job.has_block:
             job.template, job.has_block = template, True
             self._with_block[digest] = job
@@ -120,7 +138,7 @@ class CustomJobs:
         token = self._tokens.make(Kind.DECLARED, until_s=self._unix_s() + TOKEN_S, digest=digest)
         return job, token
 
-    def take(self, message: mining.SetCustomMiningJob) -> Job:
+    def take(self, message: mining.SetCustomMiningJob, whose: "Connection") -> Job:
         """The job that a miner wants to mine on. Raises CustomJobError."""
         own = self.own()
         if message.prev_hash != own.template.previous_hash:
@@ -142,9 +160,12 @@ class CustomJobs:
             what = "its token is over, not ours, or stands for another block"
             raise CustomJobError(ErrorCode.INVALID_MINING_JOB_TOKEN, what)
         template = self.template(coinbase, version=message.version, branch=message.merkle_path)
-        return self._job(digest, template, coinbase)
+        if kind is Kind.COINBASE_ONLY:
+            best_sat = max(self._fees_sat, self._fees_before_sat, own.template.fees_sat)
+            require_plausible_fees(template.fees_sat, best_sat=best_sat, subsidy_sat=self._subsidy_sat(own))
+        return self._job(digest, template, coinbase, whose)
 
-    def _job(self, digest: bytes, template: Template, coinbase: CustomCoinbase) -> Job:
+    def _job(self, digest: bytes, template: Template, coinbase: CustomCoinbase, whose: "Connection") -> Job:
         found = self._jobs.get(digest)
         if found is not None:
             if not found.is_current:
@@ -152,6 +173,7 @@ class CustomJobs:
             return found
         if len(self._jobs) >= JOBS_PER_TIP_MAX:
             raise CustomJobError(ErrorCode.INTERNAL_ERROR, f"{JOBS_PER_TIP_MAX} custom jobs on this tip; no more")
+        self._require_room(whose)
         self._count += 1
         job = self._jobs[digest] = Job(
             NUMBERS_FROM + self._count % NUMBERS_FROM,
@@ -163,6 +185,19 @@ class CustomJobs:
         )
         return job
 
+    def _require_room(self, whose: "Connection") -> None:
+        """Count a new job. Raises CustomJobError where a connection, or its address, has brought its part."""
+        address = whose.address.name
+        for count, most, of_what in (
+            (self._brought[whose], JOBS_PER_CONNECTION_MAX, "connection"),
+            (self._brought_from[address], JOBS_PER_ADDRESS_MAX, "address"),
+        ):
+            if count >= most:
+                what = f"{most} custom jobs of one {of_what} on this tip; no more"
+                raise CustomJobError(ErrorCode.INTERNAL_ERROR, what)
+        self._brought[whose] += 1
+        self._brought_from[address] += 1
+
     def _subsidy_sat(self, own: Job) -> int:
         return subsidy_sat(own.template.height, halving_blocks=self._halving_blocks)
 
@@ -170,6 +205,13 @@ class CustomJobs:
 
     def moved(self, *, clean: bool) -> None:
         """The pool has a new job; where ``clean``, on another tip, which ends every custom job."""
+        if clean:
+            self._fees_sat, self._fees_before_sat = 0, self._fees_sat
+            self._brought.clear()
+            self._brought_from.clear()
+        own = self._current()
+        if own is not None:
+            self._fees_sat = max(self._fees_sat, own.template.fees_sat)
         if clean:
             for job in self._jobs.values():
                 _end(job)

@@ -147,7 +147,7 @@ class DeclarationSession(V2Connection):
         async def ask(places: Sequence[int]) -> tuple[bytes, ...]:
             return await self._ask(message.request_id, places)
 
-        job, proof = await self._declarator.declare(message, self._given, ask)
+        job, proof = await self._declarator.declare(message, self._given, ask, self)
         self._jobs.append(job)
         log.info("job_declared", peer=self.peer, height=job.template.height, value_sat=job.template.value_sat)
         return proof

@@ -90,7 +90,9 @@ class Declarator:
         """It is gone."""
         self._connections.discard(connection)
 
-    async def declare(self, message: DeclareMiningJob, given: dict[bytes, Known], ask: Ask) -> tuple[Job, bytes]:
+    async def declare(
+        self, message: DeclareMiningJob, given: dict[bytes, Known], ask: Ask, whose: "Connection"
+    ) -> tuple[Job, bytes]:
         """Look at a block; its job, and the token that stands for it. Raises CustomJobError, NodeError.
 
         ``given`` holds what the miner showed earlier; afterwards, what this block needed beyond the node's template.
@@ -114,7 +116,7 @@ class Declarator:
             await self._require_acceptable(template, coinbase)
         if template.previous_hash != self.jobs.own().template.previous_hash:
             raise CustomJobError(ErrorCode.STALE_CHAIN_TIP, "the chain moved on while the node looked at it")
-        return self.jobs.declared(template, coinbase)
+        return self.jobs.declared(template, coinbase, whose)
 
     async def _reach(self, coinbase: CustomCoinbase) -> None:
         """A miner may have heard of a new tip a moment before the pool has work on it: wait for that."""

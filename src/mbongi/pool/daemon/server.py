@@ -99,6 +99,7 @@ class PoolServer:
         self._tips: deque[bytes] = deque(maxlen=TIPS_KNOWN)
         self._found: deque[bytes] = deque(maxlen=FOUND_KNOWN)
         self._marks: dict[int, set[bytes]] = {}
+        self._marks_until_s = 0.0
         self._by_session: dict[str, V1Session] = {}
         self.handover: Handover | None = None
         """Where other processes of this machine share its ports."""
@@ -183,8 +184,11 @@ class PoolServer:
                 self._add(job)
 
     def expect(self, marks: dict[int, set[bytes]]) -> None:
-        """Know the shares that were accepted before a restart: by job number, the first bytes of their hashes."""
-        self._marks = marks
+        """Know the shares that were accepted before a restart: by job number, the first bytes of their hashes.
+
+        Those of jobs that never come again are forgotten once a job of that time would be too old.
+        """
+        self._marks, self._marks_until_s = marks, self.now_s() + JOB_S_MAX
 
     def _add(self, job: Job) -> None:
         """Make it the newest job."""
@@ -438,3 +442,9 @@ class PoolServer:
         while True:
             await asyncio.sleep(FOLLOW_S)
             self.clock.follow()
+            self._forget_old_marks()
+
+    def _forget_old_marks(self) -> None:
+        """Not before there is work: until then a job from before the restart may still come as the newest."""
+        if self._marks and self._current is not None and self.now_s() > self._marks_until_s:
+            self._marks = {}

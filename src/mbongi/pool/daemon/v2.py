@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from mbongi.base.log import get_log
 from mbongi.pool.daemon.custom_jobs import NUMBERS_FROM
 from mbongi.pool.daemon.statistics import Member
-from mbongi.pool.daemon.v2_channels import Channel, fit
+from mbongi.pool.daemon.v2_channels import Channel, fitted
 from mbongi.pool.daemon.v2_link import V2Connection
 from mbongi.pool.errors import CustomJobError
 from mbongi.pool.rules.generations import GENERATIONS
@@ -141,7 +141,7 @@ class V2Session(V2Connection):
         if len(self._channels) >= CHANNELS_MAX:
             code = ErrorCode.INTERNAL_ERROR
         if not code:
-            code = fit(
+            vardiff, code = fitted(
                 vardiff,
                 message.nominal_hash_rate,
                 message.max_target,
@@ -169,7 +169,7 @@ class V2Session(V2Connection):
         if channel is None:
             self.out.append(mining.UpdateChannelError(message.channel_id, ErrorCode.INVALID_CHANNEL_ID))
             return
-        code = fit(
+        channel.vardiff, code = fitted(
             channel.vardiff,
             message.nominal_hash_rate,
             message.maximum_target,
@@ -178,7 +178,7 @@ class V2Session(V2Connection):
         )
         if code:
             self.out.append(mining.UpdateChannelError(message.channel_id, code))
-        if channel.vardiff.difficulty != channel.generations.difficulty:
+        elif channel.vardiff.difficulty != channel.generations.difficulty:
             self._retarget(channel)
 
     def _close(self, message: mining.CloseChannel) -> None:
@@ -228,7 +228,7 @@ class V2Session(V2Connection):
         channels = [self._channels[id_] for id_ in ids if id_ in self._channels]
         if not channels:
             raise CustomJobError(ErrorCode.INVALID_CHANNEL_ID, f"channel {message.channel_id} is not open")
-        job = custom.take(message)
+        job = custom.take(message, self)
         for channel in channels:
             # The same block brought again is the same work, which keeps its difficulty (decision 14).
             told = channel.generations

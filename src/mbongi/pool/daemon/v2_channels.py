@@ -1,5 +1,6 @@
 """Channels of a Stratum V2 connection: one for each miner, each with a difficulty and a search space of its own."""
 
+import copy
 import math
 from typing import Final
 
@@ -47,18 +48,22 @@ class Channel:
         return self.extranonce1 if self.is_extended else self.extranonce1 + bytes(EXTRANONCE2_BYTES)
 
 
-def fit(vardiff: Vardiff, hashrate_hs: float, target_max: int, *, now_s: float, shares_per_minute: float) -> str:
-    """Set a channel's difficulty to what its miner states; the code of the refusal, or an empty text."""
+def fitted(
+    vardiff: Vardiff, hashrate_hs: float, target_max: int, *, now_s: float, shares_per_minute: float
+) -> tuple[Vardiff, str]:
+    """A channel's difficulty as it fits what its miner states, and an empty text; the one given, which stays as it is,
+    and the code of the refusal where none fits."""
+    before, vardiff = vardiff, copy.copy(vardiff)
     if not (math.isfinite(hashrate_hs) and hashrate_hs >= 0):
-        return ErrorCode.INVALID_NOMINAL_HASHRATE
+        return before, ErrorCode.INVALID_NOMINAL_HASHRATE
     if target_max <= 0:
-        return ErrorCode.MAX_TARGET_OUT_OF_RANGE
+        return before, ErrorCode.MAX_TARGET_OUT_OF_RANGE
     try:
         if hashrate_hs > 0:
             vardiff.suggest(now_s, difficulty_of_hashrate(hashrate_hs, shares_per_minute))
         if target_max < target_of_difficulty(vardiff.difficulty):
             vardiff.require(now_s, difficulty_of_target(target_max))
     except DifficultyError:
-        return ErrorCode.MAX_TARGET_OUT_OF_RANGE
+        return before, ErrorCode.MAX_TARGET_OUT_OF_RANGE
     fits = target_of_difficulty(vardiff.difficulty) <= target_max
-    return "" if fits else ErrorCode.MAX_TARGET_OUT_OF_RANGE
+    return (vardiff, "") if fits else (before, ErrorCode.MAX_TARGET_OUT_OF_RANGE)

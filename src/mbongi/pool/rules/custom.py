@@ -7,7 +7,7 @@ the pool mines on. Source: Stratum V2, sections 5.3.18 and 6.4.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Self
+from typing import Final, Self
 
 from mbongi.pool.errors import CustomJobError
 from mbongi.pool.rules.job import COINBASE_INPUT, EXTRANONCE1_BYTES, EXTRANONCE2_BYTES, SCRIPT_BYTES_MAX, Coinbase, Job
@@ -20,6 +20,10 @@ from mbongi.wire.stratum_v2.codes import ErrorCode, invalid_job_parameter
 
 EXTRANONCE_BYTES = EXTRANONCE1_BYTES + EXTRANONCE2_BYTES
 """Of a custom job: it is made for one miner, and its difficulty never changes, so it carries no generation."""
+FEES_TIMES_MAX: Final = 4
+"""Fees that are believed unseen: so many times those of the pool's own work ..."""
+FEES_SUBSIDY_PARTS: Final = 10
+"""... and this part of the subsidy, for what a miner is paid by private agreement."""
 _COMMITMENT_START = op_return(COMMITMENT_HEADER + bytes(32))[:6]
 _SCRIPT_AT = 4 + len(COINBASE_INPUT) + 1
 """Where the input's script begins in a coinbase without witness: after version, input and length."""
@@ -107,6 +111,21 @@ def value_sat(coinbase: CustomCoinbase, own: Job, *, pool_script: bytes, subsidy
         what = f"{paid[0].value_sat} sat for the pool; the subsidy alone is {subsidy_sat} sat"
         raise CustomJobError(invalid_job_parameter("coinbase_tx_outputs"), what)
     return paid[0].value_sat
+
+
+def require_plausible_fees(fees_sat: int, *, best_sat: int, subsidy_sat: int) -> None:
+    """Refuse fees that no mempool explains, of a block that nobody here has seen. Raises CustomJobError.
+
+    ``best_sat`` is the most that the pool's own jobs earn, on this tip or the one before. Shares count by their
+    difficulty alone, so such a claim pays nobody more; but a block that creates too much is none, and work on it is
+    lost to the pool while it counts. A claim below the limit may still be wrong: only a whole block can be checked.
+    """
+    most_sat = FEES_TIMES_MAX * best_sat + subsidy_sat // FEES_SUBSIDY_PARTS
+    if fees_sat > most_sat:
+        what = (
+            f"fees of {fees_sat} sat; the pool's own work earns {best_sat} sat, so at most {most_sat} sat are believed"
+        )
+        raise CustomJobError(invalid_job_parameter("coinbase_tx_outputs"), what)
 
 
 def custom_template(
