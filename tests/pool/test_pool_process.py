@@ -56,14 +56,14 @@ class PoolProcess:
             ),
         )
         self.port, self._directory = port, directory
+        self.words = [sys.executable, "-m", "mbongi.cli", "pool"]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MBONGI_")}
-        environment |= as_environment(self.config) | {"PYTHONPATH": str(SOURCE)}
+        environment |= as_environment(self.config) | {"PYTHONPATH": f"{SOURCE}:{SOURCE.parent}"}
         with (self._directory / "pool.log").open("ab") as log:
-            words = [sys.executable, "-m", "mbongi.cli", "pool"]
-            self._process = subprocess.Popen(words, env=environment, stdout=log, stderr=log, cwd=self._directory)
+            self._process = subprocess.Popen(self.words, env=environment, stdout=log, stderr=log, cwd=self._directory)
         for _ in range(300):
             if ask(pool.ready, self.config):
                 return

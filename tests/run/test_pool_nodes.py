@@ -1,12 +1,16 @@
 """The pool's nodes as configured: each with its cookie and its feed, and what counts on which network."""
 
+import dataclasses
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mbongi.base.config import Config, Pool
+from mbongi.base.config import Config, Pool, Site
 from mbongi.base.errors import ConfigError
+from mbongi.pool.daemon.steady_clock import SteadyClock
+from mbongi.run.pool_lead import Lead
 from mbongi.run.pool_nodes import CHAINS, feeds_of, limits_of, nodes_of, with_source
 
 TWO = ("http://u:p%40ss@10.0.0.1:8332", "http://10.0.0.2:8332")
@@ -82,3 +86,17 @@ def test_practice_chains_may_rest_and_test_networks_may_have_blocks_of_little_wo
     assert limits_of(config(network="regtest")).quiet_s is None
     assert limits_of(config(network="testnet")).tip_work_least == 0.0
     assert "main" not in CHAINS["testnet"]
+
+
+def test_a_passing_jump_of_the_systems_clock_does_not_make_nodes_look_cut_off(tmp_path: Path) -> None:
+    wall = [datetime(2026, 1, 1, tzinfo=UTC)]
+    clock = SteadyClock(wall=lambda: wall[0], monotonic=lambda: 5.0)
+    site = Site(data_dir=tmp_path)
+    address = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
+    made = dataclasses.replace(config(address=address), site=site)
+    lead = Lead(made, clock, on_job=lambda _job: None, on_trouble=lambda _reason: None)
+
+    wall[0] += timedelta(days=1)
+    clock.follow()
+
+    assert lead.heads._unix_s() == datetime(2026, 1, 1, tzinfo=UTC).timestamp()

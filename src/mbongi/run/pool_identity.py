@@ -1,5 +1,6 @@
 """What the pool proves itself with in Stratum V2; all its processes and machines of one site have the same."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +19,12 @@ CLOCK_TOLERANCE_S: Final = 3_600
 class Identity:
     """What the pool proves itself with in Stratum V2: an authority's key, and a server key that it vouches for.
 
-    Both are made on first use and kept; certificates are short, and made anew long before they end.
+    Both are made on first use and kept; certificates are short, and made anew long before they end, by the clock
+    ``unix_s``: a passing jump of the system's would make one that no miner takes.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, unix_s: Callable[[], float] = lambda: utc_now().timestamp()) -> None:
+        self._unix_s = unix_s
         self._authority = practice.authority_secret(folder)
         self._key = EllSwiftKey.of_secret(
             bytes.fromhex(stored_key(folder / "pool-server.key", new_secret().hex().encode()))
@@ -32,7 +35,7 @@ class Identity:
 
     def responder(self) -> Responder:
         """The server's side of handshakes, with a certificate that is valid now."""
-        now_s = int(utc_now().timestamp())
+        now_s = int(self._unix_s())
         if self._responder is None or not self._renew_at_s - CERTIFICATE_S < now_s < self._renew_at_s:
             certificate = sign_certificate(
                 self._authority,

@@ -45,7 +45,8 @@ class Lead:
         folder = config.site.data_dir / "pool" / "jobs"
         self.clock, self._on_job, self._on_trouble = clock, on_job, on_trouble
         self.nodes = with_source(config, nodes_of(config))
-        self.heads = Heads(self.nodes, limits=limits_of(config), chains=CHAINS[config.pool.network])
+        chains = CHAINS[config.pool.network]
+        self.heads = Heads(self.nodes, limits=limits_of(config), chains=chains, unix_s=clock.unix_s)
         self._feeds = feeds_of(config, self.heads.look)
         self._jobs = JobStore(folder)
         self.work = Work(

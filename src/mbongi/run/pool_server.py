@@ -54,7 +54,8 @@ class PoolServerProcess:
         self._config, self._number = config, shard
         clock = SteadyClock()
         self._nodes = nodes_of(config)
-        self._heads = Heads(self._nodes, limits=limits_of(config), chains=CHAINS[config.pool.network])
+        chains = CHAINS[config.pool.network]
+        self._heads = Heads(self._nodes, limits=limits_of(config), chains=chains, unix_s=clock.unix_s)
         self.shard = Shard(
             config, clock, shard=shard, nodes=self._nodes, tips=self._heads, beat=lambda: self._feed.beat
         )

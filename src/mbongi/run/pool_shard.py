@@ -64,7 +64,7 @@ class Shard:
     ) -> None:
         self._config, self._number, self._nodes = config, shard, nodes
         folder = config.site.data_dir / "pool"
-        identity = Identity(config.site.data_dir / "secrets")
+        identity = Identity(config.site.data_dir / "secrets", unix_s=clock.unix_s)
         self.serving = Serving(
             config,
             clock,
