@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import ssl
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Self
@@ -62,9 +63,11 @@ class Miner:
         """The hash of the last share."""
 
     @classmethod
-    async def connect(cls, port: int, *, worker: str = "acct.one", session: str = "") -> Self:
+    async def connect(
+        cls, port: int, *, worker: str = "acct.one", session: str = "", tls: ssl.SSLContext | None = None
+    ) -> Self:
         """Subscribe with version rolling, authorize, and wait for the first work."""
-        miner = cls(*await asyncio.open_connection("127.0.0.1", port))
+        miner = cls(*await asyncio.open_connection("127.0.0.1", port, ssl=tls))
         try:
             await miner._begin(worker, session)
         except BaseException:
@@ -152,6 +155,12 @@ class Miner:
     async def submit(self, fields: list[str], worker: str = "acct.one") -> dict[str, Any]:
         """Submit a share."""
         return await self.ask("mining.submit", [worker, *fields])
+
+    @property
+    def certificate(self) -> bytes:
+        """What the pool was known by over TLS, in DER."""
+        shown: bytes = self._writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        return shown
 
     def close(self) -> None:
         self._writer.close()

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -186,8 +187,8 @@ class Crowd:
     came, of which each may stand in the log or not.
     """
 
-    def __init__(self, port: int, count: int) -> None:
-        self._port = port
+    def __init__(self, port: int, count: int, *, tls: ssl.SSLContext | None = None) -> None:
+        self._port, self._tls = port, tls
         self.accepted: set[bytes] = set()
         self.unanswered: set[bytes] = set()
         self.rejects: Counter[str] = Counter()
@@ -213,7 +214,7 @@ class Crowd:
         session = ""
         while not self._ends.is_set():
             try:
-                miner = await Miner.connect(self._port, worker=worker, session=session)
+                miner = await Miner.connect(self._port, worker=worker, session=session, tls=self._tls)
             except (OSError, TimeoutError):
                 await asyncio.sleep(0.2)
                 continue

@@ -77,6 +77,10 @@ class PoolProcess:
         self._process.send_signal(number)
         return self._process.wait(timeout=15)
 
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def log(self) -> str:
         return (self._directory / "pool.log").read_text(encoding="utf-8")
 

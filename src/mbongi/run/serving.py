@@ -33,6 +33,7 @@ log = get_log(__name__)
 LISTEN_LOOK_S: Final = 0.1
 SAVE_S: Final = 4.0
 """How old the file of sessions may be."""
+CERTIFICATE_LOOK_S: Final = 5.0
 PART_S_MAX: Final = 3.0
 """So long a process that stops answers its miners."""
 
@@ -78,6 +79,7 @@ class Serving:
         others = [each for each in shards if each != shard]
         if others:
             self.server.handover = Handover(folder / "sessions", shard, others, self.server.take_over)
+        self._tls_read = _versions(config.pool)
         self.tls = tls_of(config.pool)
         self.trouble = ""
         self._troubles = 0
@@ -117,7 +119,7 @@ class Serving:
 
     async def run(self) -> None:
         """Listen and keep everything up to date, until cancelled."""
-        await asyncio.gather(self.server.run(), self._keep_listening(), self._keep_sessions())
+        await asyncio.gather(self.server.run(), self._keep_listening(), self._keep_sessions(), self._keep_tls())
 
     async def stop(self) -> None:
         """Part from the miners, keep their sessions for the next process, close."""
@@ -155,6 +157,17 @@ class Serving:
         while True:
             await asyncio.sleep(SAVE_S)
             await self.server.save_sessions(self._sessions_file)
+
+    async def _keep_tls(self) -> None:
+        """Read renewed files once both have been left alone from one look to the next."""
+        looked = self._tls_read
+        while self.tls is not None:
+            await asyncio.sleep(CERTIFICATE_LOOK_S)
+            found = _versions(self._config)
+            if found == looked != self._tls_read:
+                self._tls_read = found
+                self.reload_tls()
+            looked = found
 
 
 def difficulty_of(pool: PoolConfig) -> Difficulty:
@@ -199,6 +212,19 @@ def load_certificate(context: ssl.SSLContext, pool: PoolConfig) -> None:
             f"pool.tls_certificate {pool.tls_certificate} with pool.tls_key {pool.tls_key}: {error}; "
             "expected a PEM certificate and its own key without a password"
         ) from error
+
+
+def _versions(pool: PoolConfig) -> list[tuple[int, int, int] | None]:
+    """What tells a renewed certificate or key from the one before; None for a file that is not there."""
+    found: list[tuple[int, int, int] | None] = []
+    for name in (pool.tls_certificate, pool.tls_key):
+        try:
+            file = Path(name).stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((file.st_mtime_ns, file.st_ino, file.st_size))
+    return found
 
 
 def _no_password() -> str:

@@ -18,6 +18,7 @@ from mbongi.base.config import Config, Pool, Site
 from mbongi.base.errors import ConfigError
 from mbongi.pool.daemon.steady_clock import SteadyClock
 from mbongi.pool.rules.custom import CustomCoinbase
+from mbongi.run import serving
 from mbongi.run.pool_identity import Identity
 from mbongi.run.serving import Serving, tls_of
 from tests.embedded import free_ports
@@ -45,6 +46,12 @@ def write_pair(folder: Path, name: str, *, password: bytes = b"") -> tuple[str, 
     (folder / "pool.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
     (folder / "pool.key").write_bytes(private)
     return str(folder / "pool.pem"), str(folder / "pool.key")
+
+
+def shown_name(miner: Miner) -> str:
+    """The name in the certificate that a miner was shown."""
+    shown = x509.load_der_x509_certificate(miner.certificate)
+    return str(shown.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
 
 
 class Bed:
@@ -79,12 +86,8 @@ class Bed:
         """A miner over TLS, and the name in the certificate that it was shown."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.config.pool.tls_port, ssl=context)
-        shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        miner = Miner(reader, writer)
-        await miner._begin("acct.one", "")
-        name = x509.load_der_x509_certificate(shown).subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
-        return miner, str(name)
+        miner = await Miner.connect(self.config.pool.tls_port, tls=context)
+        return miner, shown_name(miner)
 
 
 @pytest.fixture
@@ -181,6 +184,32 @@ async def test_what_speaks_no_tls_there_is_let_go_and_others_mine_on(bed: Bed) -
 
     assert (await miner.submit(miner.solve()))["result"] is True
     miner.close()
+
+
+async def test_renewed_files_are_read_without_being_told_once_both_are_there(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = (bed.folder / "pool.key").read_bytes()
+    write_pair(bed.folder, "second.example")
+    renewed = (bed.folder / "pool.key").read_bytes()
+    (bed.folder / "pool.key").write_bytes(key)  # the new one is late
+    monkeypatch.setattr(serving, "CERTIFICATE_LOOK_S", 0.05)
+    keeping = asyncio.create_task(bed.serving._keep_tls())
+    await asyncio.sleep(0.3)
+    early, early_name = await bed.connect()
+    (bed.folder / "pool.key").write_bytes(renewed)
+    late, name = await bed.connect()
+    async with asyncio.timeout(20):
+        while name != "second.example":
+            late.close()
+            late, name = await bed.connect()
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+
+    assert early_name == "first.example"
+    assert (await early.submit(early.solve()))["result"] is True
+    for each in (early, late):
+        each.close()
 
 
 def test_files_that_cannot_be_used_are_named_with_the_cure(tmp_path: Path) -> None:
