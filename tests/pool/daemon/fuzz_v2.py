@@ -9,6 +9,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+from mbongi.pool.daemon.connection import PoolConnection
 from mbongi.pool.daemon.custom_jobs import CustomJobs
 from mbongi.pool.daemon.declaration_session import DeclarationSession
 from mbongi.pool.daemon.declarator import Declarator
@@ -66,7 +67,7 @@ class Line(asyncio.Transport):
     def __init__(self, peer: str) -> None:
         super().__init__({"peername": (peer, 1)})
         self.written = bytearray()
-        self.connection: V2Connection | None = None
+        self.connection: PoolConnection | None = None
         self.is_open = True
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
