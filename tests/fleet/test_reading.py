@@ -10,7 +10,7 @@ import pytest
 import mbongi.fleet
 from mbongi.fleet.machine_models import machine_model
 from mbongi.fleet.reading import MachineReading
-from mbongi.fleet.rules import complete, host_and_port, verdict
+from mbongi.fleet.rules.figures import complete, host_and_port, verdict
 from mbongi.fleet.values import MachineState
 
 TABLE = Path(mbongi.fleet.__file__).parent / "machine_reading.csv"

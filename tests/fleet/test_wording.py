@@ -3,7 +3,7 @@
 import pytest
 from django.utils import translation
 
-from mbongi.fleet.rules import verdict
+from mbongi.fleet.rules.figures import verdict
 from mbongi.fleet.values import EventKind
 from mbongi.fleet.wording import event_text, reason_text
 

@@ -77,14 +77,14 @@ def catch_all_names(root: Path) -> list[str]:
 
 
 def package_inits(root: Path) -> list[str]:
-    """A package under src says in its docstring what it owns, and imports nothing."""
+    """A package under src says in its docstring what it owns, and imports nothing; ``models`` lists its tables."""
     complaints = []
     for path, _text, tree in modules(root):
         if path.name != "__init__.py" or path.parts[0] != "src" or {"management", "commands"} & set(path.parts):
             continue
         if not ast.get_docstring(tree):
             complaints.append(f"{path}: says nothing")
-        if len(tree.body) > 1:
+        if len(tree.body) > 1 and path.parent.name != "models":
             complaints.append(f"{path}: holds more than its docstring")
     return complaints
 

@@ -25,7 +25,7 @@ from mbongi.fleet.device_errors import DeniedError, DeviceError, GarbledError, M
 from mbongi.fleet.open_files import raise_open_files
 from mbongi.fleet.ports import OnBatch, OnDetails, OnStates
 from mbongi.fleet.reading import DetailReport, MachineReading, StateChange, Target, Verdict
-from mbongi.fleet.rules import complete
+from mbongi.fleet.rules.figures import complete
 from mbongi.fleet.values import MachineState
 
 log = get_log(__name__)

@@ -9,7 +9,7 @@ from mbongi.base.config import Config
 from mbongi.base.log import get_log
 from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusError
-from mbongi.fleet.pool_side import PoolSide, Seen, SeenByPool
+from mbongi.fleet.rules.pool_side import PoolSide, Seen, SeenByPool
 from mbongi.fleet.values import STATUS_SUBJECT
 from mbongi.pool.status import WORKERS_SUBJECT, WorkerHashrates
 from mbongi.run.database import use_database

@@ -6,7 +6,7 @@ import pytest
 
 from mbongi.fleet.adapters import antminer_decode, bitaxe, whatsminer_decode
 from mbongi.fleet.reading import MachineDetail, MachineReading
-from mbongi.fleet.rules import complete
+from mbongi.fleet.rules.figures import complete
 from mbongi.wire import antminer, axeos, btminer, cgminer
 from tests.captures import capture
 

@@ -13,7 +13,7 @@ from mbongi.base.config import Fleet, Twin
 from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.adapters.session import Access, Session
 from mbongi.fleet.reading import MachineDetail, MachineReading
-from mbongi.fleet.rules import complete
+from mbongi.fleet.rules.figures import complete
 from mbongi.fleet.scan import scan
 from mbongi.fleet.values import Family, MachineState
 from mbongi.twin.site import VirtualSite

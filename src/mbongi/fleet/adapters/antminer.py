@@ -8,7 +8,7 @@ from mbongi.fleet.adapters.session import WEB_CLOSED, Session, SlowFigures
 from mbongi.fleet.device_errors import DeniedError, GarbledError, MissingPageError, RefusedError
 from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, PoolDetail, Verdict
-from mbongi.fleet.rules import SLEEPING, verdict
+from mbongi.fleet.rules.figures import SLEEPING, verdict
 from mbongi.fleet.values import Family, MachineState
 from mbongi.wire import antminer, cgminer
 from mbongi.wire.antminer import PAGE, WORK_MODES, StatsRow

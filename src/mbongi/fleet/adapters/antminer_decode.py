@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from mbongi.fleet.reading import BoardDetail, ErrorDetail, MachineDetail, MachineReading, PoolDetail
-from mbongi.fleet.rules import finite, largest, mean
+from mbongi.fleet.rules.figures import finite, largest, mean
 from mbongi.wire import antminer
 from mbongi.wire.antminer import Chain, StatsRow, SummaryPage
 

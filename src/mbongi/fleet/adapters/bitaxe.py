@@ -13,7 +13,7 @@ from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down
 from mbongi.fleet.device_errors import GarbledError, MissingPageError, RefusedError, RejectedError, UnreachableError
 from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import BoardDetail, ErrorDetail, Found, MachineDetail, MachineReading, PoolDetail, Verdict
-from mbongi.fleet.rules import finite, verdict
+from mbongi.fleet.rules.figures import finite, verdict
 from mbongi.fleet.values import Family
 from mbongi.wire import axeos
 from mbongi.wire.axeos import SystemInfo

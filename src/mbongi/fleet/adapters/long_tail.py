@@ -9,7 +9,7 @@ from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.device_errors import DeviceError, GarbledError, MissingPageError
 from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import BoardDetail, ErrorDetail, Found, MachineDetail, MachineReading, PoolDetail, Verdict
-from mbongi.fleet.rules import finite, largest, mean, verdict
+from mbongi.fleet.rules.figures import finite, largest, mean, verdict
 from mbongi.fleet.values import Family
 
 WARM_UP_S = 900.0

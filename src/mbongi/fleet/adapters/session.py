@@ -19,7 +19,7 @@ from mbongi.fleet.device_errors import (
     UnreachableError,
 )
 from mbongi.fleet.reading import MachineDetail, MachineReading
-from mbongi.fleet.rules import host_and_port
+from mbongi.fleet.rules.figures import host_and_port
 from mbongi.wire import cgminer
 from mbongi.wire.digest import DigestError
 from mbongi.wire.digest_signer import DigestSigner

@@ -8,7 +8,7 @@ from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.device_errors import GarbledError, RefusedError
 from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
-from mbongi.fleet.rules import verdict
+from mbongi.fleet.rules.figures import verdict
 from mbongi.fleet.values import Family
 from mbongi.wire import btminer, cgminer
 

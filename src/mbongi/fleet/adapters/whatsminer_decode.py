@@ -7,7 +7,7 @@ import re
 from importlib.resources import files
 
 from mbongi.fleet.reading import BoardDetail, ErrorDetail, MachineDetail, MachineReading, PoolDetail
-from mbongi.fleet.rules import finite, largest, mean
+from mbongi.fleet.rules.figures import finite, largest, mean
 from mbongi.wire import btminer
 from mbongi.wire.btminer import DevRow, Joined, SummaryRow
 

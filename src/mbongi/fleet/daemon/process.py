@@ -17,15 +17,15 @@ from mbongi.core.bus.streams import EVENTS
 from mbongi.core.telemetry.outgoing import Outgoing
 from mbongi.core.threads import ThreadBridge
 from mbongi.fleet import selectors
-from mbongi.fleet.conditions import Watch
 from mbongi.fleet.daemon.acting import Actor
 from mbongi.fleet.daemon.persistence import AWAY, Database
 from mbongi.fleet.daemon.recording import Recording
 from mbongi.fleet.daemon.scanning import Scanner, ScanRun
 from mbongi.fleet.poller import Poller
-from mbongi.fleet.pool_side import PoolSide
 from mbongi.fleet.ranges import ScanRangeError
 from mbongi.fleet.reading import DetailReport, Found, MachineReading, StateChange
+from mbongi.fleet.rules.conditions import Watch
+from mbongi.fleet.rules.pool_side import PoolSide
 from mbongi.fleet.telemetry import READING
 from mbongi.fleet.values import STATUS_SUBJECT, ConditionChange
 

@@ -1,8 +1,8 @@
 """When conditions open and clear; the limits are those of ``conditions.csv``."""
 
 from mbongi.base.ids import MachineId
-from mbongi.fleet.conditions import Watch, limit
 from mbongi.fleet.reading import DetailReport, ErrorDetail, MachineDetail, MachineReading, PoolDetail, StateChange
+from mbongi.fleet.rules.conditions import Watch, limit
 from mbongi.fleet.values import EventKind, MachineState, Severity
 
 MACHINE = MachineId(7)

@@ -1,21 +1,12 @@
-"""Tables of the fleet. Private: other domains use services, selectors and values.
-
-Row-level security shows tenants the rows of their own machines only, so events and actions carry their machine's
-tenant too.
-"""
+"""Machines and what happened to them."""
 
 from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
 
-from mbongi.fleet.values import ActionKind, ActionStatus, EventKind, Family, MachineState, Severity
-
-
-def _choices(
-    kinds: type[Family] | type[ActionKind] | type[ActionStatus] | type[EventKind] | type[Severity],
-) -> list[tuple[str, str]]:
-    return [(kind.value, kind.value) for kind in kinds]
+from mbongi.fleet.models.choices import choices
+from mbongi.fleet.values import EventKind, Family, MachineState, Severity
 
 
 class Machine(models.Model):
@@ -25,7 +16,7 @@ class Machine(models.Model):
     """
 
     address = models.GenericIPAddressField(unique=True, null=True)
-    family = models.CharField(max_length=20, choices=_choices(Family))
+    family = models.CharField(max_length=20, choices=choices(Family))
     model = models.CharField(max_length=80, blank=True)
     mac = models.CharField(max_length=17, blank=True, db_index=True)
     serial = models.CharField(max_length=80, blank=True)
@@ -62,9 +53,9 @@ class Event(models.Model):
 
     machine = models.ForeignKey(Machine, on_delete=models.CASCADE, related_name="events")
     tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
-    kind = models.CharField(max_length=24, choices=_choices(EventKind))
+    kind = models.CharField(max_length=24, choices=choices(EventKind))
     part = models.CharField(max_length=60, blank=True)
-    severity = models.CharField(max_length=8, choices=_choices(Severity))
+    severity = models.CharField(max_length=8, choices=choices(Severity))
     at = models.DateTimeField()
     cleared_at = models.DateTimeField(null=True)
     params = models.JSONField(default=dict)
@@ -81,43 +72,6 @@ class Event(models.Model):
             models.Index(fields=["-at", "-id"], name="fleet_event_newest"),
             models.Index(fields=["machine", "-at"], name="fleet_event_machine"),
             models.Index(fields=["-at", "-id"], name="fleet_event_open", condition=Q(cleared_at=None)),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.pk} {self.kind} machine {self.machine_id}"
-
-
-class Action(models.Model):
-    """A write to a machine that somebody asked for, or its rehearsal. Never holds a password."""
-
-    machine = models.ForeignKey(Machine, on_delete=models.PROTECT, related_name="actions")
-    tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
-    kind = models.CharField(max_length=12, choices=_choices(ActionKind))
-    arguments = models.JSONField(default=dict)
-    reason = models.CharField(max_length=500)
-    author = models.ForeignKey("identity.User", on_delete=models.PROTECT, related_name="+")
-    dry_run = models.BooleanField(default=False)
-    status = models.CharField(max_length=10, choices=_choices(ActionStatus), default=ActionStatus.REQUESTED)
-    requested_at = models.DateTimeField()
-    claimed_at = models.DateTimeField(null=True)
-    claims = models.PositiveSmallIntegerField(default=0)
-    finished_at = models.DateTimeField(null=True)
-    before = models.JSONField(null=True)
-    after = models.JSONField(null=True)
-    verified = models.BooleanField(null=True)
-    message = models.CharField(max_length=500, blank=True)
-
-    class Meta:
-        ordering: ClassVar = ["-requested_at", "-id"]
-        constraints: ClassVar = [
-            # One write at a time on a machine: two read-modify-verify cycles at once would undo each other.
-            models.UniqueConstraint(
-                fields=["machine"], condition=Q(status__in=["requested", "running"]), name="fleet_action_one_open"
-            ),
-        ]
-        indexes: ClassVar = [
-            models.Index(fields=["id"], name="fleet_action_waiting", condition=Q(status__in=["requested", "running"])),
-            models.Index(fields=["machine", "-requested_at"], name="fleet_action_machine"),
         ]
 
     def __str__(self) -> str:

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from mbongi.base.ids import MachineId
-from mbongi.fleet.conditions import Watch
-from mbongi.fleet.pool_side import AGE_MS_MAX, PoolSide, Seen, SeenByPool
 from mbongi.fleet.reading import DetailReport, MachineDetail, MachineReading, PoolDetail
+from mbongi.fleet.rules.conditions import Watch
+from mbongi.fleet.rules.pool_side import AGE_MS_MAX, PoolSide, Seen, SeenByPool
 from mbongi.fleet.values import EventKind, MachineState
 from mbongi.pool.status import WorkerHashrate, WorkerHashrates
 from mbongi.run.fleet import _seen_by_pool

@@ -10,11 +10,11 @@ import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.resources import files
 
 from mbongi.base.ids import MachineId
-from mbongi.fleet.pool_side import PoolSight
 from mbongi.fleet.reading import DetailReport, MachineDetail, MachineReading, StateChange
+from mbongi.fleet.rules.pool_side import PoolSight
 from mbongi.fleet.values import ConditionChange, EventKind, MachineState, Severity
 
 REJECTS_WINDOW_MS = 600_000
@@ -47,7 +47,7 @@ class Limit:
 
 @functools.cache
 def _limits() -> dict[tuple[EventKind, str], Limit]:
-    with Path(__file__).with_name("conditions.csv").open(encoding="utf-8", newline="") as lines:
+    with (files("mbongi.fleet") / "conditions.csv").open(encoding="utf-8") as lines:
         return {
             (EventKind(row["kind"]), row["model"]): Limit(
                 Severity(row["severity"]),
