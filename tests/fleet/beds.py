@@ -19,16 +19,23 @@ WAIT_S = 20.0
 def fleet_of(twin: Twin, **options: Any) -> Fleet:
     """The configuration that reaches a virtual site; quick periods unless told otherwise."""
     quick = {"fast_s": 0.2, "slow_s": 0.8, "static_s": 3600.0, "timeout_s": 0.5, "workers": 20}
-    return Fleet(rpc_port=twin.rpc_port, http_port=twin.http_port, **(quick | options))
+    ports = {"rpc_port": twin.rpc_port, "http_port": twin.http_port, "framed_port": twin.framed_port}
+    return Fleet(**(ports | quick | options))
 
 
 @asynccontextmanager
 async def virtual_site(
-    network: str, *, machines: int = 3, per_rack: int = 1, time_scale: float = 50.0, **options: Any
+    network: str,
+    *,
+    machines: int = 3,
+    per_rack: int = 1,
+    families: tuple[str, ...] = (),
+    time_scale: float = 50.0,
+    **options: Any,
 ) -> AsyncIterator[VirtualSite]:
-    """With three machines one of each family: Antminer, Whatsminer, Bitaxe."""
-    rpc_port, http_port = free_ports(2)
-    twin = Twin(machines=machines, per_rack=per_rack, network=network, rpc_port=rpc_port, http_port=http_port)
+    """With three machines one of each family: Antminer, Whatsminer, Bitaxe; or of those named, in turn."""
+    ports = dict(zip(("rpc_port", "http_port", "framed_port"), free_ports(3), strict=True))
+    twin = Twin(machines=machines, per_rack=per_rack, network=network, families=families, **ports)
     site = VirtualSite(twin, time_scale=time_scale, **options)
     await site.start()
     try:

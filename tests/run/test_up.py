@@ -23,11 +23,13 @@ def options(*words: str) -> argparse.Namespace:
 
 
 def test_without_a_range_the_fleet_is_pointed_at_the_virtual_site() -> None:
-    config, with_twin = effective(Config(twin=Twin(machines=30, rpc_port=14028, http_port=18080)), options())
+    config, with_twin = effective(
+        Config(twin=Twin(machines=30, rpc_port=14028, http_port=18080, framed_port=14433)), options()
+    )
 
     assert with_twin
     assert config.fleet.ranges == ("127.20.1.0/28", "127.20.2.0/28", "127.20.3.0/28")
-    assert (config.fleet.rpc_port, config.fleet.http_port) == (14028, 18080)
+    assert (config.fleet.rpc_port, config.fleet.http_port, config.fleet.framed_port) == (14028, 18080, 14433)
     assert config.site.data_dir == Path.cwd() / "var"
 
 

@@ -19,16 +19,23 @@ WAIT_S = 10.0
 
 
 def twin_ports() -> dict[str, int]:
-    """The three ports of a virtual site."""
-    return dict(zip(("rpc_port", "http_port", "control_port"), free_ports(3), strict=True))
+    """The ports of a virtual site."""
+    return dict(zip(("rpc_port", "http_port", "framed_port", "control_port"), free_ports(4), strict=True))
 
 
 @asynccontextmanager
 async def running_site(
-    *, machines: int = 3, per_rack: int = 1, control: bool = False, clock: SimClock | None = None, **options: Any
+    *,
+    machines: int = 3,
+    per_rack: int = 1,
+    families: tuple[str, ...] = (),
+    control: bool = False,
+    clock: SimClock | None = None,
+    **options: Any,
 ) -> AsyncIterator[VirtualSite]:
     """A site on free ports; with three machines one of each family: Antminer, Whatsminer, Bitaxe."""
-    config = Twin(machines=machines, per_rack=per_rack, network=NETWORK, **twin_ports())
+    ports = twin_ports()
+    config = Twin(machines=machines, per_rack=per_rack, network=NETWORK, families=families, **ports)
     site = VirtualSite(config, clock=clock, **options)
     await site.start(control=control)
     try:

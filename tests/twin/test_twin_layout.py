@@ -24,6 +24,12 @@ def test_sixty_machines_stand_in_five_racks_of_one_family_each() -> None:
     assert len(racks) == len({place.rack for place in places}) == 5
 
 
+def test_the_racks_take_the_named_families_in_turn() -> None:
+    places = positions(Twin(machines=6, per_rack=2, families=("bitaxe", "antminer")))
+
+    assert [place.family for place in places[::2]] == [Family.BITAXE, Family.ANTMINER, Family.BITAXE]
+
+
 def test_five_thousand_machines_have_five_thousand_addresses() -> None:
     places = positions(Twin(machines=5000, per_rack=24))
 
@@ -45,6 +51,7 @@ def test_a_wider_network_goes_on_in_the_next_hall() -> None:
         (Twin(network="127.20.1.1/16"), "host bits"),
         (Twin(machines=5000), "has room for 3048 machines"),
         (Twin(machines=-1), "expected 0 or more"),
+        (Twin(families=("antminer", "abacus")), "'abacus'; expected one of antminer, "),
         (Twin(per_rack=0), r"expected 1\.\.254"),
         (Twin(machines=20, network="127.20.3.0/24"), "has room for 12"),
     ],

@@ -83,6 +83,8 @@ class Fleet:
     """CIDR ranges to scan, such as ``10.20.0.0/20``."""
     rpc_port: int = 4028
     http_port: int = 80
+    framed_port: int = 4433
+    """Whatsminers with firmware V3."""
     workers: int = 200
     """Machines asked at the same time, at most."""
     timeout_s: float = 5.0
@@ -94,6 +96,7 @@ class Fleet:
     antminer_user: str = "root"
     antminer_password: str = "root"  # noqa: S105 -- the makers' factory setting, which machines are found with
     whatsminer_password: str = "admin"  # noqa: S105 -- the makers' factory setting; signs writes to Whatsminers
+    whatsminer_v3_password: str = "super"  # noqa: S105 -- the makers' factory setting of the account ``super``
     position: str = "octets"
     """How an address becomes a position: ``octets`` reads 10.HALL.RACK.SLOT, ``none`` leaves it open."""
     long_tail: bool = False
@@ -253,6 +256,10 @@ class Twin:
     per_rack: int = 12
     rpc_port: int = 4028
     http_port: int = 8080
+    framed_port: int = 4433
+    """Whatsminers with firmware V3."""
+    families: tuple[str, ...] = ()
+    """Families of the racks in turn; none: Antminer, Whatsminer, Bitaxe, Antminer, Whatsminer."""
     seed: int = 1
     control_port: int = 8426
     """Where faults are set while it runs; 127.0.0.1 only."""

@@ -30,6 +30,13 @@ PROBE_S = 2.0
 PROBE_TRIES = 2
 PROBES_MAX = 512
 """Addresses probed at the same time, at most; fewer where file descriptors are short."""
+_Order = tuple[Family, ...]
+FAMILIES: _Order = (Family.ANTMINER, Family.WHATSMINER, Family.BITAXE)
+"""In which order a machine with both ports open is asked what it is; the first that knows it has it."""
+RPC_FAMILIES: _Order = (Family.WHATSMINER, Family.ANTMINER)
+"""Likewise where only the RPC port is open."""
+HTTP_FAMILIES: _Order = (Family.BITAXE, Family.ANTMINER)
+"""Likewise where only the web is."""
 PROBES_IN_A_TURN = 16
 """Connections begun in one turn of the loop, so that identification and its time limits keep their pace."""
 FOUND_WAITING_MAX = 1000
@@ -183,13 +190,12 @@ class _Scan:
 
     def _order(self, ports: tuple[int, ...]) -> tuple[Family, ...]:
         """Which families to try first: those that use the open ports."""
-        own: tuple[Family, ...]
         if self.config.http_port not in ports:
-            own = Family.WHATSMINER, Family.ANTMINER
+            own = RPC_FAMILIES
         elif self.config.rpc_port not in ports:
-            own = Family.BITAXE, Family.ANTMINER
+            own = HTTP_FAMILIES
         else:
-            own = Family.ANTMINER, Family.WHATSMINER, Family.BITAXE
+            own = FAMILIES
         return (*own, Family.OTHER) if self.config.long_tail else own
 
     def _tell(self) -> None:

@@ -26,7 +26,18 @@ log = get_log(__name__)
 
 PROBE_S = 0.8
 ASK_S = 5.0
-OPTIONS = ("machines", "network", "per_rack", "rpc_port", "http_port", "control_port", "seed", "time_scale")
+OPTIONS = (
+    "machines",
+    "network",
+    "per_rack",
+    "families",
+    "rpc_port",
+    "http_port",
+    "framed_port",
+    "control_port",
+    "seed",
+    "time_scale",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--machines", type=int, help="how many virtual machines (default 60)")
     parser.add_argument("--network", help="loopback network of their addresses, 127.HALL.RACK.SLOT")
     parser.add_argument("--per-rack", type=int, help="machines in a rack (default 12)")
+    parser.add_argument("--families", type=_words, help="families of the racks in turn, such as antminer,avalon")
     parser.add_argument("--rpc-port", type=int, help="TCP port of the cgminer and btminer APIs (default 4028)")
     parser.add_argument("--http-port", type=int, help="TCP port of the web interfaces (default 8080)")
+    parser.add_argument("--framed-port", type=int, help="TCP port of Whatsminers with firmware V3 (default 4433)")
     parser.add_argument("--control-port", type=int, help="port on 127.0.0.1 where faults are set (default 8426)")
     parser.add_argument("--seed", type=int, help="the same seed gives the same machines (default 1)")
     parser.add_argument("--time-scale", type=float, help="how much faster than the world's its time passes (default 1)")
@@ -46,6 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS=WORD",
         help=f"make a machine fail, or mend it; words: {', '.join(Fault)}; may be repeated",
     )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def main(config: Config, arguments: argparse.Namespace | None = None) -> int:

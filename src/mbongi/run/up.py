@@ -76,7 +76,13 @@ def effective(config: Config, options: argparse.Namespace) -> tuple[Config, bool
     pool = dataclasses.replace(config.pool, enabled=_with_pool(config.pool, options, with_twin=with_twin))
     fleet = config.fleet
     if with_twin and not fleet.ranges:
-        fleet = dataclasses.replace(fleet, ranges=twin_ranges(twin), rpc_port=twin.rpc_port, http_port=twin.http_port)
+        fleet = dataclasses.replace(
+            fleet,
+            ranges=twin_ranges(twin),
+            rpc_port=twin.rpc_port,
+            http_port=twin.http_port,
+            framed_port=twin.framed_port,
+        )
     return dataclasses.replace(config, site=site, web=web, twin=twin, fleet=fleet, pool=pool), with_twin
 
 

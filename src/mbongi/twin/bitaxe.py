@@ -16,8 +16,6 @@ SMALL_CORES = 1276
 class Bitaxe:
     """One Bitaxe's firmware. It has no password: neither has the real one."""
 
-    answer_rpc = None
-
     def __init__(self, machine: VirtualMachine) -> None:
         self.machine = machine
         self.settings: dict[str, Any] = {

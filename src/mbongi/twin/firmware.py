@@ -48,17 +48,13 @@ AnswerHttp = Callable[[HttpRequest], HttpReply]
 
 
 class Firmware(Protocol):
-    """A family's firmware on one machine."""
+    """A family's firmware on one machine.
+
+    It has ``answer_rpc``, ``answer_http``, ``answer_framed`` as far as the family has such ports; ``site.SERVICES``
+    lists them.
+    """
 
     machine: VirtualMachine
-
-    @property
-    def answer_rpc(self) -> AnswerRpc | None:
-        """What answers on the RPC port; None where the family has none."""
-
-    @property
-    def answer_http(self) -> AnswerHttp | None:
-        """What answers on the HTTP port; None where the family has none."""
 
 
 def unix_s() -> int:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from mbongi.base.config import Twin
 from mbongi.fleet.values import Family
 from mbongi.twin.errors import TwinConfigError
+from mbongi.twin.models import MODEL_NAMES
 
 RACK_PATTERN = (Family.ANTMINER, Family.WHATSMINER, Family.BITAXE, Family.ANTMINER, Family.WHATSMINER)
-"""Families of the racks in turn: of 60 machines in racks of 12, 24 Antminers, 24 Whatsminers and 12 Bitaxes."""
+"""Families of the racks in turn, where ``twin.families`` names none: of 60 machines in racks of 12, 24 Antminers, 24
+Whatsminers and 12 Bitaxes."""
 RACKS_MAX = SLOTS_MAX = 254
 
 
@@ -26,16 +28,16 @@ class Position:
 def positions(config: Twin) -> list[Position]:
     """The places of the configured machines, rack by rack.
 
-    Raises TwinConfigError where the network is not loopback, or has not room for them.
+    Raises TwinConfigError where the network is not loopback, has not room for them, or a family is unknown.
     """
-    network = _network(config.network)
+    network, pattern = _network(config.network), _pattern(config.families)
     if config.machines < 0:
         raise TwinConfigError(f"twin.machines: found {config.machines}; expected 0 or more")
     if not 1 <= config.per_rack <= SLOTS_MAX:
         raise TwinConfigError(f"twin.per_rack: found {config.per_rack}; expected 1..{SLOTS_MAX}")
     places: list[Position] = []
     for index, (hall, rack) in enumerate(_racks(network)):
-        family = RACK_PATTERN[index % len(RACK_PATTERN)]
+        family = pattern[index % len(pattern)]
         for slot in range(1, config.per_rack + 1):
             if len(places) == config.machines:
                 return places
@@ -48,6 +50,13 @@ def positions(config: Twin) -> list[Position]:
             f"expected room for {config.machines}: raise twin.per_rack or widen the network"
         )
     return places
+
+
+def _pattern(words: tuple[str, ...]) -> tuple[Family, ...]:
+    for word in words:
+        if word not in MODEL_NAMES:
+            raise TwinConfigError(f"twin.families: found {word!r}; expected one of {', '.join(MODEL_NAMES)}")
+    return tuple(Family(word) for word in words) or RACK_PATTERN
 
 
 def _racks(network: ipaddress.IPv4Network) -> Iterator[tuple[int, int]]:

@@ -49,7 +49,10 @@ class Host(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """What both protocols share: the machine's list of open connections, its faults, closing."""
+    """What all protocols share: the machine's list of open connections, its faults, closing."""
+
+    idle_s = IDLE_S
+    """Silence after which the machine closes."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -62,7 +65,7 @@ class Connection(asyncio.Protocol):
         # uvloop's transports are no subclass of asyncio's, so only the type checker can be told.
         self.transport = cast(asyncio.Transport, transport)
         self.host.connections.add(self)
-        self.expect_within(IDLE_S)
+        self.expect_within(self.idle_s)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
         """Forget a connection."""
@@ -207,7 +210,7 @@ class HttpConnection(Connection):
         """Feed the parser."""
         if self.host.fault is Fault.HUNG:
             return
-        self.expect_within(IDLE_S)
+        self.expect_within(self.idle_s)
         self.size += len(data)
         if self.size > REQUEST_BYTES_MAX:
             self.abort()

@@ -5,6 +5,7 @@ import resource
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from mbongi.base.config import Twin
 from mbongi.base.log import get_log
@@ -14,6 +15,7 @@ from mbongi.twin.bitaxe import Bitaxe
 from mbongi.twin.control import Control
 from mbongi.twin.errors import TwinError, UnknownAddressError
 from mbongi.twin.firmware import Firmware
+from mbongi.twin.framed import FramedConnection
 from mbongi.twin.layout import Position, positions
 from mbongi.twin.listeners import Connection, HttpConnection, RpcConnection, open_socket
 from mbongi.twin.machine import SimClock, VirtualMachine
@@ -26,24 +28,30 @@ log = get_log(__name__)
 
 FILES_SPARE = 512
 """File descriptors kept for open connections and everything else, beyond one for each listener."""
-FIRMWARES: Mapping[Family, type[Antminer | Whatsminer | Bitaxe]] = {
+FIRMWARES: Mapping[Family, Callable[[VirtualMachine], Firmware]] = {
     Family.ANTMINER: Antminer,
     Family.WHATSMINER: Whatsminer,
     Family.BITAXE: Bitaxe,
 }
+SERVICES: Mapping[str, Callable[..., Connection]] = {
+    "rpc": RpcConnection,
+    "http": HttpConnection,
+    "framed": FramedConnection,
+}
+"""What listens on each of the configuration's ports (``twin.rpc_port`` …), where a firmware has an answer for it."""
 
 
 class Place:
     """One machine in the site: its firmware, its listening sockets while it is up, its open connections."""
 
-    def __init__(self, firmware: Firmware, *, rpc_port: int, http_port: int, slow_s: float, time_scale: float) -> None:
+    def __init__(self, firmware: Firmware, *, ports: Mapping[str, int], slow_s: float, time_scale: float) -> None:
         self.firmware, self.machine = firmware, firmware.machine
         self.slow_s, self.time_scale = slow_s, time_scale
         self.ports: list[tuple[str, int, Callable[[], Connection]]] = []
-        if firmware.answer_rpc is not None:
-            self.ports.append(("rpc", rpc_port, partial(RpcConnection, self, firmware.answer_rpc)))
-        if firmware.answer_http is not None:
-            self.ports.append(("http", http_port, partial(HttpConnection, self, firmware.answer_http)))
+        for word, connection in SERVICES.items():
+            answer: Any = getattr(firmware, f"answer_{word}", None)
+            if answer is not None:
+                self.ports.append((word, ports[word], partial(connection, self, answer)))
         self.connections: set[Connection] = set()
         self.servers: list[asyncio.AbstractServer] = []
         self.is_up = False
@@ -158,8 +166,7 @@ class VirtualSite:
         )
         return Place(
             FIRMWARES[position.family](machine),
-            rpc_port=self.config.rpc_port,
-            http_port=self.config.http_port,
+            ports={word: getattr(self.config, f"{word}_port") for word in SERVICES},
             slow_s=self.slow_s,
             time_scale=self.time_scale,
         )

@@ -28,8 +28,6 @@ JOINABLE = ("summary", "devs", "edevs", "pools", "devdetails", "version")
 class Whatsminer:
     """One Whatsminer's firmware. ``api_write`` is the switch that the maker's tool sets; ``password`` is admin's."""
 
-    answer_http = None
-
     def __init__(self, machine: VirtualMachine, *, api_write: bool = True, password: str = "admin") -> None:  # noqa: S107
         self.machine = machine
         self.writes = BtminerWrites(machine, api_write=api_write, password=password)

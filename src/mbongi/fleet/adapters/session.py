@@ -38,9 +38,11 @@ class Access:
 
     rpc_port: int
     http_port: int
+    framed_port: int
     antminer_user: str
     antminer_password: str = field(repr=False)
     whatsminer_password: str = field(repr=False)
+    whatsminer_v3_password: str = field(repr=False)
 
     @classmethod
     def of(cls, config: Fleet) -> "Access":
@@ -48,9 +50,11 @@ class Access:
         return cls(
             rpc_port=config.rpc_port,
             http_port=config.http_port,
+            framed_port=config.framed_port,
             antminer_user=config.antminer_user,
             antminer_password=config.antminer_password,
             whatsminer_password=config.whatsminer_password,
+            whatsminer_v3_password=config.whatsminer_v3_password,
         )
 
 

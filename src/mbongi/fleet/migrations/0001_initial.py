@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('address', models.GenericIPAddressField(null=True, unique=True)),
-                ('family', models.CharField(choices=[('antminer', 'antminer'), ('whatsminer', 'whatsminer'), ('bitaxe', 'bitaxe'), ('other', 'other')], max_length=20)),
+                ('family', models.CharField(max_length=20)),
                 ('model', models.CharField(blank=True, max_length=80)),
                 ('mac', models.CharField(blank=True, db_index=True, max_length=17)),
                 ('serial', models.CharField(blank=True, max_length=80)),

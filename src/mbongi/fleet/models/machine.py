@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from mbongi.fleet.models.choices import choices
-from mbongi.fleet.values import EventKind, Family, MachineState, Severity
+from mbongi.fleet.values import EventKind, MachineState, Severity
 
 
 class Machine(models.Model):
@@ -16,7 +16,8 @@ class Machine(models.Model):
     """
 
     address = models.GenericIPAddressField(unique=True, null=True)
-    family = models.CharField(max_length=20, choices=choices(Family))
+    family = models.CharField(max_length=20)
+    """A word of ``values.Family``."""
     model = models.CharField(max_length=80, blank=True)
     mac = models.CharField(max_length=17, blank=True, db_index=True)
     serial = models.CharField(max_length=80, blank=True)

@@ -1,0 +1,58 @@
+"""The sockets of virtual machines whose messages carry their length: a Whatsminer's port 4433.
+
+A message is a little-endian uint32, the length in bytes, and so many bytes of JSON; length 0 is a sign of life and is
+not answered (chosen: the maker's text names it and no answer). Source: MicroBT's public text on API 3.
+"""
+
+import asyncio
+import struct
+
+from mbongi.twin.firmware import AnswerRpc
+from mbongi.twin.listeners import REQUEST_BYTES_MAX, Connection, Host
+from mbongi.twin.values import Fault
+
+CONNECTIONS_MAX = 10
+"""Clients at the same time; the maker's limit. One more is turned away at once (chosen)."""
+IDLE_S = 300.0
+_LENGTH = struct.Struct("<I")
+
+
+class FramedConnection(Connection):
+    """Any number of requests on one connection, answered in order."""
+
+    idle_s = IDLE_S
+
+    def __init__(self, host: Host, answer: AnswerRpc) -> None:
+        super().__init__(host)
+        self.answer = answer
+        self.received = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a new connection, if there is room for it."""
+        super().connection_made(transport)
+        if sum(isinstance(each, FramedConnection) for each in self.host.connections) > CONNECTIONS_MAX:
+            self.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every request that is whole; one that is too long breaks the connection."""
+        if self.host.fault is Fault.HUNG:
+            return
+        self.expect_within(self.idle_s)
+        self.received += data
+        while len(self.received) >= _LENGTH.size and self.transport is not None:
+            [length] = _LENGTH.unpack_from(self.received)
+            if length > REQUEST_BYTES_MAX:
+                self.abort()
+                return
+            end = _LENGTH.size + length
+            if len(self.received) < end:
+                return
+            request = bytes(self.received[_LENGTH.size : end])
+            del self.received[:end]
+            if request:
+                self._answer(request)
+
+    def _answer(self, request: bytes) -> None:
+        reply = self.answer(request)
+        self.send(_LENGTH.pack(len(reply.body)) + reply.body, close=False)
+        self.do_then(reply.then)
