@@ -43,6 +43,7 @@ class Family(StrEnum):
     ANTMINER = "antminer"
     WHATSMINER = "whatsminer"
     BITAXE = "bitaxe"
+    LUXOS = "luxos"
     OTHER = "other"
 
 

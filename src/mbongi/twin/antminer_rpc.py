@@ -93,7 +93,7 @@ class AntminerRpc:
         machine = self.machine
         elapsed = machine.elapsed_s
         minutes = max(elapsed / 60.0, 1 / 60)
-        taken, refused, late = _difficulties(machine.tallies)
+        taken, refused, late = difficulties(machine.tallies)
         works = int(elapsed * 90)
         return {
             "Elapsed": int(elapsed),
@@ -120,8 +120,8 @@ class AntminerRpc:
             "Best Share": whole(machine.best_share),
             "Device Hardware%": 0.0,
             "Device Rejected%": 0.0,
-            "Pool Rejected%": _percent(machine.rejected, machine.accepted),
-            "Pool Stale%": _percent(machine.stale, machine.accepted),
+            "Pool Rejected%": percent(machine.rejected, machine.accepted),
+            "Pool Stale%": percent(machine.stale, machine.accepted),
             "Last getwork": unix_s(),
         }
 
@@ -181,7 +181,7 @@ class AntminerRpc:
         sensors = board_sensors_c(machine, slot) if present else [0, 0, 0, 0]
         return {
             f"chain_acn{number}": chips,
-            f"chain_acs{number}": _chip_map(chips),
+            f"chain_acs{number}": chip_map(chips),
             f"chain_hw{number}": machine.hw_errors[slot] if present else 0,
             f"chain_rate{number}": f"{machine.rates_ths[slot] * 1e3:.2f}" if present else "",
             f"freq{number}": frequency if present else 0,
@@ -212,7 +212,7 @@ class AntminerRpc:
             "Get Failures": 0,
             "Remote Failures": 0,
             "User": pool.user,
-            "Last Share Time": _clock_text(machine.at - tally.last_share_at) if tally.accepted else "0",
+            "Last Share Time": clock_text(machine.at - tally.last_share_at) if tally.accepted else "0",
             "Diff": short_difficulty(tally.difficulty) if used else "",
             "Diff1 Shares": 0,
             "Proxy Type": "",
@@ -226,14 +226,14 @@ class AntminerRpc:
             "Stratum URL": host_and_port(pool.url)[0] if used else "",
             "Has GBT": False,
             "Best Share": float(tally.best_share),
-            "Pool Rejected%": _percent(tally.rejected, tally.accepted),
-            "Pool Stale%%": _percent(tally.stale, tally.accepted),
+            "Pool Rejected%": percent(tally.rejected, tally.accepted),
+            "Pool Stale%%": percent(tally.stale, tally.accepted),
         }
 
     def _devs(self) -> dict[str, Any]:
         machine = self.machine
         share_at = int(machine.last_share_at)
-        taken, refused, _ = _difficulties(machine.tallies)
+        taken, refused, _ = difficulties(machine.tallies)
         row = {
             "ASC": 0,
             "Name": "BTM_SOC",
@@ -274,12 +274,13 @@ class AntminerRpc:
         return {"STATUS": [self._status("S", 33, "CGMiner config")], "CONFIG": [row]}
 
 
-def _chip_map(chips: int) -> str:
+def chip_map(chips: int) -> str:
+    """One letter for each chip that answers, as ``chain_acs`` shows them."""
     whole, rest = divmod(chips, 3)
     return ASIC_MAP_OK * whole + (" " + "o" * rest if rest else "")
 
 
-def _difficulties(tallies: list[PoolTally]) -> tuple[float, float, float]:
+def difficulties(tallies: list[PoolTally]) -> tuple[float, float, float]:
     """Over all pools: of shares taken, refused, and late."""
     return (
         float(sum(tally.difficulty_accepted for tally in tallies)),
@@ -288,10 +289,12 @@ def _difficulties(tallies: list[PoolTally]) -> tuple[float, float, float]:
     )
 
 
-def _percent(part: int, rest: int) -> float:
+def percent(part: int, rest: int) -> float:
+    """A part of the whole that it makes with the rest [%]; 0 of nothing."""
     return round(100.0 * part / (part + rest), 4) if part + rest else 0.0
 
 
-def _clock_text(age_s: float) -> str:
+def clock_text(age_s: float) -> str:
+    """An age as hours, minutes and seconds."""
     seconds = max(int(age_s), 0)
     return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"

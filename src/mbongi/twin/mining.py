@@ -47,6 +47,7 @@ AGENTS: Final = {
     Family.ANTMINER: "bmminer/2.0.0",
     Family.WHATSMINER: "whatsminer/v1.0",
     Family.BITAXE: "bitaxe/BM1368/v2.4.5",
+    Family.LUXOS: "LUXminer/2025.4.8",
 }
 """What the families' firmware calls itself. Source: the quirks of ``wire/stratum_v1/quirks.csv``."""
 

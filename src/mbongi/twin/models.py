@@ -4,10 +4,12 @@ import csv
 import dataclasses
 import functools
 import importlib.resources
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from mbongi.fleet.values import Family
+from mbongi.twin import physics
 from mbongi.twin.errors import TwinError
 
 
@@ -43,6 +45,10 @@ class MachineModel:
         """Heat of one board at nominal frequency, fans at 60 %: the nameplate less everything that is no chip."""
         return (self.power_w - self.idle_w - self.fan_w_max * 0.6**3) / self.boards
 
+    def power_at_w(self, frequency_share: float) -> float:
+        """At the wall, at a share of the nominal frequency: what a limit of so many watts makes the chips run at."""
+        return self.idle_w + (self.power_w - self.idle_w) * math.pow(frequency_share, physics.POWER_EXPONENT)
+
     @property
     def board_ths(self) -> float:
         """Nominal hashrate of one board."""
@@ -53,6 +59,7 @@ MODEL_NAMES = {
     Family.ANTMINER: "Antminer S21",
     Family.WHATSMINER: "Whatsminer M50S",
     Family.BITAXE: "Bitaxe Supra",
+    Family.LUXOS: "Antminer S19k Pro",
 }
 
 

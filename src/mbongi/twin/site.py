@@ -18,6 +18,7 @@ from mbongi.twin.firmware import Firmware
 from mbongi.twin.framed import FramedConnection
 from mbongi.twin.layout import Position, positions
 from mbongi.twin.listeners import Connection, HttpConnection, RpcConnection, open_socket
+from mbongi.twin.luxos import LuxOs
 from mbongi.twin.machine import SimClock, VirtualMachine
 from mbongi.twin.mining import Mining
 from mbongi.twin.models import model_of
@@ -32,6 +33,7 @@ FIRMWARES: Mapping[Family, Callable[[VirtualMachine], Firmware]] = {
     Family.ANTMINER: Antminer,
     Family.WHATSMINER: Whatsminer,
     Family.BITAXE: Bitaxe,
+    Family.LUXOS: LuxOs,
 }
 SERVICES: Mapping[str, Callable[..., Connection]] = {
     "rpc": RpcConnection,

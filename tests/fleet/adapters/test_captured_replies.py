@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from mbongi.fleet.adapters import antminer_decode, bitaxe, whatsminer_decode
+from mbongi.fleet.adapters import antminer_decode, bitaxe, luxos_decode, whatsminer_decode
 from mbongi.fleet.reading import MachineDetail, MachineReading
 from mbongi.fleet.rules.figures import complete
-from mbongi.wire import antminer, axeos, btminer, cgminer
+from mbongi.wire import antminer, axeos, btminer, cgminer, luxos
 from tests.captures import capture
 
 
@@ -146,3 +146,40 @@ def _joined(family: str, *, summary: str = "summary") -> btminer.Joined:
         devs=[cgminer.decode(capture(family, "devs"), btminer.decode_devs)],
         pools=[cgminer.decode(capture(family, "pools"), btminer.decode_pools)],
     )
+
+
+def test_a_captured_luxos() -> None:
+    names = ("summary", "devs", "fans", "temps", "power", "stats", "pools", "config", "events")
+    joined = luxos.Joined(**{name: [luxos.decode_answer(capture("luxos", name))] for name in names})
+    reading, detail = blank("Antminer S19k Pro"), MachineDetail()
+    luxos_decode.read_joined(joined, reading)
+    luxos_decode.put_slow(detail, joined)
+    luxos_decode.put_version(detail, luxos.decode_answer(capture("luxos", "version")).version)
+    complete(reading)
+    assert reading.hashrate_ths == pytest.approx(59.75606)
+    assert reading.hashrate_av_ths == pytest.approx(56.91791)
+    assert reading.hashrate_nominal_ths == pytest.approx(3 * 20.6514)
+    assert (reading.power_w, reading.power_estimated) == (1051.0, 0)
+    assert reading.efficiency_jth == pytest.approx(1051 / 59.75606)
+    assert (reading.fan1_rpm, reading.fan3_rpm, reading.fan_duty_pct) == (1920.0, 2340.0, 20.0)
+    assert (reading.board_count, reading.board_expected) == (3.0, 3.0)
+    assert (reading.chips, reading.chips_expected) == (231.0, 231.0)
+    assert reading.board1_ths == pytest.approx(19.77382571692016)
+    assert reading.board_temp_max_c == 47.0
+    assert math.isnan(reading.chip_temp_max_c)
+    assert (reading.accepted, reading.rejected, reading.uptime_s) == (1483.0, 1.0, 3453.0)
+    assert (reading.frequency_mhz, reading.hw_errors) == (300.0, 0.0)
+    assert (detail.model, detail.mac, detail.serial) == ("Antminer S19k Pro", "62:F7:5E:B7:10:46", "JYZZB0UBDJABF06RB")
+    assert (detail.firmware, detail.hostname, detail.control_board) == (
+        "LuxOS 2025.4.8.220305",
+        "UrlacherS19k",
+        "cvitek",
+    )
+    assert (detail.work_mode, detail.light_on) == ("290MHz", False)
+    assert [(pool.url, pool.active) for pool in detail.pools] == [
+        ("stratum+tcp://ca.stratum.braiins.com:3333", True),
+        ("stratum+tcp://stratum.braiins.com:3333", False),
+        ("stratum+tcp://ca.stratum.braiins.com:3333", True),
+        ("stratum+tcp://stratum.braiins.com:3333", False),
+    ]
+    assert [error.code for error in detail.errors] == ["NOPIC_PROTECTION", "REBOOT_NOT_HASHING"]

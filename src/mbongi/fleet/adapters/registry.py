@@ -5,6 +5,7 @@ import functools
 from mbongi.fleet.adapters.antminer import Antminer
 from mbongi.fleet.adapters.bitaxe import Bitaxe
 from mbongi.fleet.adapters.long_tail import LongTail
+from mbongi.fleet.adapters.luxos import LuxOs
 from mbongi.fleet.adapters.whatsminer import Whatsminer
 from mbongi.fleet.ports import Adapter
 from mbongi.fleet.values import Family
@@ -17,6 +18,7 @@ def adapter_of(family: Family) -> Adapter:
         Family.ANTMINER: Antminer(),
         Family.WHATSMINER: Whatsminer(),
         Family.BITAXE: Bitaxe(),
+        Family.LUXOS: LuxOs(),
         Family.OTHER: LongTail(),
     }
     return adapters[family]
