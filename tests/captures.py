@@ -7,6 +7,7 @@ _FOLDERS = {
     "antminer": _TESTS / "twin/captures/antminer",
     "whatsminer": _TESTS / "twin/captures/whatsminer",
     "whatsminer_v1": _TESTS / "wire/vectors/whatsminer_v1",
+    "whatsminer_v3": _TESTS / "twin/captures/whatsminer_v3",
     "bitaxe": _TESTS / "twin/captures/bitaxe",
     "luxos": _TESTS / "twin/captures/luxos",
 }

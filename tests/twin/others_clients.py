@@ -8,11 +8,18 @@ with warnings.catch_warnings():
     import pyasic_rs
     from passlib.hash import md5_crypt as passlib_md5_crypt
     from pyasic.errors import APIError
-    from pyasic.rpc.btminer import BTMinerRPCAPI, TokenData, create_privileged_cmd, parse_btminer_priviledge_data
+    from pyasic.rpc.btminer import (
+        BTMinerRPCAPI,
+        BTMinerV3RPCAPI,
+        TokenData,
+        create_privileged_cmd,
+        parse_btminer_priviledge_data,
+    )
 
 __all__ = [
     "APIError",
     "BTMinerRPCAPI",
+    "BTMinerV3RPCAPI",
     "TokenData",
     "create_privileged_cmd",
     "parse_btminer_priviledge_data",

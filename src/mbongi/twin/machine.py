@@ -48,6 +48,7 @@ class VirtualMachine:
         self.asleep = False
         self.power_mode = "normal"
         self.power_limit_w = float(-(-int(model.power_w) // 100) * 100)
+        self.power_percent = 100.0
         self.blinking = False
         self.stopped_by = ""
         octets = [int(part) for part in address.split(".")]
@@ -234,6 +235,11 @@ class VirtualMachine:
         self.advance()
         self.power_limit_w = limit_w
 
+    def set_power_percent(self, percent: float) -> None:
+        """Draw a share of the power limit from now until the miner program next starts."""
+        self.advance()
+        self.power_percent = percent
+
     def set_fault(self, fault: Fault) -> None:
         """Make something go wrong, or mend it with ``Fault.NONE``."""
         self.advance()
@@ -256,6 +262,7 @@ class VirtualMachine:
 
     def _enter_rest(self) -> None:
         self._halt()
+        self.power_percent = 100.0
         self.mining_since = self.at + self.model.restart_s
         self._clear_counters()
         self.throttle, self.stopped_by = 1.0, ""
@@ -313,7 +320,8 @@ class VirtualMachine:
 
     def _full_share(self) -> float:
         model = self.model
-        limit = physics.frequency_share_for((self.power_limit_w - model.idle_w) / (model.power_w - model.idle_w))
+        allowed_w = self.power_limit_w * self.power_percent / 100.0
+        limit = physics.frequency_share_for((allowed_w - model.idle_w) / (model.power_w - model.idle_w))
         return min({"low": 0.8, "high": 1.1}.get(self.power_mode, 1.0), max(limit, 0.3))
 
     def _move_heat(self, dt_s: float, moment: float) -> None:

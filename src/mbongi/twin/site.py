@@ -24,6 +24,7 @@ from mbongi.twin.mining import Mining
 from mbongi.twin.models import model_of
 from mbongi.twin.values import Fault, Phase, PoolEntry, SitePool
 from mbongi.twin.whatsminer import Whatsminer
+from mbongi.twin.whatsminer_v3 import WhatsminerV3
 
 log = get_log(__name__)
 
@@ -34,6 +35,7 @@ FIRMWARES: Mapping[Family, Callable[[VirtualMachine], Firmware]] = {
     Family.WHATSMINER: Whatsminer,
     Family.BITAXE: Bitaxe,
     Family.LUXOS: LuxOs,
+    Family.WHATSMINER_V3: WhatsminerV3,
 }
 SERVICES: Mapping[str, Callable[..., Connection]] = {
     "rpc": RpcConnection,
@@ -237,7 +239,7 @@ class VirtualSite:
     def set_api_write(self, address: str, allowed: bool) -> None:
         """Turn a Whatsminer's API switch on or off, as the maker's tool does. Raises TwinError for other families."""
         firmware = self._at(address).firmware
-        if not isinstance(firmware, Whatsminer):
+        if not isinstance(firmware, Whatsminer | WhatsminerV3):
             raise TwinError(f"{address}: set API switch: {firmware.machine.model.name} has none; expected a Whatsminer")
         firmware.writes.api_write = allowed
 

@@ -1,5 +1,6 @@
 """Actions on machines: read, change only what was asked for, verify. Against virtual machines of each family."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -16,9 +17,14 @@ from mbongi.twin.values import Fault, Phase
 from tests.fleet.beds import fleet_of, targets_of, virtual_site
 from tests.twin.peers import cgi
 
-FAMILIES = [Family.ANTMINER, Family.WHATSMINER, Family.BITAXE]
+FAMILIES = [Family.ANTMINER, Family.WHATSMINER, Family.BITAXE, Family.WHATSMINER_V3]
 POOLS = {"pools": [{"url": "stratum+tcp://new.example:3333", "user": "site.m1", "password": "hush"}]}
 NETWORK = "127.23.0.0/16"
+
+
+def site_of_all(**options: Any) -> AbstractAsyncContextManager[VirtualSite]:
+    """One machine of each family."""
+    return virtual_site(NETWORK, machines=len(FAMILIES), families=tuple(FAMILIES), **options)
 
 
 def target(site: VirtualSite, family: Family) -> Target:
@@ -27,7 +33,7 @@ def target(site: VirtualSite, family: Family) -> Target:
 
 @pytest.mark.parametrize("family", FAMILIES)
 async def test_sleep_and_wake_are_seen_on_the_machine_and_verified(family: Family) -> None:
-    async with virtual_site(NETWORK) as site:
+    async with site_of_all() as site:
         config, one = fleet_of(site.config), target(site, family)
         machine = site.machine(one.address)
 
@@ -47,7 +53,7 @@ async def test_sleep_and_wake_are_seen_on_the_machine_and_verified(family: Famil
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kind", list(ActionKind))
 async def test_a_dry_run_reads_and_changes_nothing(family: Family, kind: ActionKind) -> None:
-    async with virtual_site(NETWORK) as site:
+    async with site_of_all() as site:
         one = target(site, family)
         machine = site.machine(one.address)
         pools = machine.pools
@@ -63,7 +69,7 @@ async def test_a_dry_run_reads_and_changes_nothing(family: Family, kind: ActionK
 
 @pytest.mark.parametrize("family", FAMILIES)
 async def test_new_pools_are_written_with_their_password_which_no_outcome_shows(family: Family) -> None:
-    async with virtual_site(NETWORK) as site:
+    async with site_of_all() as site:
         one = target(site, family)
         outcome = await execute(fleet_of(site.config), one, ActionKind.SET_POOLS, POOLS)
         assert outcome.verified
@@ -76,13 +82,13 @@ async def test_new_pools_are_written_with_their_password_which_no_outcome_shows(
 
 @pytest.mark.parametrize("family", FAMILIES)
 async def test_a_reboot_is_seen(family: Family) -> None:
-    async with virtual_site(NETWORK, time_scale=5.0) as site:
+    async with site_of_all(time_scale=5.0) as site:
         outcome = await execute(fleet_of(site.config), target(site, family), ActionKind.REBOOT, {})
         assert outcome.verified
 
 
 async def test_an_antminers_whole_configuration_but_the_work_mode_is_kept() -> None:
-    async with virtual_site(NETWORK) as site:
+    async with site_of_all() as site:
         one = target(site, Family.ANTMINER)
         await cgi(
             site,
@@ -98,7 +104,7 @@ async def test_an_antminers_whole_configuration_but_the_work_mode_is_kept() -> N
 
 
 async def test_waking_an_antminer_in_low_power_mode_leaves_that_mode() -> None:
-    async with virtual_site(NETWORK) as site:
+    async with site_of_all() as site:
         one = target(site, Family.ANTMINER)
         document = await cgi(site, one.address, "get_miner_conf") | {"miner-mode": "3"}
         await cgi(site, one.address, "set_miner_conf", document)
@@ -124,7 +130,7 @@ async def test_pools_that_cannot_be_used_are_rejected_before_anything_is_sent(
     # Nothing listens at this address: a packet sent would be a refusal instead.
     nobody = Target(machine_id=1, address="127.23.255.1", family=family)  # type: ignore[arg-type]
     with pytest.raises(RejectedError) as caught:
-        await execute(Fleet(rpc_port=1, http_port=1), nobody, ActionKind.SET_POOLS, arguments)
+        await execute(Fleet(rpc_port=1, http_port=1, framed_port=1), nobody, ActionKind.SET_POOLS, arguments)
     assert "secret word" not in str(caught.value)
 
 
@@ -133,22 +139,23 @@ async def test_a_bitaxe_is_not_told_of_a_pool_whose_protocol_it_does_not_speak()
     pools = {"pools": [{"url": "stratum2+tcp://127.0.0.1:3336", "user": "u", "password": "x"}]}
 
     with pytest.raises(RejectedError, match="AxeOS speaks Stratum V1 only"):
-        await execute(Fleet(rpc_port=1, http_port=1), nobody, ActionKind.SET_POOLS, pools)
+        await execute(Fleet(rpc_port=1, http_port=1, framed_port=1), nobody, ActionKind.SET_POOLS, pools)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 async def test_an_action_on_a_machine_that_is_off_is_an_error(family: Family) -> None:
-    async with virtual_site(NETWORK) as site:
+    async with site_of_all() as site:
         one = target(site, family)
         site.set_fault(one.address, Fault.OFF)
         with pytest.raises(RefusedError):
             await execute(fleet_of(site.config), one, ActionKind.SLEEP, {})
 
 
-@pytest.mark.parametrize("family", [Family.ANTMINER, Family.WHATSMINER])
+@pytest.mark.parametrize("family", [Family.ANTMINER, Family.WHATSMINER, Family.WHATSMINER_V3])
 async def test_a_wrong_password_is_an_error_that_does_not_show_it(family: Family) -> None:
-    async with virtual_site(NETWORK) as site:
-        config = fleet_of(site.config, antminer_password="wrong word", whatsminer_password="wrong word")
+    async with site_of_all() as site:
+        words = ("antminer_password", "whatsminer_password", "whatsminer_v3_password")
+        config = fleet_of(site.config, **dict.fromkeys(words, "wrong word"))
         with pytest.raises(DeniedError) as caught:
             await execute(config, target(site, family), ActionKind.SLEEP, {})
         assert "wrong word" not in str(caught.value)
@@ -156,7 +163,9 @@ async def test_a_wrong_password_is_an_error_that_does_not_show_it(family: Family
 
 def test_nothing_that_holds_a_password_shows_it() -> None:
     assert "hush" not in repr(PoolSetting(url="u", user="v", password="hush"))
-    assert "hush" not in repr(Access.of(Fleet(antminer_password="hush", whatsminer_password="hush")))
+    assert "hush" not in repr(
+        Access.of(Fleet(antminer_password="hush", whatsminer_password="hush", whatsminer_v3_password="hush"))
+    )
 
 
 def test_every_familys_scorecard_gives_a_reason_for_each_exemption() -> None:

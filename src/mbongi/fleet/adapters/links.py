@@ -7,6 +7,7 @@ import asyncio
 from typing import cast
 
 from mbongi.fleet.device_errors import DeviceError, GarbledError, RefusedError, SilentError, UnreachableError
+from mbongi.wire.btminer_v3 import FrameParser
 from mbongi.wire.cgminer import REPLY_BYTES_MAX, is_whole
 from mbongi.wire.errors import WireError
 from mbongi.wire.http1 import Response, ResponseParser
@@ -155,6 +156,88 @@ class HttpLink(asyncio.Protocol):
             answer.set_result(self._parser.end())
         except WireError as error:
             answer.set_exception(GarbledError(str(error)))
+
+
+class FramedLink(asyncio.Protocol):
+    """One connection for one framed question at a time (Whatsminer API 3); ``is_open`` says whether it takes one."""
+
+    __slots__ = ("_answer", "_parser", "_transport", "used")
+
+    def __init__(self) -> None:
+        self._parser = FrameParser()
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[bytes] | None = None
+        self.used = False
+        """Whether it has carried an answer before."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection stands, as far as is known."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    async def connect(self, address: str, port: int) -> None:
+        """Open it. Raises RefusedError, SilentError or UnreachableError."""
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: self, address, port)
+        except OSError as error:
+            raise connection_error(error, port) from error
+
+    async def exchange(self, question: bytes) -> bytes:
+        """Send a framed question, wait for its answer's bytes.
+
+        Raises GarbledError for an answer that is too long or ends in the middle, StaleLinkError where the connection
+        ended before any byte came.
+        """
+        transport = self._transport
+        if transport is None or self._answer is not None:
+            raise StaleLinkError("connection is closed")
+        answer = self._answer = asyncio.get_running_loop().create_future()
+        transport.write(question)
+        try:
+            found: bytes = await answer
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._answer = None
+        self.used = True
+        return found
+
+    def close(self) -> None:
+        """Break the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Asyncio's word that the connection stands."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of an answer; an answer that nobody asked for ends the connection."""
+        answer = self._answer
+        try:
+            messages = self._parser.feed(data)
+        except WireError as error:
+            if answer is not None and not answer.done():
+                answer.set_exception(GarbledError(str(error)))
+            self.close()
+            return
+        if len(messages) > 1 or (messages and (answer is None or answer.done())):
+            self.close()
+        if messages and answer is not None and not answer.done():
+            answer.set_result(messages[0])
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection ended, perhaps in the middle of an answer."""
+        self._transport = None
+        answer = self._answer
+        if answer is None or answer.done():
+            return
+        if self._parser.started:
+            answer.set_exception(GarbledError("the answer ends in the middle"))
+        else:
+            answer.set_exception(StaleLinkError(f"connection ended before an answer{f': {exc}' if exc else ''}"))
 
 
 def connection_error(error: OSError, port: int) -> DeviceError:

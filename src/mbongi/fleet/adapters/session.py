@@ -9,7 +9,7 @@ import msgspec
 
 from mbongi.base.clock import monotonic_s
 from mbongi.base.config import Fleet
-from mbongi.fleet.adapters.links import HttpLink, StaleLinkError, rpc
+from mbongi.fleet.adapters.links import FramedLink, HttpLink, StaleLinkError, rpc
 from mbongi.fleet.device_errors import (
     DeniedError,
     DeviceError,
@@ -117,6 +117,7 @@ class Session:
         "address",
         "detail",
         "foreign",
+        "framed",
         "keep_links",
         "link",
         "marks",
@@ -128,6 +129,7 @@ class Session:
         self.address, self.access, self.keep_links = address, access, keep_links
         self.signer = DigestSigner(access.antminer_user, access.antminer_password)
         self.link: HttpLink | None = None
+        self.framed: FramedLink | None = None
         self.slow = SlowFigures()
         self.detail = MachineDetail()
         self.marks: set[str] = set()
@@ -216,6 +218,39 @@ class Session:
         except DeviceError as error:
             raise type(error)(f"{self.address}: {error}") from error
 
+    # The framed port.
+
+    async def ask_framed(self, question: bytes, decoder: TolerantDecoder[Reply], *, again: bool = True) -> Reply:
+        """Ask on the framed port and read the answer into its struct.
+
+        ``again``: whether the question may be sent a second time, where a kept connection turns out to be closed. Not
+        for writes: the first may have arrived.
+        """
+        return self._read(decoder, await self._ask_framed(question, again=again))
+
+    async def _ask_framed(self, question: bytes, *, again: bool) -> bytes:
+        link = self.framed
+        if link is not None and link.is_open:
+            try:
+                return await self._over_framed(link, question)
+            except StaleLinkError as error:
+                if not again or not link.used:
+                    raise UnreachableError(f"{self.address}: {error}") from error
+        link = self.framed = FramedLink()
+        try:
+            await link.connect(self.address, self.access.framed_port)
+            return await self._over_framed(link, question)
+        except StaleLinkError as error:
+            raise UnreachableError(f"{self.address}: {error}") from error
+        except DeviceError as error:
+            raise type(error)(f"{self.address}: {error}") from error
+
+    async def _over_framed(self, link: FramedLink, question: bytes) -> bytes:
+        answer = await link.exchange(question)
+        if not self.keep_links:
+            link.close()
+        return answer
+
     def _read(self, read: Callable[[bytes], Found], data: bytes) -> Found:
         try:
             return read(data)
@@ -223,7 +258,10 @@ class Session:
             raise GarbledError(f"{self.address}: {error}") from error
 
     def close(self) -> None:
-        """Break the kept connection; the challenge stays good."""
+        """Break the kept connections; the challenge stays good."""
+        if self.framed is not None:
+            self.framed.close()
+            self.framed = None
         if self.link is not None:
             self.link.close()
             self.link = None

@@ -35,7 +35,7 @@ class Whatsminer:
         Support("inlet temperature", "done"),
         Support("sleep, wake, reboot, set pools", "done"),
         Support("API switch, password change", "exempt", "the maker's tool does both; writes are refused until then"),
-        Support("firmware V3 (TCP 4433)", "exempt", "another protocol; the long-tail adapter reads it"),
+        Support("API 3 (TCP 4433)", "exempt", "another protocol, and so a family of its own"),
     )
 
     async def identify(self, session: Session) -> Found | None:

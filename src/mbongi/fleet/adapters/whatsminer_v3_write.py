@@ -1,0 +1,127 @@
+"""Questions and writes to Whatsminers' API 3: a write is signed with the machine's salt and its own clock."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from mbongi.base.clock import utc_now
+from mbongi.fleet.adapters import whatsminer_v3_decode as decode
+from mbongi.fleet.adapters.session import Session
+from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words
+from mbongi.fleet.device_errors import DeniedError, DeviceError, GarbledError, RejectedError, UnreachableError
+from mbongi.fleet.ports import Outcome, PoolSetting
+from mbongi.wire import btminer_v3
+
+POOLS_MAX = 3
+ACCOUNT = "super"
+
+
+async def info(session: Session, part: str | None = None) -> btminer_v3.Info:
+    """What the machine says of itself, or one part of it. Raises GarbledError where it says nothing of the kind."""
+    return _info_of(session, await _info_reply(session, part))
+
+
+async def status(session: Session, parts: str) -> btminer_v3.Status | None:
+    """Figures of the moment; None where the machine refuses the question."""
+    found = await session.ask_framed(btminer_v3.question("get.miner.status", parts), btminer_v3.decode_status)
+    return found.msg if isinstance(found.msg, btminer_v3.Status) else None
+
+
+async def switch(session: Session, *, off: bool, dry_run: bool) -> Outcome:
+    """Stop or start the mining service."""
+    before = await _rests(session)
+    words = {"stopped": before}, {"stopped": off}
+    if before == off:
+        return Outcome(*words, verified=True, message="already so; nothing was written")
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was sent")
+    await send(session, "set.miner.service", "stop" if off else "start")
+
+    async def taken() -> bool:
+        return await _rests(session) == off
+
+    return _outcome(words, seen=await comes_true(taken))
+
+
+async def reboot(session: Session, *, dry_run: bool) -> Outcome:
+    """Restart the control board; proven by its silence or by a smaller uptime."""
+    before = await _uptime_s(session)
+    words = {"uptime_s": before}, {"uptime_s": 0.0}
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was sent")
+    with contextlib.suppress(UnreachableError, GarbledError):  # it may go down before its answer is out
+        await send(session, "set.system.reboot")
+    seen = await goes_down(lambda: _uptime_s(session), before)
+    return Outcome(*words, verified=seen, message="seen to restart" if seen else "not seen to restart")
+
+
+async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: bool) -> Outcome:
+    """Replace the three pools; places that are not given become empty."""
+    new = checked_pools(pools, count_max=POOLS_MAX, address=session.address)
+    after = [pool_words(pool.url, pool.user) for pool in new]
+    words = {"pools": await pool_list(session)}, {"pools": after}
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was sent")
+    rows = [{"pool": pool.url, "worker": pool.user, "passwd": pool.password} for pool in new]
+    await send(session, "set.miner.pools", rows)
+
+    async def taken() -> bool:
+        return await pool_list(session) == after
+
+    return _outcome(words, seen=await comes_true(taken))
+
+
+async def pool_list(session: Session) -> list[dict[str, str]]:
+    """The configured pools, in their order of preference."""
+    found = await status(session, "pools")
+    if found is None or found.pools is None:
+        raise GarbledError(f"{session.address}: get.miner.status: states no pools")
+    return [pool_words(pool.url, pool.user) for pool in decode.pools(found)]
+
+
+async def send(session: Session, name: str, param: object = None) -> None:
+    """One write. Raises DeniedError or RejectedError with the machine's own words where it is not taken.
+
+    The time in the signature is the machine's own, as its last answer states it: its clock may never have been set.
+    """
+    reply = await _info_reply(session, "salt")
+    salt = _info_of(session, reply).salt
+    if not salt:
+        raise GarbledError(f"{session.address}: get.device.info: states no salt")
+    ts = reply.when if reply.when is not None else int(utc_now().timestamp())
+    password = session.access.whatsminer_v3_password
+    question = btminer_v3.signed(name, param, account=ACCOUNT, password=password, salt=salt, ts=ts)
+    answer = await session.ask_framed(question, btminer_v3.decode_write, again=False)
+    if answer.code == btminer_v3.OK:
+        return
+    kind: type[DeviceError] = DeniedError if answer.code == btminer_v3.DENIED else RejectedError
+    hint = "; is the API switch on, and the password right?" if kind is DeniedError else ""
+    raise kind(f"{session.address}: {name}: the machine answered code {answer.code}: {str(answer.msg)[:80]}{hint}")
+
+
+async def _info_reply(session: Session, part: str | None) -> btminer_v3.InfoReply:
+    return await session.ask_framed(btminer_v3.question("get.device.info", part), btminer_v3.decode_info)
+
+
+def _info_of(session: Session, reply: btminer_v3.InfoReply) -> btminer_v3.Info:
+    if not isinstance(reply.msg, btminer_v3.Info):
+        text = str(reply.msg)[:80]
+        raise GarbledError(f"{session.address}: get.device.info: code {reply.code}: {text}; expected an object")
+    return reply.msg
+
+
+async def _rests(session: Session) -> bool:
+    found = await info(session, "miner")
+    if found.miner is None or not found.miner.working:
+        raise GarbledError(f"{session.address}: get.device.info: states no miner.working")
+    return decode.rests(found)
+
+
+async def _uptime_s(session: Session) -> float:
+    found = await status(session, "summary")
+    return (found.summary.elapsed or 0.0) if found is not None and found.summary is not None else 0.0
+
+
+def _outcome(words: tuple[dict[str, Any], dict[str, Any]], *, seen: bool) -> Outcome:
+    message = "the machine states the new setting" if seen else "the machine does not state the new setting"
+    return Outcome(*words, verified=seen, message=message)
