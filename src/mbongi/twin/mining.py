@@ -46,6 +46,7 @@ NO_WORK_S: Final = 60.0
 AGENTS: Final = {
     Family.ANTMINER: "bmminer/2.0.0",
     Family.WHATSMINER: "whatsminer/v1.0",
+    Family.WHATSMINER_V3: "whatsminer/v1.0",
     Family.BITAXE: "bitaxe/BM1368/v2.4.5",
     Family.LUXOS: "LUXminer/2025.4.8",
 }

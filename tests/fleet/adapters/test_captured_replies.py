@@ -4,10 +4,16 @@ import math
 
 import pytest
 
-from mbongi.fleet.adapters import antminer_decode, bitaxe, luxos_decode, whatsminer_decode
+from mbongi.fleet.adapters import (
+    antminer_decode,
+    bitaxe,
+    luxos_decode,
+    whatsminer_decode,
+    whatsminer_v3_decode,
+)
 from mbongi.fleet.reading import MachineDetail, MachineReading
 from mbongi.fleet.rules.figures import complete
-from mbongi.wire import antminer, axeos, btminer, cgminer, luxos
+from mbongi.wire import antminer, axeos, btminer, btminer_v3, cgminer, luxos
 from tests.captures import capture
 
 
@@ -84,6 +90,51 @@ def test_a_captured_whatsminer_of_the_first_generation_states_its_errors_in_the_
     state = btminer.decode_state(capture("whatsminer_v1", "status")).Msg
     assert state is not None
     assert not whatsminer_decode.rests(state)
+
+
+def test_a_captured_whatsminer_of_the_third_generation() -> None:
+    parts = [
+        btminer_v3.decode_status(capture("whatsminer_v3", f"get_miner_status_{name}")).msg
+        for name in ("summary", "edevs", "pools")
+    ]
+    assert all(isinstance(part, btminer_v3.Status) for part in parts)
+    summary, edevs, pools = parts
+    status = btminer_v3.Status(summary=summary.summary, edevs=edevs.edevs, pools=pools.pools)  # type: ignore[union-attr]
+    info = btminer_v3.decode_info(capture("whatsminer_v3", "get_device_info_with_errors")).msg
+    assert isinstance(info, btminer_v3.Info)
+    reading, detail = blank(), MachineDetail()
+    whatsminer_v3_decode.read_status(status, reading)
+    whatsminer_v3_decode.put_info(detail, info)
+    whatsminer_v3_decode.put_status(detail, status, info)
+    complete(reading)
+
+    assert (reading.hashrate_ths, reading.hashrate_av_ths, reading.hashrate_nominal_ths) == (171.259, 170.8, 181.051)
+    assert (reading.power_w, reading.power_limit_w, reading.inlet_temp_c) == (3156.0, 3600.0, 28.5)
+    assert (reading.chip_temp_max_c, reading.chip_temp_avg_c, reading.board_temp_max_c) == (82.0, 75.5, 41.5)
+    assert (reading.fan1_rpm, reading.fan2_rpm, reading.frequency_mhz) == (5400.0, 5280.0, 625.0)
+    assert (reading.board_count, reading.chips, reading.uptime_s) == (3.0, 225.0, 50000.0)
+    assert (reading.board2_ths, reading.board2_temp_c) == (57.0, 82.0)
+    assert math.isnan(reading.accepted)
+    assert (detail.model, detail.mac, detail.firmware) == (
+        "Whatsminer M60S VK40",
+        "CE:02:01:00:8C:36",
+        "20251209.16.Rel2",
+    )
+    assert (detail.serial, detail.control_board, detail.psu_model) == (
+        "BTM3CS40HD24083100000000000000000",
+        "CB6V10",
+        "P221B",
+    )
+    assert (detail.work_mode, detail.light_on, detail.boards[1].serial) == ("normal", False, "BKM3CSE1404812K43675")
+    assert [(pool.url, pool.status, pool.active) for pool in detail.pools] == [
+        ("stratum+tcp://btc.example.pool:3333", "Alive", True),
+        ("stratum+tcp://btc2.example.pool:3333", "Alive", False),
+        ("stratum+tcp://btc3.example.pool:3333", "Alive", False),
+    ]
+    assert [error.code for error in detail.errors] == ["264", "265", "266", "267", "270"]
+    # MicroBT's public list has words for 264; for 265 there are only the machine's own.
+    assert detail.errors[0].text == "power supply communication fault"
+    assert detail.errors[1].text.startswith("Power Unknow error")
 
 
 def test_captured_whatsminer_error_codes_carry_words_and_times() -> None:
