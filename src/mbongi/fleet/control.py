@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -10,9 +10,11 @@ from mbongi.base.config import Fleet
 from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.adapters.session import Access, Session
 from mbongi.fleet.device_errors import RejectedError, SilentError
-from mbongi.fleet.ports import Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Adapter, Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Target
-from mbongi.fleet.values import ActionKind, Family
+from mbongi.fleet.values import ActionKind, DesiredFan, DesiredPower, Family
+
+Form = TypeVar("Form")
 
 EXECUTE_S = 60.0
 """The longest that an action may take, reading again included."""
@@ -22,39 +24,63 @@ class _PoolArguments(msgspec.Struct, forbid_unknown_fields=True):
     pools: list[PoolSetting]
 
 
+class _NameArguments(msgspec.Struct, forbid_unknown_fields=True):
+    hostname: str
+
+
 async def execute(
     config: Fleet, target: Target, kind: ActionKind, arguments: Mapping[str, Any], *, dry_run: bool = False
 ) -> Outcome:
     """Read, change, verify; with ``dry_run`` only read.
 
-    ``arguments`` of SET_POOLS: ``{"pools": [{"url", "user", "password"}]}``, the first being preferred; other kinds
-    take none. They hold passwords: keep them out of logs.
+    ``arguments`` of SET_POOLS: ``{"pools": [{"url", "user", "password"}]}``, the first being preferred; of SET_POWER
+    and SET_FAN those of ``DesiredPower`` and ``DesiredFan``; of SET_HOSTNAME ``{"hostname"}``; other kinds take none.
+    They hold passwords: keep them out of logs.
     Raises a DeviceError where the machine refuses, is silent, answers what cannot be read, or rejects the change.
     """
     adapter, session = adapter_of(target.family), Session(target.address, Access.of(config))
     try:
         async with asyncio.timeout(EXECUTE_S):
-            match kind:
-                case ActionKind.SLEEP:
-                    return await adapter.sleep(session, dry_run=dry_run)
-                case ActionKind.WAKE:
-                    return await adapter.wake(session, dry_run=dry_run)
-                case ActionKind.REBOOT:
-                    return await adapter.reboot(session, dry_run=dry_run)
-                case ActionKind.SET_POOLS:
-                    return await adapter.write_pools(session, pools_of(target, arguments), dry_run=dry_run)
+            return await write(adapter, session, kind, arguments, dry_run=dry_run)
     except TimeoutError as error:
         raise SilentError(f"{target.address}: {kind}: not done within {EXECUTE_S:g} s") from error
     finally:
         session.close()
 
 
-def pools_of(target: Target, arguments: Mapping[str, Any]) -> list[PoolSetting]:
-    """The pools of an action's arguments. Raises RejectedError, without showing them, where they cannot be used."""
+async def write(
+    adapter: Adapter, session: Session, kind: ActionKind, arguments: Mapping[str, Any], *, dry_run: bool
+) -> Outcome:
+    """Hand an action to the adapter's method for it. Raises RejectedError for arguments that cannot be used."""
+    match kind:
+        case ActionKind.SLEEP:
+            outcome = await adapter.sleep(session, dry_run=dry_run)
+        case ActionKind.WAKE:
+            outcome = await adapter.wake(session, dry_run=dry_run)
+        case ActionKind.REBOOT:
+            outcome = await adapter.reboot(session, dry_run=dry_run)
+        case ActionKind.SET_POOLS:
+            pools = _read(session, kind, arguments, _PoolArguments).pools
+            outcome = await adapter.write_pools(session, pools, dry_run=dry_run)
+        case ActionKind.SET_POWER:
+            power = _read(session, kind, arguments, DesiredPower)
+            if (power.mode is None) == (power.target_w is None):
+                raise RejectedError(f"{session.address}: {kind}: expected a mode or a limit, and not both")
+            outcome = await adapter.write_power(session, power, dry_run=dry_run)
+        case ActionKind.SET_FAN:
+            outcome = await adapter.write_fan(session, _read(session, kind, arguments, DesiredFan), dry_run=dry_run)
+        case ActionKind.SET_HOSTNAME:
+            hostname = _read(session, kind, arguments, _NameArguments).hostname
+            outcome = await adapter.write_hostname(session, hostname, dry_run=dry_run)
+    return outcome
+
+
+def _read(session: Session, kind: ActionKind, arguments: Mapping[str, Any], form: type[Form]) -> Form:
+    """An action's arguments. The error does not show them: they may hold a password."""
     try:
-        return msgspec.convert(dict(arguments), _PoolArguments).pools
+        return msgspec.convert(dict(arguments), form)
     except msgspec.ValidationError as error:
-        raise RejectedError(f"{target.address}: set pools: {error}; expected pools with url, user, password") from error
+        raise RejectedError(f"{session.address}: {kind}: {error}; nothing was written") from error
 
 
 def scorecards() -> dict[Family, tuple[Support, ...]]:

@@ -87,3 +87,26 @@ class ActionFinished(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     tenant_id: int | None
     at_ms: int
+
+
+@message("fleet.group_changed.v1")
+class GroupChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A group, its machines or a version of its profile changed; whoever keeps a copy reads it anew."""
+
+    group_id: int
+    profile_id: int | None
+    state: str
+    tenant_id: int | None
+    at_ms: int
+
+
+@message("fleet.operation_changed.v1")
+class OperationChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation came into another state. Not sent for each of its steps."""
+
+    operation_id: int
+    kind: str
+    state: str
+    message: str
+    tenant_id: int | None
+    at_ms: int

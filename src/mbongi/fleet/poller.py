@@ -148,14 +148,19 @@ class Poller:
         for place, rack in enumerate(new):
             self._plan(rack, now + self.config.fast_s * place / len(new))
 
-    def poll_soon(self, machine_ids: Iterable[MachineId]) -> None:
-        """Ask these machines' slow tier at once, after an action for instance. Unknown ids are passed over."""
+    def poll_soon(self, machine_ids: Iterable[MachineId], *, wholly: bool = False) -> None:
+        """Ask these machines' slow tier at once, after an action for instance; ``wholly``: their static tier too.
+
+        Unknown ids are passed over.
+        """
         now = monotonic_s()
         for machine_id in machine_ids:
             machine = self._machines.get(machine_id)
             if machine is None:
                 continue
             machine.next_slow_s = machine.next_try_s = 0.0
+            if wholly:
+                machine.next_static_s = 0.0
             rack = self._racks[machine.target.rack]
             if rack.pending:
                 rack.again = True

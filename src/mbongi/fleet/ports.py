@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from mbongi.fleet.reading import DetailReport, Found, MachineDetail, MachineReading, StateChange, Verdict
-from mbongi.fleet.values import Family
+from mbongi.fleet.reading import DetailReport, Found, MachineDetail, MachineReading, StateChange, Stated, Verdict
+from mbongi.fleet.values import DesiredFan, DesiredPower, Family, PowerMode
 
 if TYPE_CHECKING:
     from mbongi.fleet.adapters.session import Session
@@ -52,6 +52,18 @@ class Support:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What of a profile a family can be told; the scorecard says why not the rest."""
+
+    pools_max: int = 0
+    modes: frozenset[PowerMode] = frozenset()
+    """The power modes besides sleep."""
+    power_limit: bool = False
+    fan: bool = False
+    hostname: bool = False
+
+
 class Adapter(Protocol):
     """One device family.
 
@@ -68,6 +80,10 @@ class Adapter(Protocol):
     @property
     def scorecard(self) -> tuple[Support, ...]:
         """What it supports."""
+
+    @property
+    def abilities(self) -> Abilities:
+        """What of a profile its machines can be told."""
 
     async def identify(self, session: "Session") -> Found | None:
         """What the machine is; None where it is not of this family."""
@@ -95,3 +111,18 @@ class Adapter(Protocol):
 
     async def write_pools(self, session: "Session", pools: Sequence[PoolSetting], *, dry_run: bool = False) -> Outcome:
         """Replace the configured pools."""
+
+    async def read_desired(self, session: "Session") -> Stated:
+        """The settings that a profile speaks of, as the machine states them now."""
+
+    async def write_power(self, session: "Session", power: DesiredPower, *, dry_run: bool = False) -> Outcome:
+        """Set the power mode or limit of a machine that is awake, and nothing else.
+
+        Raises RejectedError, before anything is written, for one that sleeps and for what the family cannot be told.
+        """
+
+    async def write_fan(self, session: "Session", fan: DesiredFan, *, dry_run: bool = False) -> Outcome:
+        """Fix the fans, or give them back to the machine. Raises RejectedError where the family has no such setting."""
+
+    async def write_hostname(self, session: "Session", hostname: str, *, dry_run: bool = False) -> Outcome:
+        """Set the network name. Raises RejectedError where the family has no such setting."""

@@ -124,11 +124,31 @@ class MachineDetail(msgspec.Struct, kw_only=True):
     psu_model: str = ""
     work_mode: str = ""
     """What the machine is told to do, in its maker's word: normal, low, high, sleep …"""
+    power_limit_w: float | None = None
+    fan_auto: bool | None = None
+    """Whether the fans follow the machine's own control; ``fan_percent`` is what they are fixed at otherwise."""
+    fan_percent: float | None = None
     light_on: bool | None = None
     pools: list[PoolDetail] = []
     boards: list[BoardDetail] = []
     fans_rpm: list[float] = []
     errors: list[ErrorDetail] = []
+
+
+class Stated(msgspec.Struct, frozen=True, kw_only=True):
+    """What a machine states of the settings that a profile speaks of; None is unknown, never guessed.
+
+    ``pools`` are (url, user) in their order; ``mode`` is in the maker's word; ``fan_percent`` None with ``fan_auto``
+    True is the machine's own control.
+    """
+
+    pools: tuple[tuple[str, str], ...] | None = None
+    mode: str | None = None
+    power_limit_w: float | None = None
+    fan_auto: bool | None = None
+    fan_percent: float | None = None
+    firmware: str | None = None
+    hostname: str | None = None
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,8 @@ from enum import IntEnum, StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
+import msgspec
+
 from mbongi.base.ids import MachineId
 
 STATUS_SUBJECT = "fleet.status"
@@ -56,11 +58,25 @@ class ActionKind(StrEnum):
     WAKE = "wake"
     REBOOT = "reboot"
     SET_POOLS = "set_pools"
+    SET_POWER = "set_power"
+    SET_FAN = "set_fan"
+    SET_HOSTNAME = "set_hostname"
+
+    @property
+    def stops_hashing(self) -> bool:
+        """Whether a machine hashes nothing for a while once it is told, and must be seen to mine again."""
+        return self not in {ActionKind.SLEEP, ActionKind.SET_FAN, ActionKind.SET_HOSTNAME}
+
+
+HAND_KINDS = (ActionKind.SLEEP, ActionKind.WAKE, ActionKind.REBOOT, ActionKind.SET_POOLS)
+"""What people ask of one machine on its page; the others come of profiles and operations."""
 
 
 class ActionStatus(StrEnum):
     """How far an action has come."""
 
+    PLANNED = "planned"
+    """A step of an operation that has not been released yet."""
     REQUESTED = "requested"
     RUNNING = "running"
     DONE = "done"
@@ -69,8 +85,134 @@ class ActionStatus(StrEnum):
 
     @property
     def is_open(self) -> bool:
-        """Whether something is still to come."""
+        """Whether it is under way: nothing else may be done to the machine meanwhile."""
         return self in {ActionStatus.REQUESTED, ActionStatus.RUNNING}
+
+
+class OperationKind(StrEnum):
+    """What a change of many machines is for."""
+
+    RECONCILE = "reconcile"
+    CURTAIL = "curtail"
+    WAKE = "wake"
+    CAMPAIGN = "campaign"
+    HEAL = "heal"
+    CREDENTIALS = "credentials"
+    HAND = "hand"
+
+
+class OperationState(StrEnum):
+    """How far an operation has come."""
+
+    AWAITING = "awaiting"
+    """A second person must approve it."""
+    PLANNED = "planned"
+    RUNNING = "running"
+    PAUSED = "paused"
+    """By a person; steps under way are seen through, none is begun."""
+    HALTED = "halted"
+    """By itself, as ``message`` says; it goes on once a person resumes it."""
+    DONE = "done"
+    ROLLED_BACK = "rolled_back"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self in {OperationState.DONE, OperationState.ROLLED_BACK, OperationState.CANCELLED}
+
+
+class ProfileState(StrEnum):
+    """What became of a version of a profile."""
+
+    DRAFT = "draft"
+    PROPOSED = "proposed"
+    """A second person must approve it."""
+    ACTIVE = "active"
+    SUPERSEDED = "superseded"
+    REFUSED = "refused"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still to be decided on."""
+        return self in {ProfileState.DRAFT, ProfileState.PROPOSED}
+
+
+class PowerMode(StrEnum):
+    """How hard a machine works, in the makers' common words."""
+
+    NORMAL = "normal"
+    LOW = "low"
+    HIGH = "high"
+    SLEEP = "sleep"
+
+
+class DesiredPool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A pool, and the template of the worker's name with it. No password: pools know a worker by its user name."""
+
+    url: str
+    user: str
+
+
+class DesiredPower(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mode or a limit [W]: exactly one of the two."""
+
+    mode: PowerMode | None = None
+    target_w: int | None = None
+
+
+class DesiredFan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A fixed duty [%]; None leaves the fans to the machine."""
+
+    percent: int | None = None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How fast an operation may go; None does not limit.
+
+    ``batch`` machines are written at a time; the load changes by ``ramp_kw_s`` at most; ``out_of_service_max`` machines
+    may hash nothing because of it; it halts at ``failures_max`` machines that failed, or that do not mine again within
+    ``settle_s``.
+    """
+
+    batch: int = 50
+    ramp_kw_s: float | None = None
+    out_of_service_max: int | None = None
+    failures_max: int = 10
+    settle_s: float = 1800.0
+
+
+class Desired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the machines of a group should be: a profile's document. What is None or empty is left as it is.
+
+    ``account`` is who is paid, for the templates; ``owner`` a tenant's number, 0 for the site itself; ``firmware`` the
+    version or image that machines state; ``hostname`` a template. ``may_sleep`` False keeps the group out of
+    curtailment; ``reassert`` lets what drifts be written again without being asked.
+    """
+
+    account: str = ""
+    pools: tuple[DesiredPool, ...] = ()
+    power: DesiredPower | None = None
+    fan: DesiredFan | None = None
+    firmware: str = ""
+    hostname: str = ""
+    owner: int | None = None
+    may_sleep: bool = True
+    reassert: bool = False
+    limits: Limits = Limits()
+
+
+class DesiredField(StrEnum):
+    """What of a machine a profile speaks of."""
+
+    POOLS = "pools"
+    WORKER = "worker"
+    """The pools are right, the user names with them are not."""
+    POWER = "power"
+    FAN = "fan"
+    FIRMWARE = "firmware"
+    HOSTNAME = "hostname"
+    OWNER = "owner"
 
 
 class Severity(StrEnum):

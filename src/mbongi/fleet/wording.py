@@ -7,7 +7,17 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from mbongi.fleet.values import ActionKind, ActionStatus, EventKind, MachineState, Severity
+from mbongi.fleet.values import (
+    ActionKind,
+    ActionStatus,
+    DesiredField,
+    EventKind,
+    MachineState,
+    OperationKind,
+    OperationState,
+    ProfileState,
+    Severity,
+)
 
 STATES: dict[MachineState, Promise] = {
     MachineState.UNKNOWN: _("Unknown"),
@@ -45,13 +55,52 @@ ACTIONS: dict[ActionKind, Promise] = {
     ActionKind.WAKE: _("Wake"),
     ActionKind.REBOOT: _("Reboot"),
     ActionKind.SET_POOLS: _("Set pools"),
+    ActionKind.SET_POWER: _("Set power"),
+    ActionKind.SET_FAN: _("Set fans"),
+    ActionKind.SET_HOSTNAME: _("Set network name"),
 }
 STATUSES: dict[ActionStatus, Promise] = {
+    ActionStatus.PLANNED: _("Planned"),
     ActionStatus.REQUESTED: _("Requested"),
     ActionStatus.RUNNING: _("Running"),
     ActionStatus.DONE: _("Done"),
     ActionStatus.FAILED: _("Failed"),
     ActionStatus.CANCELLED: _("Cancelled"),
+}
+OPERATIONS: dict[OperationKind, Promise] = {
+    OperationKind.RECONCILE: _("Reconciliation"),
+    OperationKind.CURTAIL: _("Curtailment"),
+    OperationKind.WAKE: _("Waking"),
+    OperationKind.CAMPAIGN: _("Firmware campaign"),
+    OperationKind.HEAL: _("Healing"),
+    OperationKind.CREDENTIALS: _("Change of passwords"),
+    OperationKind.HAND: _("By hand"),
+}
+OPERATION_STATES: dict[OperationState, Promise] = {
+    OperationState.AWAITING: _("Awaiting approval"),
+    OperationState.PLANNED: _("Planned"),
+    OperationState.RUNNING: _("Running"),
+    OperationState.PAUSED: _("Paused"),
+    OperationState.HALTED: _("Halted"),
+    OperationState.DONE: _("Done"),
+    OperationState.ROLLED_BACK: _("Rolled back"),
+    OperationState.CANCELLED: _("Cancelled"),
+}
+PROFILE_STATES: dict[ProfileState, Promise] = {
+    ProfileState.DRAFT: _("Draft"),
+    ProfileState.PROPOSED: _("Proposed"),
+    ProfileState.ACTIVE: _("Active"),
+    ProfileState.SUPERSEDED: _("Superseded"),
+    ProfileState.REFUSED: _("Refused"),
+}
+DESIRED: dict[DesiredField, Promise] = {
+    DesiredField.POOLS: _("Pools"),
+    DesiredField.WORKER: _("Worker name"),
+    DesiredField.POWER: _("Power"),
+    DesiredField.FAN: _("Fans"),
+    DesiredField.FIRMWARE: _("Firmware"),
+    DesiredField.HOSTNAME: _("Network name"),
+    DesiredField.OWNER: _("Owner"),
 }
 _SENTENCES: dict[EventKind, Promise] = {
     EventKind.OFF: _("The address refuses the connection: the machine is off or its service is down."),

@@ -113,7 +113,7 @@ class Bitaxe:
             "invertscreen": self.settings["invertscreen"],
             "invertfanpolarity": self.settings["invertfanpolarity"],
             "autofanspeed": self.settings["autofanspeed"],
-            "fanspeed": round(machine.duty * 100),
+            "fanspeed": round(machine.duty * 100) if self.settings["autofanspeed"] else self.settings["fanspeed"],
             "fanrpm": round(machine.rpm[0]),
         }
 

@@ -16,6 +16,7 @@ REALM_MARK = 'realm="antMiner'
 WORK_MODES = {"0": "normal", "1": "sleep", "3": "low"}
 SLEEP_MODE = "1"
 NORMAL_MODE = "0"
+LOW_MODE = "3"
 _UNIT_THS = {"TH": 1.0, "GH": 1e-3, "MH": 1e-6, "KH": 1e-9, "H/": 1e-12}
 
 

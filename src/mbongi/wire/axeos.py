@@ -45,7 +45,9 @@ class SystemInfo(msgspec.Struct, gc=False, rename="camel"):
     overheat_mode: int | None = msgspec.field(default=None, name="overheat_mode")
     mining_paused: bool | None = None
     power_fault: str | None = msgspec.field(default=None, name="power_fault")
+    autofanspeed: int | None = None
     fanspeed: float | None = None
+    manual_fan_speed: float | None = None
     fanrpm: float | None = None
     fan2rpm: float | None = None
 

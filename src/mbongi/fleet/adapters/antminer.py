@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from mbongi.fleet.adapters import antminer_decode as decode
 from mbongi.fleet.adapters import antminer_write as write
 from mbongi.fleet.adapters.session import WEB_CLOSED, Session, SlowFigures
+from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.device_errors import DeniedError, GarbledError, MissingPageError, RefusedError
-from mbongi.fleet.ports import Outcome, PoolSetting, Support
-from mbongi.fleet.reading import Found, MachineDetail, MachineReading, PoolDetail, Verdict
+from mbongi.fleet.ports import Abilities, Outcome, PoolSetting, Support
+from mbongi.fleet.reading import Found, MachineDetail, MachineReading, PoolDetail, Stated, Verdict
 from mbongi.fleet.rules.figures import SLEEPING, verdict
-from mbongi.fleet.values import Family, MachineState
+from mbongi.fleet.values import DesiredFan, DesiredPower, Family, MachineState
 from mbongi.wire import antminer, cgminer
 from mbongi.wire.antminer import PAGE, WORK_MODES, StatsRow
 from mbongi.wire.digest import DigestError
@@ -25,7 +26,7 @@ _OTHER_FIRMWARE = (b"BOSMINER", b"BOSER", b"LUXMINER", b"HIVEON", b"KAONSU", b"V
 NO_POOLS_PAGE = "no pools page"
 
 
-class Antminer:
+class Antminer(Settings):
     """The family's adapter; it keeps nothing itself."""
 
     family = Family.ANTMINER
@@ -37,8 +38,11 @@ class Antminer:
         Support("inlet temperature, voltage, fan duty", "exempt", "stock firmware states none"),
         Support("read without the web (TCP 4028 alone)", "done"),
         Support("sleep, wake, reboot, set pools", "done"),
+        Support("set power mode, set fans", "done"),
         Support("power limit", "exempt", "stock firmware has steps, no limit in watts"),
+        Support("set network name", "exempt", "its page takes the whole network; a slip would cut the machine off"),
     )
+    abilities = Abilities(pools_max=write.POOLS_MAX, modes=frozenset(write.MODES), fan=True)
 
     async def identify(self, session: Session) -> Found | None:
         """By the realm of the web's sign-in, else by the word that the RPC port gives; None where it is neither."""
@@ -112,6 +116,8 @@ class Antminer:
         try:
             if session.web_usable:
                 await self._read_static(session, detail)
+                document = await write.read_document(session)
+                detail.fan_auto, detail.fan_percent = document.fan_auto, document.fan_percent
             else:
                 await self._rpc_model(session, detail)
         except WEB_CLOSED:
@@ -227,3 +233,24 @@ class Antminer:
     async def write_pools(self, session: Session, pools: Sequence[PoolSetting], *, dry_run: bool = False) -> Outcome:
         """Replace the configured pools."""
         return await write.set_pools(session, pools, dry_run=dry_run)
+
+    async def read_desired(self, session: Session) -> Stated:
+        """From the configuration and the system page."""
+        document = await write.read_document(session)
+        info = await session.page(SYSTEM_INFO, antminer.decode_system_info)
+        return Stated(
+            pools=tuple((pool["url"], pool["user"]) for pool in document.pool_words()),
+            mode=document.work_mode or None,
+            fan_auto=document.fan_auto,
+            fan_percent=document.fan_percent,
+            firmware=info.system_filesystem_version or None,
+            hostname=info.hostname or None,
+        )
+
+    async def write_power(self, session: Session, power: DesiredPower, *, dry_run: bool = False) -> Outcome:
+        """Set the work mode."""
+        return await write.set_power(session, power, dry_run=dry_run)
+
+    async def write_fan(self, session: Session, fan: DesiredFan, *, dry_run: bool = False) -> Outcome:
+        """Fix the fans, or give them back to the machine."""
+        return await write.set_fan(session, fan, dry_run=dry_run)

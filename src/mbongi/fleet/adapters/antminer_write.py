@@ -9,9 +9,18 @@ from typing import Any
 import msgspec
 
 from mbongi.fleet.adapters.session import Session
-from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words
+from mbongi.fleet.adapters.verifying import (
+    asleep,
+    checked_pools,
+    comes_true,
+    goes_down,
+    pool_words,
+    power_word,
+    unable,
+)
 from mbongi.fleet.device_errors import GarbledError, RejectedError, UnreachableError
 from mbongi.fleet.ports import Outcome, PoolSetting
+from mbongi.fleet.values import DesiredFan, DesiredPower, PowerMode
 from mbongi.wire import antminer
 from mbongi.wire.antminer import PAGE, WORK_MODES
 from mbongi.wire.errors import WireError
@@ -20,6 +29,8 @@ GET_CONF, SET_CONF = PAGE.format("get_miner_conf"), PAGE.format("set_miner_conf"
 REBOOT, STATS = PAGE.format("reboot"), PAGE.format("stats")
 POOLS_MAX = 3
 MODE = "bitmain-work-mode"
+FAN_FIXED, FAN_PERCENT = "bitmain-fan-ctrl", "bitmain-fan-pwm"
+MODES = {PowerMode.NORMAL: antminer.NORMAL_MODE, PowerMode.LOW: antminer.LOW_MODE}
 _WRITTEN_NAMES = {"bitmain-work-mode": "miner-mode", "bitmain-freq-level": "freq-level"}
 """The page that reads the document and the page that writes it name these fields differently; both are sent."""
 
@@ -57,6 +68,18 @@ class Document:
             pool_words(str(pool.get("url", "")), str(pool.get("user", ""))) for pool in self.pools if pool.get("url")
         ]
 
+    @property
+    def fan_auto(self) -> bool | None:
+        """Whether the fans follow the machine's own control; None where that is not stated."""
+        found = self.fields.get(FAN_FIXED)
+        return None if found is None else str(found).lower() not in {"true", "1"}
+
+    @property
+    def fan_percent(self) -> float | None:
+        """What the fans are fixed at; None where they are not."""
+        found = str(self.fields.get(FAN_PERCENT, ""))
+        return float(found) if self.fan_auto is False and found.isdigit() else None
+
     def with_fields(self, **changes: Any) -> "Document":
         """A copy with some fields changed and every other kept."""
         return Document(self.fields | changes)
@@ -87,20 +110,55 @@ async def read_document(session: Session) -> Document:
     return Document(found)
 
 
-async def set_work_mode(session: Session, mode: str, *, dry_run: bool) -> Outcome:
-    """Change the work mode and nothing else."""
+async def set_work_mode(session: Session, mode: str, *, dry_run: bool, whatever_mode: bool = False) -> Outcome:
+    """Change the work mode and nothing else. Waking leaves a mode of its own, unless ``whatever_mode``."""
     before = await read_document(session)
     if not before.mode:
         raise GarbledError(f"{session.address}: get_miner_conf: states no {MODE}; nothing was written")
     # A machine in a mode of its own (low power) is awake: waking it must not change that.
-    if mode == antminer.NORMAL_MODE and before.mode != antminer.SLEEP_MODE:
+    if mode == antminer.NORMAL_MODE and before.mode != antminer.SLEEP_MODE and not whatever_mode:
         mode = before.mode
     words = {"work_mode": before.work_mode}, {"work_mode": WORK_MODES.get(mode, mode)}
     if mode == before.mode:
         return Outcome(*words, verified=True, message="already so; nothing was written")
-    kind = type(before.fields.get(MODE, ""))
-    wanted = before.with_fields(**{MODE: kind(mode) if kind in {str, int} else mode})
-    return await _write(session, before, wanted, MODE, words, dry_run=dry_run)
+    return await _write(
+        session, before, before.with_fields(**{MODE: _alike(before, MODE, mode)}), words, dry_run=dry_run
+    )
+
+
+def _alike(document: Document, name: str, value: str) -> str | int:
+    """A value in the type that the machine itself writes this field in."""
+    return int(value) if isinstance(document.fields.get(name), int) else value
+
+
+async def set_power(session: Session, power: DesiredPower, *, dry_run: bool) -> Outcome:
+    """Change the work mode of a machine that is awake, and nothing else."""
+    if power.mode not in MODES:
+        raise unable(session.address, power_word(power), "stock Antminers know normal and low power, no limit in watts")
+    before = await read_document(session)
+    if before.mode == antminer.SLEEP_MODE:
+        raise asleep(session.address, power_word(power))
+    return await set_work_mode(session, MODES[power.mode], dry_run=dry_run, whatever_mode=True)
+
+
+async def set_fan(session: Session, fan: DesiredFan, *, dry_run: bool) -> Outcome:
+    """Change the fans' control and nothing else; the document stays whole around it."""
+    before = await read_document(session)
+    if before.fan_auto is None:
+        raise GarbledError(f"{session.address}: get_miner_conf: states no {FAN_FIXED}; nothing was written")
+    fixed = fan.percent is not None
+    changes: dict[str, Any] = {FAN_FIXED: fixed if isinstance(before.fields[FAN_FIXED], bool) else str(fixed).lower()}
+    if fixed:
+        changes[FAN_PERCENT] = _alike(before, FAN_PERCENT, str(fan.percent))
+    wanted = before.with_fields(**changes)
+    words = _fan_words(before), _fan_words(wanted)
+    if words[0] == words[1]:
+        return Outcome(*words, verified=True, message="already so; nothing was written")
+    return await _write(session, before, wanted, words, dry_run=dry_run)
+
+
+def _fan_words(document: Document) -> dict[str, Any]:
+    return {"fan_percent": "auto" if document.fan_auto else document.fan_percent}
 
 
 async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: bool) -> Outcome:
@@ -111,20 +169,20 @@ async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: 
     rows += [{"url": "", "user": "", "pass": ""}] * (max(len(before.pools), len(rows)) - len(rows))
     wanted = before.with_fields(pools=rows)
     words = {"pools": before.pool_words()}, {"pools": wanted.pool_words()}
-    return await _write(session, before, wanted, "pools", words, dry_run=dry_run)
+    return await _write(session, before, wanted, words, dry_run=dry_run)
 
 
 async def _write(
     session: Session,
     before: Document,
     wanted: Document,
-    name: str,
     words: tuple[dict[str, Any], dict[str, Any]],
     *,
     dry_run: bool,
 ) -> Outcome:
     if dry_run:
         return Outcome(*words, verified=None, message="dry run; nothing was written")
+    names = wanted.differing(before)
     response = await session.exchange("POST", SET_CONF, wanted.to_send())
     _check_answer(session, response.body)
     found = before
@@ -132,10 +190,10 @@ async def _write(
     async def taken() -> bool:
         nonlocal found
         found = await read_document(session)
-        return bool(found.fields.get(name) == wanted.fields[name])
+        return not names & found.differing(wanted)
 
     seen = await comes_true(taken)
-    strays = sorted(found.differing(before) - {name})
+    strays = sorted(found.differing(before) - names)
     if strays:
         return Outcome(*words, verified=False, message=f"the machine also changed {', '.join(strays)}")
     message = "the machine states the new setting" if seen else "the machine does not state the new setting"

@@ -2,19 +2,29 @@
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from mbongi.base.clock import monotonic_s
 from mbongi.fleet.adapters.session import Session, SlowFigures
+from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words
 from mbongi.fleet.device_errors import GarbledError, MissingPageError, RefusedError, RejectedError, UnreachableError
-from mbongi.fleet.ports import Outcome, PoolSetting, Support
-from mbongi.fleet.reading import BoardDetail, ErrorDetail, Found, MachineDetail, MachineReading, PoolDetail, Verdict
+from mbongi.fleet.ports import Abilities, Outcome, PoolSetting, Support
+from mbongi.fleet.reading import (
+    BoardDetail,
+    ErrorDetail,
+    Found,
+    MachineDetail,
+    MachineReading,
+    PoolDetail,
+    Stated,
+    Verdict,
+)
 from mbongi.fleet.rules.figures import finite, verdict
-from mbongi.fleet.values import Family
+from mbongi.fleet.values import DesiredFan, Family
 from mbongi.wire import axeos
 from mbongi.wire.axeos import SystemInfo
 
@@ -26,7 +36,7 @@ MODELS = {"BM1397": "Bitaxe Max", "BM1366": "Bitaxe Ultra", "BM1368": "Bitaxe Su
 _SCHEMES = ("stratum+tcp://", "stratum+ssl://", "stratum+tls://")
 
 
-class Bitaxe:
+class Bitaxe(Settings):
     """The family's adapter; it keeps nothing itself."""
 
     family = Family.BITAXE
@@ -37,8 +47,10 @@ class Bitaxe:
         Support("stale shares, hardware errors, inlet temperature", "exempt", "AxeOS states none"),
         Support("sleep, wake", "done", "pause and resume; firmware without them answers that there is no such page"),
         Support("reboot, set pools", "done"),
-        Support("power limit", "exempt", "AxeOS sets frequency and voltage"),
+        Support("set fan, network name", "done"),
+        Support("power mode, power limit", "exempt", "AxeOS sets frequency and voltage"),
     )
+    abilities = Abilities(pools_max=POOLS_MAX, fan=True, hostname=True)
 
     async def identify(self, session: Session) -> Found | None:
         """By the word AxeOS on the home page, or by a system page with a mining chip; None where it is neither."""
@@ -174,6 +186,72 @@ class Bitaxe:
         await self._restart(session)
         return Outcome(*words, verified=True, message="the machine states the new pools and restarts")
 
+    async def read_desired(self, session: Session) -> Stated:
+        """From the system page."""
+        info = await session.page(axeos.INFO, axeos.decode_info)
+        return Stated(
+            pools=tuple((pool.url, pool.user) for pool in _pools(info)),
+            mode="sleep" if await self._rests(session, info) else None,
+            fan_auto=_fan_auto(info),
+            fan_percent=_fan_percent(info),
+            firmware=info.version or None,
+            hostname=info.hostname or None,
+        )
+
+    async def write_fan(self, session: Session, fan: DesiredFan, *, dry_run: bool = False) -> Outcome:
+        """Fix the fan, or give it back to the machine."""
+        fields: dict[str, object] = {"autofanspeed": int(fan.percent is None)}
+        if fan.percent is not None:
+            # Newer firmware calls it manualFanSpeed, older one fanspeed; each passes over the name that it lacks.
+            fields |= {"fanspeed": fan.percent, "manualFanSpeed": fan.percent}
+        wanted = "auto" if fan.percent is None else float(fan.percent)
+        return await self._patch(session, {"fan_percent": wanted}, fields, _fan_word, dry_run=dry_run)
+
+    async def write_hostname(self, session: Session, hostname: str, *, dry_run: bool = False) -> Outcome:
+        """Set the network name."""
+        words, fields = {"hostname": hostname}, {"hostname": hostname}
+        return await self._patch(session, words, fields, lambda info: info.hostname, dry_run=dry_run)
+
+    async def _patch(
+        self,
+        session: Session,
+        after: dict[str, Any],
+        fields: Mapping[str, object],
+        stated: Callable[[SystemInfo], object],
+        *,
+        dry_run: bool,
+    ) -> Outcome:
+        """Send some settings; AxeOS keeps those that are not named."""
+        ((name, wanted),) = after.items()
+        before = {name: stated(await session.page(axeos.INFO, axeos.decode_info))}
+        if before == after:
+            return Outcome(before, after, verified=True, message="already so; nothing was written")
+        if dry_run:
+            return Outcome(before, after, verified=None, message="dry run; nothing was sent")
+        await session.exchange("PATCH", axeos.SYSTEM, msgspec.json.encode(fields))
+
+        async def taken() -> bool:
+            return bool(stated(await session.page(axeos.INFO, axeos.decode_info)) == wanted)
+
+        seen = await comes_true(taken)
+        message = "the machine states the new setting" if seen else "the machine does not state the new setting"
+        return Outcome(before, after, verified=seen, message=message)
+
+
+def _fan_auto(info: SystemInfo) -> bool | None:
+    return None if info.autofanspeed is None else bool(info.autofanspeed)
+
+
+def _fan_percent(info: SystemInfo) -> float | None:
+    """What the fan is fixed at; None where it is not. Newer firmware states its present duty as ``fanspeed``."""
+    if _fan_auto(info) is not False:
+        return None
+    return info.fanspeed if info.manual_fan_speed is None else info.manual_fan_speed
+
+
+def _fan_word(info: SystemInfo) -> object:
+    return "auto" if info.autofanspeed else _fan_percent(info)
+
 
 def _read_info(info: SystemInfo, reading: MachineReading) -> None:
     reading.hashrate_ths = finite(info.hash_rate) / 1000.0
@@ -246,6 +324,8 @@ def _put_detail(detail: MachineDetail, info: SystemInfo) -> None:
     detail.pools, detail.errors = _pools(info), _errors(info)
     detail.fans_rpm = [rpm for rpm in (info.fanrpm, info.fan2rpm) if rpm is not None]
     detail.work_mode = "sleep" if info.mining_paused else ""
+    detail.fan_auto = _fan_auto(info)
+    detail.fan_percent = _fan_percent(info)
     detail.boards = [
         BoardDetail(
             index=1,

@@ -6,9 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from mbongi.fleet.adapters.session import Session, SlowFigures
+from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.device_errors import DeviceError, GarbledError, MissingPageError
 from mbongi.fleet.ports import Outcome, PoolSetting, Support
-from mbongi.fleet.reading import BoardDetail, ErrorDetail, Found, MachineDetail, MachineReading, PoolDetail, Verdict
+from mbongi.fleet.reading import (
+    BoardDetail,
+    ErrorDetail,
+    Found,
+    MachineDetail,
+    MachineReading,
+    PoolDetail,
+    Verdict,
+)
 from mbongi.fleet.rules.figures import finite, largest, mean, verdict
 from mbongi.fleet.values import Family
 
@@ -25,7 +34,7 @@ def is_installed() -> bool:
     return True
 
 
-class LongTail:
+class LongTail(Settings):
     """The adapter of the families that have none of their own."""
 
     family = Family.OTHER
@@ -34,6 +43,7 @@ class LongTail:
         Support("hashrate, boards, chips, fans, temperatures, power, pools", "done", "as far as pyasic_rs reads them"),
         Support("refused apart from silent", "exempt", "pyasic_rs does not tell them apart"),
         Support("sleep, wake, reboot, set pools", "exempt", "not proven on such machines: use the machine's own page"),
+        Support("set power, fans, network name", "exempt", "not proven on such machines: use the machine's own page"),
     )
 
     async def identify(self, session: Session) -> Found | None:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from mbongi.fleet.adapters import luxos_decode as decode
 from mbongi.fleet.adapters import luxos_write as write
 from mbongi.fleet.adapters.session import Session, SlowFigures
+from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.device_errors import GarbledError, RefusedError
-from mbongi.fleet.ports import Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Abilities, Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import verdict
 from mbongi.fleet.values import Family
@@ -19,7 +20,7 @@ _FAST = ("summary", "devs", "fans", "temps", "power", "stats")
 _SLOW = (*_FAST, "pools", "config", "events")
 
 
-class LuxOs:
+class LuxOs(Settings):
     """The family's adapter; it keeps nothing itself."""
 
     family = Family.LUXOS
@@ -32,6 +33,8 @@ class LuxOs:
         Support("sleep, wake, reboot, set pools", "done", "through the one session that a machine gives"),
         Support("password", "exempt", "port 4028 has none; keep the machines' network closed"),
     )
+
+    abilities = Abilities(pools_max=write.POOLS_MAX)
 
     async def identify(self, session: Session) -> Found | None:
         """By the word in ``version``; None where it lacks it."""

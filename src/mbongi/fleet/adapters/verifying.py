@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from mbongi.base.clock import monotonic_s
 from mbongi.fleet.device_errors import DeviceError, RejectedError
 from mbongi.fleet.ports import PoolSetting
+from mbongi.fleet.values import DesiredPower
 
 VERIFY_S = 20.0
 """How long a machine may take to state its new settings; beyond, the outcome says that they were not seen."""
@@ -41,6 +42,21 @@ async def goes_down(uptime_s: Callable[[], Awaitable[float]], before_s: float, *
             return True
         await asyncio.sleep(PAUSE_S)
     return False
+
+
+def unable(address: str, what: str, why: str) -> RejectedError:
+    """The refusal of a setting that the family does not have; nothing was sent."""
+    return RejectedError(f"{address}: {what}: {why}; nothing was written")
+
+
+def asleep(address: str, what: str) -> RejectedError:
+    """The refusal of a setting that would wake a sleeping machine."""
+    return unable(address, what, "the machine sleeps and would wake; wake it first")
+
+
+def power_word(power: DesiredPower) -> str:
+    """A mode or a limit in words."""
+    return f"power mode {power.mode}" if power.mode is not None else f"power limit {power.target_w} W"
 
 
 def checked_pools(pools: Sequence[PoolSetting], *, count_max: int, address: str) -> list[PoolSetting]:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from mbongi.fleet.adapters import whatsminer_decode as decode
 from mbongi.fleet.adapters import whatsminer_write as write
 from mbongi.fleet.adapters.session import Session, SlowFigures
+from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.device_errors import GarbledError, RefusedError
-from mbongi.fleet.ports import Outcome, PoolSetting, Support
-from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
+from mbongi.fleet.ports import Abilities, Outcome, PoolSetting, Support
+from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Stated, Verdict
 from mbongi.fleet.rules.figures import verdict
-from mbongi.fleet.values import Family
+from mbongi.fleet.values import DesiredPower, Family
 from mbongi.wire import btminer, cgminer
 
 WARM_UP_S = 1800.0
@@ -23,7 +24,7 @@ _VERSION, _INFO, _PSU = (cgminer.command(name) for name in ("get_version", "get_
 _ERRORS, _DEVDETAILS = cgminer.command("get_error_code"), cgminer.command("devdetails")
 
 
-class Whatsminer:
+class Whatsminer(Settings):
     """The family's adapter; it keeps nothing itself."""
 
     family = Family.WHATSMINER
@@ -34,9 +35,12 @@ class Whatsminer:
         Support("power, power limit", "done"),
         Support("inlet temperature", "done"),
         Support("sleep, wake, reboot, set pools", "done"),
+        Support("set power mode, power limit, network name", "done"),
+        Support("set fans", "exempt", "btminer V2 takes no fan speed"),
         Support("API switch, password change", "exempt", "the maker's tool does both; writes are refused until then"),
         Support("API 3 (TCP 4433)", "exempt", "another protocol, and so a family of its own"),
     )
+    abilities = Abilities(pools_max=write.POOLS_MAX, modes=write.MODES, power_limit=True, hostname=True)
 
     async def identify(self, session: Session) -> Found | None:
         """By the words that ``devdetails`` or ``version`` answer; None where neither has them."""
@@ -143,6 +147,18 @@ class Whatsminer:
     async def write_pools(self, session: Session, pools: Sequence[PoolSetting], *, dry_run: bool = False) -> Outcome:
         """Replace the configured pools."""
         return await write.set_pools(session, pools, dry_run=dry_run)
+
+    async def read_desired(self, session: Session) -> Stated:
+        """From the state, the summary, the pools and the machine's own description."""
+        return await write.read_desired(session)
+
+    async def write_power(self, session: Session, power: DesiredPower, *, dry_run: bool = False) -> Outcome:
+        """Set the power mode or the power limit."""
+        return await write.set_power(session, power, dry_run=dry_run)
+
+    async def write_hostname(self, session: Session, hostname: str, *, dry_run: bool = False) -> Outcome:
+        """Set the network name."""
+        return await write.set_hostname(session, hostname, dry_run=dry_run)
 
 
 def _hashes(joined: btminer.Joined) -> bool:

@@ -93,6 +93,16 @@ def rests(state: btminer.State) -> bool:
     return "true" in {state.mineroff.lower(), state.btmineroff.lower()}
 
 
+def stated_mode(state: btminer.State, row: SummaryRow) -> str:
+    """The power mode in lower case; empty where it is not stated."""
+    return (state.power_mode or row.power_mode).lower()
+
+
+def stated_limit_w(state: btminer.State, row: SummaryRow) -> float | None:
+    """The power limit that is set [W]; None where it is not stated."""
+    return row.power_limit if state.power_limit_set is None else state.power_limit_set
+
+
 def errors(found: btminer.ErrorCodes | None, row: SummaryRow) -> list[ErrorDetail]:
     """Error codes that stand; V1 has no such command and states them in its summary."""
     pairs = btminer.error_codes(found.error_code) if found is not None else []
@@ -131,7 +141,8 @@ def put_slow(detail: MachineDetail, joined: Joined, state: btminer.State) -> Non
         for pool in rows
         if pool.URL
     ]
-    detail.work_mode = "sleep" if rests(state) else (state.power_mode or row.power_mode).lower()
+    detail.work_mode = "sleep" if rests(state) else stated_mode(state, row)
+    detail.power_limit_w = stated_limit_w(state, row)
     if row.mac:
         detail.mac = row.mac.upper()
 

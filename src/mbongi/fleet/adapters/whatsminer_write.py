@@ -2,18 +2,30 @@
 
 import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 from mbongi.fleet.adapters.session import Session
-from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words
-from mbongi.fleet.adapters.whatsminer_decode import rests
+from mbongi.fleet.adapters.verifying import (
+    asleep,
+    checked_pools,
+    comes_true,
+    goes_down,
+    pool_words,
+    power_word,
+    unable,
+)
+from mbongi.fleet.adapters.whatsminer_decode import rests, stated_limit_w, stated_mode
 from mbongi.fleet.device_errors import DeniedError, DeviceError, GarbledError, RejectedError, UnreachableError
 from mbongi.fleet.ports import Outcome, PoolSetting
+from mbongi.fleet.reading import Stated
+from mbongi.fleet.values import DesiredPower, PowerMode
 from mbongi.wire import btminer, cgminer
 from mbongi.wire.errors import WireError
 
 POOLS_MAX = 3
 _STATE, _POOLS, _SUMMARY = (cgminer.command(name) for name in ("status", "pools", "summary"))
-_TOKEN = cgminer.command("get_token")
+_TOKEN, _INFO, _VERSION = (cgminer.command(name) for name in ("get_token", "get_miner_info", "get_version"))
+MODES = frozenset({PowerMode.LOW, PowerMode.NORMAL, PowerMode.HIGH})
 
 
 async def switch(session: Session, *, off: bool, dry_run: bool) -> Outcome:
@@ -72,6 +84,69 @@ async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: 
     return Outcome(*words, verified=seen, message=message)
 
 
+async def set_power(session: Session, power: DesiredPower, *, dry_run: bool) -> Outcome:
+    """Set the power mode or the power limit of a machine that is awake, and nothing else."""
+    if power.target_w is None and power.mode not in MODES:
+        raise unable(session.address, power_word(power), "Whatsminers know low, normal and high power")
+    state, row = await _state(session), await _summary(session)
+    if rests(state):
+        raise asleep(session.address, power_word(power))
+    name = "power_mode" if power.target_w is None else "power_limit_w"
+    wanted: str | float = str(power.mode) if power.target_w is None else float(power.target_w)
+
+    def stated(state: btminer.State, row: btminer.SummaryRow) -> str | float | None:
+        return stated_mode(state, row) if power.target_w is None else stated_limit_w(state, row)
+
+    words = {name: stated(state, row)}, {name: wanted}
+    if words[0] == words[1]:
+        return Outcome(*words, verified=True, message="already so; nothing was written")
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was sent")
+    if power.target_w is None:
+        await _write(session, f"set_{power.mode}_power")
+    else:
+        await _write(session, "adjust_power_limit", power_limit=str(power.target_w))
+
+    async def taken() -> bool:
+        return stated(await _state(session), await _summary(session)) == wanted
+
+    return _seen(words, seen=await comes_true(taken))
+
+
+async def set_hostname(session: Session, hostname: str, *, dry_run: bool) -> Outcome:
+    """Set the network name."""
+    words = {"hostname": await _hostname(session)}, {"hostname": hostname}
+    if words[0] == words[1]:
+        return Outcome(*words, verified=True, message="already so; nothing was written")
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was sent")
+    await _write(session, "set_hostname", hostname=hostname)
+
+    async def taken() -> bool:
+        return await _hostname(session) == hostname
+
+    return _seen(words, seen=await comes_true(taken))
+
+
+def _seen(words: tuple[dict[str, Any], dict[str, Any]], *, seen: bool) -> Outcome:
+    message = "the machine states the new setting" if seen else "the machine does not state the new setting"
+    return Outcome(*words, verified=seen, message=message)
+
+
+async def read_desired(session: Session) -> Stated:
+    """The settings that a profile speaks of."""
+    state, row = await _state(session), await _summary(session)
+    info = (await session.ask(_INFO, btminer.decode_miner_info)).Msg or btminer.MinerInfo()
+    version = (await session.ask(_VERSION, btminer.decode_version)).Msg or btminer.Version()
+    return Stated(
+        pools=tuple((pool["url"], pool["user"]) for pool in await pool_list(session)),
+        mode="sleep" if rests(state) else stated_mode(state, row) or None,
+        power_limit_w=stated_limit_w(state, row),
+        firmware=version.fw_ver or None,
+        hostname=info.hostname or None,
+    )
+
+
 async def pool_list(session: Session) -> list[dict[str, str]]:
     """The configured pools, in their order of preference."""
     found = await session.ask(_POOLS, btminer.decode_pools)
@@ -80,15 +155,30 @@ async def pool_list(session: Session) -> list[dict[str, str]]:
 
 
 async def _rests(session: Session) -> bool:
+    return rests(await _state(session))
+
+
+async def _state(session: Session) -> btminer.State:
     state = (await session.ask(_STATE, btminer.decode_state)).Msg
     if state is None or not (state.mineroff or state.btmineroff):
         raise GarbledError(f"{session.address}: status: states no mineroff")
-    return rests(state)
+    return state
+
+
+async def _summary(session: Session) -> btminer.SummaryRow:
+    found = await session.ask(_SUMMARY, btminer.decode_summary)
+    return found.rows[0] if found.rows else btminer.SummaryRow()
+
+
+async def _hostname(session: Session) -> str:
+    info = (await session.ask(_INFO, btminer.decode_miner_info)).Msg
+    if info is None:
+        raise GarbledError(f"{session.address}: get_miner_info: states nothing")
+    return info.hostname
 
 
 async def _uptime_s(session: Session) -> float:
-    found = await session.ask(_SUMMARY, btminer.decode_summary)
-    row = found.rows[0] if found.rows else btminer.SummaryRow()
+    row = await _summary(session)
     return row.uptime or row.elapsed or 0.0
 
 

@@ -18,9 +18,10 @@ from mbongi.fleet import services
 from mbongi.fleet.actions import EXPIRES_AFTER, Ending, Work, interrupted_actions
 from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.adapters.session import Access, Session
+from mbongi.fleet.control import write
 from mbongi.fleet.daemon.persistence import AWAY, Database
 from mbongi.fleet.device_errors import DeviceError
-from mbongi.fleet.ports import Outcome, PoolSetting
+from mbongi.fleet.ports import Outcome
 from mbongi.fleet.reading import MachineReading
 from mbongi.fleet.values import ActionKind
 
@@ -128,17 +129,7 @@ class Actor:
         return _ending(work, await self._write(work, session, dry_run=work.dry_run))
 
     async def _write(self, work: Work, session: Session, *, dry_run: bool) -> Outcome:
-        adapter = adapter_of(work.family)
-        match work.kind:
-            case ActionKind.SLEEP:
-                return await adapter.sleep(session, dry_run=dry_run)
-            case ActionKind.WAKE:
-                return await adapter.wake(session, dry_run=dry_run)
-            case ActionKind.REBOOT:
-                return await adapter.reboot(session, dry_run=dry_run)
-            case ActionKind.SET_POOLS:
-                pools = [PoolSetting(url=pool["url"], user=pool["user"]) for pool in work.arguments["pools"]]
-                return await adapter.write_pools(session, pools, dry_run=dry_run)
+        return await write(adapter_of(work.family), session, work.kind, work.arguments, dry_run=dry_run)
 
     async def _resume(self, work: Work, session: Session) -> Ending:
         """Find out what came of an action that an earlier process began, and do what is left."""

@@ -1,10 +1,13 @@
 """Tables of the fleet. Private: other domains use services, selectors and values.
 
 Row-level security shows tenants the rows of their own machines only, so events and actions carry their machine's
-tenant too. Django finds tables by importing this package, so every one is named here.
+tenant too. Columns of kinds and states hold words of ``values``. Django finds tables by importing this package, so
+every one is named here.
 """
 
 from mbongi.fleet.models.action import Action
+from mbongi.fleet.models.group import Group, Profile
 from mbongi.fleet.models.machine import Event, Machine
+from mbongi.fleet.models.operation import Operation
 
-__all__ = ["Action", "Event", "Machine"]
+__all__ = ["Action", "Event", "Group", "Machine", "Operation", "Profile"]

@@ -5,22 +5,28 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
-from mbongi.fleet.models.choices import choices
 from mbongi.fleet.models.machine import Machine
-from mbongi.fleet.values import ActionKind, ActionStatus
+from mbongi.fleet.models.operation import Operation
+from mbongi.fleet.values import ActionStatus
 
 
 class Action(models.Model):
-    """A write to a machine that somebody asked for, or its rehearsal. Never holds a password."""
+    """A write to a machine that somebody asked for, or its rehearsal. Never holds a password.
+
+    A step of an operation has its ``seq`` there, and ``load_w``: by how much it changes the site's load.
+    """
 
     machine = models.ForeignKey(Machine, on_delete=models.PROTECT, related_name="actions")
     tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
-    kind = models.CharField(max_length=12, choices=choices(ActionKind))
+    operation = models.ForeignKey(Operation, null=True, on_delete=models.PROTECT, related_name="steps")
+    seq = models.PositiveIntegerField(null=True)
+    load_w = models.FloatField(default=0.0)
+    kind = models.CharField(max_length=20)
     arguments = models.JSONField(default=dict)
     reason = models.CharField(max_length=500)
     author = models.ForeignKey("identity.User", on_delete=models.PROTECT, related_name="+")
     dry_run = models.BooleanField(default=False)
-    status = models.CharField(max_length=10, choices=choices(ActionStatus), default=ActionStatus.REQUESTED)
+    status = models.CharField(max_length=10, default=ActionStatus.REQUESTED)
     requested_at = models.DateTimeField()
     claimed_at = models.DateTimeField(null=True)
     claims = models.PositiveSmallIntegerField(default=0)
@@ -40,6 +46,7 @@ class Action(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["id"], name="fleet_action_waiting", condition=Q(status__in=["requested", "running"])),
+            models.Index(fields=["operation", "status", "seq"], name="fleet_action_step"),
             models.Index(fields=["machine", "-requested_at"], name="fleet_action_machine"),
         ]
 

@@ -5,14 +5,15 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
-from mbongi.fleet.models.choices import choices
-from mbongi.fleet.values import EventKind, MachineState, Severity
+from mbongi.fleet.models.group import Group
+from mbongi.fleet.values import MachineState
 
 
 class Machine(models.Model):
     """One mining machine, wherever it stands and whatever it answers at present.
 
-    ``address`` is None for a machine whose place another one took; ``tenant`` None means the site's own.
+    ``address`` is None for a machine whose place another one took; ``tenant`` None means the site's own; ``image`` is
+    the SHA-256 of its firmware, as hex digits, where it states one.
     """
 
     address = models.GenericIPAddressField(unique=True, null=True)
@@ -22,10 +23,12 @@ class Machine(models.Model):
     mac = models.CharField(max_length=17, blank=True, db_index=True)
     serial = models.CharField(max_length=80, blank=True)
     firmware = models.CharField(max_length=120, blank=True)
+    image = models.CharField(max_length=64, blank=True)
     hostname = models.CharField(max_length=120, blank=True)
     hall = models.PositiveSmallIntegerField(null=True)
     rack = models.PositiveSmallIntegerField(null=True)
     slot = models.PositiveSmallIntegerField(null=True)
+    group = models.ForeignKey(Group, null=True, on_delete=models.PROTECT, related_name="machines")
     tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
     state = models.PositiveSmallIntegerField(
         choices=[(state.value, state.word) for state in MachineState], default=MachineState.UNKNOWN
@@ -54,9 +57,9 @@ class Event(models.Model):
 
     machine = models.ForeignKey(Machine, on_delete=models.CASCADE, related_name="events")
     tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
-    kind = models.CharField(max_length=24, choices=choices(EventKind))
+    kind = models.CharField(max_length=24)
     part = models.CharField(max_length=60, blank=True)
-    severity = models.CharField(max_length=8, choices=choices(Severity))
+    severity = models.CharField(max_length=8)
     at = models.DateTimeField()
     cleared_at = models.DateTimeField(null=True)
     params = models.JSONField(default=dict)

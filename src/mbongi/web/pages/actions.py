@@ -12,7 +12,7 @@ from mbongi.fleet import actions as fleet_actions
 from mbongi.fleet import selectors, wording
 from mbongi.fleet.errors import ActionRefusedError, NotPermittedError, UnknownActionError, UnknownMachineError
 from mbongi.fleet.pool_rules import POOLS_MAX
-from mbongi.fleet.values import ActionKind, ActionStatus
+from mbongi.fleet.values import HAND_KINDS, ActionKind, ActionStatus
 from mbongi.web.guard import needs
 from mbongi.web.pages.machine import machine_or_404
 
@@ -21,7 +21,7 @@ from mbongi.web.pages.machine import machine_or_404
 @needs(Permission.MACHINE_CONTROL)
 def ask(request: HttpRequest, machine_id: int, kind: str) -> HttpResponse:
     """The dialog: GET shows it, POST with ``step=rehearse`` begins the rehearsal, ``step=do`` the action itself."""
-    if kind not in set(ActionKind):
+    if kind not in HAND_KINDS:
         raise Http404
     one, chosen = machine_or_404(machine_id), ActionKind(kind)
     content: dict[str, Any] = {

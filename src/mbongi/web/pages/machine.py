@@ -12,7 +12,7 @@ from mbongi.core.ledger import selectors as ledger
 from mbongi.fleet import selectors, wording
 from mbongi.fleet.errors import UnknownMachineError
 from mbongi.fleet.selectors import EventFilter
-from mbongi.fleet.values import ActionKind
+from mbongi.fleet.values import HAND_KINDS, ActionKind
 from mbongi.twin.scale import site_scale, twin_mines
 from mbongi.web import sight
 from mbongi.web.guard import needs
@@ -80,7 +80,7 @@ def record(machine_id: int, user: Any) -> dict[str, Any]:
 def action_kinds(user: Any) -> list[tuple[ActionKind, Any]]:
     """What the reader may ask of a machine."""
     permissions = {ActionKind.SET_POOLS: Permission.MACHINE_MANAGE}
-    kinds = [kind for kind in ActionKind if user.may(permissions.get(kind, Permission.MACHINE_CONTROL))]
+    kinds = [kind for kind in HAND_KINDS if user.may(permissions.get(kind, Permission.MACHINE_CONTROL))]
     return [(kind, wording.ACTIONS[kind]) for kind in kinds]
 
 

@@ -1,0 +1,42 @@
+"""What an adapter does about a profile's settings unless its family can do more."""
+
+from typing import TYPE_CHECKING
+
+from mbongi.fleet.adapters.verifying import power_word, unable
+from mbongi.fleet.ports import Abilities, Outcome
+from mbongi.fleet.reading import MachineDetail, MachineReading, Stated, Verdict
+from mbongi.fleet.rules.stated import stated_of
+from mbongi.fleet.values import DesiredFan, DesiredPower
+
+if TYPE_CHECKING:
+    from mbongi.fleet.adapters.session import Session
+
+_CANNOT = "machines of this family cannot be told"
+
+
+class Settings:
+    """For adapters to build on: settings as the static poll reads them, and none that can be written."""
+
+    abilities = Abilities()
+
+    async def poll_static(self, session: "Session", reading: MachineReading, detail: MachineDetail) -> Verdict:
+        """The family's own."""
+        raise NotImplementedError
+
+    async def read_desired(self, session: "Session") -> Stated:
+        """From the static poll."""
+        detail = MachineDetail()
+        await self.poll_static(session, MachineReading(ts=0, machine_id=0), detail)
+        return stated_of(detail)
+
+    async def write_power(self, session: "Session", power: DesiredPower, *, dry_run: bool = False) -> Outcome:  # noqa: ARG002
+        """Refused."""
+        raise unable(session.address, power_word(power), _CANNOT)
+
+    async def write_fan(self, session: "Session", fan: DesiredFan, *, dry_run: bool = False) -> Outcome:  # noqa: ARG002
+        """Refused."""
+        raise unable(session.address, f"fans {fan.percent}", _CANNOT)
+
+    async def write_hostname(self, session: "Session", hostname: str, *, dry_run: bool = False) -> Outcome:  # noqa: ARG002
+        """Refused."""
+        raise unable(session.address, f"network name {hostname}", _CANNOT)
