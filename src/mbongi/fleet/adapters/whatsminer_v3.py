@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from mbongi.fleet.adapters import whatsminer_v3_decode as decode
 from mbongi.fleet.adapters import whatsminer_v3_write as write
 from mbongi.fleet.adapters.session import Session, SlowFigures
+from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.adapters.whatsminer import WARM_UP_S
 from mbongi.fleet.device_errors import DeviceError, GarbledError, RefusedError
-from mbongi.fleet.ports import Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Abilities, Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import verdict
 from mbongi.fleet.values import Family
@@ -24,7 +25,7 @@ _VERSION = cgminer.command("get_version")
 _DATE = re.compile(r"20\d{6}")
 
 
-class WhatsminerV3:
+class WhatsminerV3(Settings):
     """The family's adapter; it keeps nothing itself."""
 
     family = Family.WHATSMINER_V3
@@ -37,6 +38,8 @@ class WhatsminerV3:
         Support("sleep, wake, reboot, set pools", "done"),
         Support("API switch", "exempt", "the maker's tool sets it; writes are refused until then"),
     )
+
+    abilities = Abilities(pools_max=3)
 
     async def identify(self, session: Session) -> Found | None:
         """By the firmware's date on the old port, and an answer on the framed one; None where either is missing."""
