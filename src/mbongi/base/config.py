@@ -97,6 +97,9 @@ class Fleet:
     antminer_password: str = "root"  # noqa: S105 -- the makers' factory setting, which machines are found with
     whatsminer_password: str = "admin"  # noqa: S105 -- the makers' factory setting; signs writes to Whatsminers
     whatsminer_v3_password: str = "super"  # noqa: S105 -- the makers' factory setting of the account ``super``
+    vnish_password: str = "admin"  # noqa: S105 -- the firmware's factory setting
+    braiins_user: str = "root"
+    braiins_password: str = "root"  # noqa: S105 -- the firmware has none at delivery and takes any
     position: str = "octets"
     """How an address becomes a position: ``octets`` reads 10.HALL.RACK.SLOT, ``none`` leaves it open."""
     long_tail: bool = False

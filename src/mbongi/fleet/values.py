@@ -46,6 +46,7 @@ class Family(StrEnum):
     WHATSMINER = "whatsminer"
     BITAXE = "bitaxe"
     LUXOS = "luxos"
+    VNISH = "vnish"
     WHATSMINER_V3 = "whatsminer_v3"
     """Whatsminers whose firmware speaks API 3 on a port of its own."""
     OTHER = "other"

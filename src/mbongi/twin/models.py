@@ -60,6 +60,7 @@ MODEL_NAMES = {
     Family.WHATSMINER: "Whatsminer M50S",
     Family.BITAXE: "Bitaxe Supra",
     Family.LUXOS: "Antminer S19k Pro",
+    Family.VNISH: "Antminer S19",
     Family.WHATSMINER_V3: "Whatsminer M60S",
 }
 

@@ -23,6 +23,7 @@ from mbongi.twin.machine import SimClock, VirtualMachine
 from mbongi.twin.mining import Mining
 from mbongi.twin.models import model_of
 from mbongi.twin.values import Fault, Phase, PoolEntry, SitePool
+from mbongi.twin.vnish import VNish
 from mbongi.twin.whatsminer import Whatsminer
 from mbongi.twin.whatsminer_v3 import WhatsminerV3
 
@@ -35,6 +36,7 @@ FIRMWARES: Mapping[Family, Callable[[VirtualMachine], Firmware]] = {
     Family.WHATSMINER: Whatsminer,
     Family.BITAXE: Bitaxe,
     Family.LUXOS: LuxOs,
+    Family.VNISH: VNish,
     Family.WHATSMINER_V3: WhatsminerV3,
 }
 SERVICES: Mapping[str, Callable[..., Connection]] = {

@@ -6,6 +6,7 @@ from mbongi.fleet.adapters.antminer import Antminer
 from mbongi.fleet.adapters.bitaxe import Bitaxe
 from mbongi.fleet.adapters.long_tail import LongTail
 from mbongi.fleet.adapters.luxos import LuxOs
+from mbongi.fleet.adapters.vnish import VNish
 from mbongi.fleet.adapters.whatsminer import Whatsminer
 from mbongi.fleet.adapters.whatsminer_v3 import WhatsminerV3
 from mbongi.fleet.ports import Adapter
@@ -20,6 +21,7 @@ def adapter_of(family: Family) -> Adapter:
         Family.WHATSMINER: Whatsminer(),
         Family.BITAXE: Bitaxe(),
         Family.LUXOS: LuxOs(),
+        Family.VNISH: VNish(),
         Family.WHATSMINER_V3: WhatsminerV3(),
         Family.OTHER: LongTail(),
     }

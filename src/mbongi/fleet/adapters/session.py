@@ -43,6 +43,9 @@ class Access:
     antminer_password: str = field(repr=False)
     whatsminer_password: str = field(repr=False)
     whatsminer_v3_password: str = field(repr=False)
+    vnish_password: str = field(repr=False)
+    braiins_user: str
+    braiins_password: str = field(repr=False)
 
     @classmethod
     def of(cls, config: Fleet) -> "Access":
@@ -55,6 +58,9 @@ class Access:
             antminer_password=config.antminer_password,
             whatsminer_password=config.whatsminer_password,
             whatsminer_v3_password=config.whatsminer_v3_password,
+            vnish_password=config.vnish_password,
+            braiins_user=config.braiins_user,
+            braiins_password=config.braiins_password,
         )
 
 
@@ -123,6 +129,7 @@ class Session:
         "marks",
         "signer",
         "slow",
+        "token",
     )
 
     def __init__(self, address: str, access: Access, *, keep_links: bool = True) -> None:
@@ -134,6 +141,8 @@ class Session:
         self.detail = MachineDetail()
         self.marks: set[str] = set()
         """What an adapter has learnt of this machine's firmware, such as a page that it lacks."""
+        self.token = ""
+        """What a web with tokens wants to see in ``Authorization``; empty before the first."""
         self.foreign: Any = None
         """The long tail's own handle of this machine."""
         self._closed_until_s = -math.inf
@@ -152,7 +161,7 @@ class Session:
     async def page(self, target: str, decoder: TolerantDecoder[Reply]) -> Reply:
         """Read a page into its struct."""
         body = (await self.exchange("GET", target)).body
-        return self._read(decoder, body)
+        return self.read(decoder, body)
 
     async def exchange(self, method: str, target: str, body: bytes | None = None, *, signed: bool = True) -> Response:
         """Send a request and take a response with status 2xx.
@@ -165,6 +174,7 @@ class Session:
             response = await self.send(method, target, body)
         if response.status in {401, 403}:
             self.signer.forget()
+            self.token = ""
             raise DeniedError(f"{self.address}: {method} {target}: user and password are not accepted")
         if response.status in {404, 405, 501}:
             raise MissingPageError(f"{self.address}: {method} {target}: HTTP {response.status}: no such page")
@@ -174,7 +184,8 @@ class Session:
 
     async def send(self, method: str, target: str, body: bytes | None = None) -> Response:
         """Send a request and take whatever response comes, 401 too."""
-        data = request(method, target, host=self.address, authorization=self.signer.sign(method, target), body=body)
+        authorization = self.token or self.signer.sign(method, target)
+        data = request(method, target, host=self.address, authorization=authorization, body=body)
         link = self.link
         if link is not None and link.is_open:
             try:
@@ -209,7 +220,7 @@ class Session:
 
     async def ask(self, question: bytes, decoder: TolerantDecoder[Reply]) -> Reply:
         """Ask an RPC command and read its answer into its struct."""
-        return self._read(lambda data: cgminer.decode(data, decoder), await self.ask_bytes(question))
+        return self.read(lambda data: cgminer.decode(data, decoder), await self.ask_bytes(question))
 
     async def ask_bytes(self, question: bytes) -> bytes:
         """Ask an RPC command and take its answer as it came."""
@@ -226,7 +237,7 @@ class Session:
         ``again``: whether the question may be sent a second time, where a kept connection turns out to be closed. Not
         for writes: the first may have arrived.
         """
-        return self._read(decoder, await self._ask_framed(question, again=again))
+        return self.read(decoder, await self._ask_framed(question, again=again))
 
     async def _ask_framed(self, question: bytes, *, again: bool) -> bytes:
         link = self.framed
@@ -251,7 +262,8 @@ class Session:
             link.close()
         return answer
 
-    def _read(self, read: Callable[[bytes], Found], data: bytes) -> Found:
+    def read(self, read: Callable[[bytes], Found], data: bytes) -> Found:
+        """Decode an answer. Raises GarbledError that names the machine."""
         try:
             return read(data)
         except WireError as error:
