@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from mbongi.fleet.adapters import vnish_decode as decode
 from mbongi.fleet.adapters import vnish_write as write
 from mbongi.fleet.adapters.session import Session, SlowFigures
+from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.device_errors import DeniedError, MissingPageError, RefusedError, RejectedError
-from mbongi.fleet.ports import Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Abilities, Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.values import Family
 from mbongi.wire import vnish
@@ -16,7 +17,7 @@ WARM_UP_S = 900.0
 """Chosen: tuning takes minutes; the firmware names it, so this matters only where it does not."""
 
 
-class VNish:
+class VNish(Settings):
     """The family's adapter; it keeps nothing itself."""
 
     family = Family.VNISH
@@ -28,6 +29,7 @@ class VNish:
         Support("sleep, wake, reboot, set pools", "done"),
         Support("captured replies", "exempt", "none were to be had; read after the firmware's own description"),
     )
+    abilities = Abilities(pools_max=write.POOLS_MAX)
 
     async def identify(self, session: Session) -> Found | None:
         """By the word on the home page; None where it lacks it."""
