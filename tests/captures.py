@@ -8,6 +8,7 @@ _FOLDERS = {
     "whatsminer": _TESTS / "twin/captures/whatsminer",
     "whatsminer_v1": _TESTS / "wire/vectors/whatsminer_v1",
     "whatsminer_v3": _TESTS / "twin/captures/whatsminer_v3",
+    "avalon": _TESTS / "twin/captures/avalon",
     "bitaxe": _TESTS / "twin/captures/bitaxe",
     "luxos": _TESTS / "twin/captures/luxos",
 }

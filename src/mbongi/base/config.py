@@ -100,6 +100,7 @@ class Fleet:
     vnish_password: str = "admin"  # noqa: S105 -- the firmware's factory setting
     braiins_user: str = "root"
     braiins_password: str = "root"  # noqa: S105 -- the firmware has none at delivery and takes any
+    avalon_password: str = "root"  # noqa: S105 -- the makers' factory setting of the user ``root``
     position: str = "octets"
     """How an address becomes a position: ``octets`` reads 10.HALL.RACK.SLOT, ``none`` leaves it open."""
     long_tail: bool = False

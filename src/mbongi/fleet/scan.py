@@ -31,9 +31,17 @@ PROBE_TRIES = 2
 PROBES_MAX = 512
 """Addresses probed at the same time, at most; fewer where file descriptors are short."""
 _Order = tuple[Family, ...]
-FAMILIES: _Order = (Family.ANTMINER, Family.WHATSMINER_V3, Family.WHATSMINER, Family.BITAXE, Family.LUXOS, Family.VNISH)
+FAMILIES: _Order = (
+    Family.ANTMINER,
+    Family.WHATSMINER_V3,
+    Family.WHATSMINER,
+    Family.AVALON,
+    Family.BITAXE,
+    Family.LUXOS,
+    Family.VNISH,
+)
 """In which order a machine with both ports open is asked what it is; the first that knows it has it."""
-RPC_FAMILIES: _Order = (Family.WHATSMINER_V3, Family.WHATSMINER, Family.ANTMINER, Family.LUXOS)
+RPC_FAMILIES: _Order = (Family.WHATSMINER_V3, Family.WHATSMINER, Family.AVALON, Family.ANTMINER, Family.LUXOS)
 """Likewise where only the RPC port is open."""
 HTTP_FAMILIES: _Order = (Family.BITAXE, Family.ANTMINER, Family.VNISH)
 """Likewise where only the web is."""

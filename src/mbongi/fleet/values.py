@@ -49,6 +49,7 @@ class Family(StrEnum):
     VNISH = "vnish"
     WHATSMINER_V3 = "whatsminer_v3"
     """Whatsminers whose firmware speaks API 3 on a port of its own."""
+    AVALON = "avalon"
     OTHER = "other"
 
 

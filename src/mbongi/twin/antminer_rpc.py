@@ -289,7 +289,7 @@ def difficulties(tallies: list[PoolTally]) -> tuple[float, float, float]:
     )
 
 
-def percent(part: int, rest: int) -> float:
+def percent(part: float, rest: float) -> float:
     """A part of the whole that it makes with the rest [%]; 0 of nothing."""
     return round(100.0 * part / (part + rest), 4) if part + rest else 0.0
 

@@ -49,6 +49,8 @@ class VirtualMachine:
         self.power_mode = "normal"
         self.power_limit_w = float(-(-int(model.power_w) // 100) * 100)
         self.power_percent = 100.0
+        self.planned: tuple[float, bool] | None = None
+        """When to fall asleep or wake, and which of the two."""
         self.blinking = False
         self.stopped_by = ""
         octets = [int(part) for part in address.split(".")]
@@ -199,6 +201,12 @@ class VirtualMachine:
         self.asleep = False
         self._restart()
 
+    def plan(self, moment_s: float, *, asleep: bool) -> None:
+        """Fall asleep or wake at a moment of the machine's clock; a past one is now."""
+        self.advance()
+        self.planned = moment_s, asleep
+        self.advance()
+
     def restart_miner(self) -> None:
         """Restart the miner program only: the network stays up, counters begin anew."""
         self.advance()
@@ -282,6 +290,14 @@ class VirtualMachine:
     def advance(self) -> None:
         """Bring the state up to the present."""
         now = self.clock()
+        if self.planned is not None and self.planned[0] <= now:
+            (moment, asleep), self.planned = self.planned, None
+            self._advance_to(max(moment, self.at))
+            self.asleep = asleep
+            self._restart()
+        self._advance_to(now)
+
+    def _advance_to(self, now: float) -> None:
         if now - self.at < LOOK_S and now < self.phase_until:
             return
         while self.at < now or self.at >= self.phase_until:

@@ -47,6 +47,7 @@ AGENTS: Final = {
     Family.ANTMINER: "bmminer/2.0.0",
     Family.WHATSMINER: "whatsminer/v1.0",
     Family.WHATSMINER_V3: "whatsminer/v1.0",
+    Family.AVALON: "cgminer/4.11.1",
     Family.BITAXE: "bitaxe/BM1368/v2.4.5",
     Family.LUXOS: "LUXminer/2025.4.8",
     Family.VNISH: "vnish/1.2.7",

@@ -62,6 +62,7 @@ MODEL_NAMES = {
     Family.LUXOS: "Antminer S19k Pro",
     Family.VNISH: "Antminer S19",
     Family.WHATSMINER_V3: "Whatsminer M60S",
+    Family.AVALON: "Avalon A1246",
 }
 
 

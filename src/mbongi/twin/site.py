@@ -11,6 +11,7 @@ from mbongi.base.config import Twin
 from mbongi.base.log import get_log
 from mbongi.fleet.values import Family
 from mbongi.twin.antminer import Antminer
+from mbongi.twin.avalon import Avalon
 from mbongi.twin.bitaxe import Bitaxe
 from mbongi.twin.control import Control
 from mbongi.twin.errors import TwinError, UnknownAddressError
@@ -38,6 +39,7 @@ FIRMWARES: Mapping[Family, Callable[[VirtualMachine], Firmware]] = {
     Family.LUXOS: LuxOs,
     Family.VNISH: VNish,
     Family.WHATSMINER_V3: WhatsminerV3,
+    Family.AVALON: Avalon,
 }
 SERVICES: Mapping[str, Callable[..., Connection]] = {
     "rpc": RpcConnection,

@@ -31,6 +31,7 @@ class Status(msgspec.Struct, gc=False):
     """How the device took the command: S success, W warning, I information, E error, F fatal."""
 
     STATUS: str = ""
+    When: int | None = None
     Code: int | None = None
     Msg: Any = None
     Description: str = ""

@@ -6,6 +6,7 @@ import pytest
 
 from mbongi.fleet.adapters import (
     antminer_decode,
+    avalon_decode,
     bitaxe,
     luxos_decode,
     whatsminer_decode,
@@ -13,7 +14,7 @@ from mbongi.fleet.adapters import (
 )
 from mbongi.fleet.reading import MachineDetail, MachineReading
 from mbongi.fleet.rules.figures import complete
-from mbongi.wire import antminer, axeos, btminer, btminer_v3, cgminer, luxos
+from mbongi.wire import antminer, avalon, axeos, btminer, btminer_v3, cgminer, luxos
 from tests.captures import capture
 
 
@@ -135,6 +136,55 @@ def test_a_captured_whatsminer_of_the_third_generation() -> None:
     # MicroBT's public list has words for 264; for 265 there are only the machine's own.
     assert detail.errors[0].text == "power supply communication fault"
     assert detail.errors[1].text.startswith("Power Unknow error")
+
+
+def test_a_captured_avalon_of_the_a_series() -> None:
+    figures = avalon_decode.figures_of(cgminer.decode(capture("avalon", "avalon_a_stats"), avalon.decode_stats))
+    reading, detail = blank("Avalon A1246 (83T)"), MachineDetail()
+    avalon_decode.read_figures(figures, reading)
+    avalon_decode.put_figures(detail, figures)
+    complete(reading)
+
+    assert reading.hashrate_ths == pytest.approx(81.07268)
+    assert (reading.hashrate_av_ths, reading.hashrate_nominal_ths) == (79.65663, 83.92304)
+    assert (reading.power_w, reading.power_limit_w, reading.power_estimated) == (3504.0, 3200.0, 0)
+    assert (reading.inlet_temp_c, reading.chip_temp_max_c, reading.chip_temp_avg_c) == (30.0, 77.0, 65.0)
+    assert (reading.fan1_rpm, reading.fan4_rpm, reading.fan_duty_pct) == (5344.0, 5309.0, 72.0)
+    assert (reading.board_count, reading.board_expected) == (3.0, 3.0)
+    assert (reading.chips, reading.chips_expected) == (360.0, 360.0)
+    assert (reading.board2_ths, reading.board3_temp_c, reading.board_temp_max_c) == (26.02506, 76.0, 66.0)
+    assert (reading.frequency_mhz, reading.voltage_v, reading.hw_errors) == (502.41, 13.16, 2735.0)
+    assert reading.uptime_s == 24684.0
+    assert [board.chips for board in detail.boards] == [120, 120, 120]
+    assert (detail.work_mode, detail.light_on, detail.errors) == ("normal", False, [])
+    assert not avalon_decode.rests(figures)
+
+
+@pytest.mark.parametrize("name", ["stats", "litestats"])
+def test_a_captured_avalon_for_the_home_that_is_told_to_rest(name: str) -> None:
+    figures = avalon_decode.figures_of(cgminer.decode(capture("avalon", name), avalon.decode_stats))
+    reading, detail = blank("Avalon Q"), MachineDetail()
+    avalon_decode.read_figures(figures, reading)
+    avalon_decode.put_figures(detail, figures)
+
+    assert avalon_decode.rests(figures)
+    assert (reading.hashrate_ths, reading.board1_ths, reading.board_count) == (0.0, 0.0, 0.0)
+    assert reading.hashrate_nominal_ths == pytest.approx(55.03279)
+    assert (reading.power_w, reading.power_limit_w, reading.inlet_temp_c) == (146.0, 800.0, 26.0)
+    assert math.isnan(reading.chip_temp_max_c)
+    assert (reading.chips, detail.work_mode, detail.light_on) == (160.0, "sleep", None)
+
+
+def test_captured_avalon_pools_and_version() -> None:
+    rows = cgminer.decode(capture("avalon", "pools"), avalon.decode_pools).rows
+    assert [(pool.url, pool.user, pool.active, pool.accepted, pool.rejected) for pool in avalon_decode.pools(rows)] == [
+        ("stratum+tcp://pool.example.com:4444", "worker1", True, 890, 2)
+    ]
+    [row] = cgminer.decode(capture("avalon", "version"), avalon.decode_version).rows
+    detail = MachineDetail()
+    avalon_decode.put_version(detail, row)
+    assert (detail.model, detail.mac, detail.control_board) == ("Avalon Q", "AA:BB:CC:DD:EE:FF", "Q_MM1v1_X1")
+    assert (detail.serial, detail.firmware) == ("01234567890123456789012345678901", "25052801_14a19a2")
 
 
 def test_captured_whatsminer_error_codes_carry_words_and_times() -> None:

@@ -17,7 +17,7 @@ from mbongi.twin.values import Fault, Phase
 from tests.fleet.beds import fleet_of, targets_of, virtual_site
 from tests.twin.peers import cgi
 
-FAMILIES = [Family.ANTMINER, Family.WHATSMINER, Family.BITAXE, Family.WHATSMINER_V3]
+FAMILIES = [Family.ANTMINER, Family.WHATSMINER, Family.BITAXE, Family.WHATSMINER_V3, Family.AVALON]
 POOLS = {"pools": [{"url": "stratum+tcp://new.example:3333", "user": "site.m1", "password": "hush"}]}
 NETWORK = "127.23.0.0/16"
 
@@ -164,7 +164,14 @@ async def test_a_wrong_password_is_an_error_that_does_not_show_it(family: Family
 def test_nothing_that_holds_a_password_shows_it() -> None:
     assert "hush" not in repr(PoolSetting(url="u", user="v", password="hush"))
     assert "hush" not in repr(
-        Access.of(Fleet(antminer_password="hush", whatsminer_password="hush", whatsminer_v3_password="hush"))
+        Access.of(
+            Fleet(
+                antminer_password="hush",
+                whatsminer_password="hush",
+                whatsminer_v3_password="hush",
+                avalon_password="hush",
+            )
+        )
     )
 
 

@@ -3,6 +3,7 @@
 import functools
 
 from mbongi.fleet.adapters.antminer import Antminer
+from mbongi.fleet.adapters.avalon import Avalon
 from mbongi.fleet.adapters.bitaxe import Bitaxe
 from mbongi.fleet.adapters.long_tail import LongTail
 from mbongi.fleet.adapters.luxos import LuxOs
@@ -23,6 +24,7 @@ def adapter_of(family: Family) -> Adapter:
         Family.LUXOS: LuxOs(),
         Family.VNISH: VNish(),
         Family.WHATSMINER_V3: WhatsminerV3(),
+        Family.AVALON: Avalon(),
         Family.OTHER: LongTail(),
     }
     return adapters[family]

@@ -46,6 +46,7 @@ class Access:
     vnish_password: str = field(repr=False)
     braiins_user: str
     braiins_password: str = field(repr=False)
+    avalon_password: str = field(repr=False)
 
     @classmethod
     def of(cls, config: Fleet) -> "Access":
@@ -61,6 +62,7 @@ class Access:
             vnish_password=config.vnish_password,
             braiins_user=config.braiins_user,
             braiins_password=config.braiins_password,
+            avalon_password=config.avalon_password,
         )
 
 

@@ -1,0 +1,138 @@
+"""Questions and writes to Avalons: ``ascset`` with words between commas, then the machine is read again.
+
+A write that several words make up (three pools and a reboot) can be half applied; the reading afterwards tells.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from mbongi.base.clock import utc_now
+from mbongi.fleet.adapters import avalon_decode as decode
+from mbongi.fleet.adapters.session import Session
+from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words
+from mbongi.fleet.device_errors import DeniedError, GarbledError, RejectedError, UnreachableError
+from mbongi.fleet.ports import Outcome, PoolSetting
+from mbongi.wire import avalon
+
+POOLS_MAX = 3
+USER = "root"
+DELAY_S = 2
+"""Between the command and the moment that it names: public scripts say that it must lie ahead."""
+POOLS_VERIFY_S = 45.0
+"""How long a machine may take to come back with its new pools; it reboots in between."""
+_STATS, _POOLS = avalon.question("estats"), avalon.question("pools")
+_AUTH = "auth failed"
+
+
+async def figures(session: Session) -> avalon.Figures:
+    """All figures of the moment. Raises GarbledError where there are none."""
+    found = decode.figures_of(await session.ask(_STATS, avalon.decode_stats))
+    if not len(found):
+        raise GarbledError(f"{session.address}: estats: no figures; expected the text of MM ID0")
+    return found
+
+
+async def pool_rows(session: Session) -> list[avalon.PoolRow]:
+    """The rows of ``pools``."""
+    return (await session.ask(_POOLS, avalon.decode_pools)).rows
+
+
+async def pool_list(session: Session) -> list[dict[str, str]]:
+    """The configured pools, in their order of preference."""
+    return [pool_words(pool.url, pool.user) for pool in decode.pools(await pool_rows(session))]
+
+
+async def switch(session: Session, *, off: bool, dry_run: bool) -> Outcome:
+    """Stop or start hashing; where the firmware knows no ``softon``, a reboot starts it."""
+    before = decode.rests(await figures(session))
+    words = {"soft_off": before}, {"soft_off": off}
+    if before == off:
+        return Outcome(*words, verified=True, message="already so; nothing was written")
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was sent")
+    moment = f"1:{await _clock_s(session) + DELAY_S}"
+    try:
+        await send(session, "softoff" if off else "softon", moment)
+    except RejectedError:
+        if off:
+            raise
+        await _reboot(session)
+
+    async def taken() -> bool:
+        return decode.rests(await figures(session)) == off
+
+    return _outcome(words, seen=await comes_true(taken, limit_s=POOLS_VERIFY_S))
+
+
+async def reboot(session: Session, *, dry_run: bool) -> Outcome:
+    """Restart the control board; proven by its silence or by a smaller uptime."""
+    before = await _uptime_s(session)
+    words = {"uptime_s": before}, {"uptime_s": 0.0}
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was sent")
+    await _reboot(session)
+    seen = await goes_down(lambda: _uptime_s(session), before)
+    return Outcome(*words, verified=seen, message="seen to restart" if seen else "not seen to restart")
+
+
+async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: bool) -> Outcome:
+    """Replace the three pools; places that are not given become empty (chosen: by empty words)."""
+    new = checked_pools(pools, count_max=POOLS_MAX, address=session.address)
+    for pool in new:
+        if any(sign in pool.url + pool.user + pool.password for sign in avalon.BREAKS):
+            raise RejectedError(f"{session.address}: set pools: {pool}: a comma or bar, which this machine cannot take")
+    before = await pool_list(session)
+    after = [pool_words(pool.url, pool.user) for pool in new]
+    words = {"pools": before}, {"pools": after}
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was sent")
+    for index in range(POOLS_MAX):
+        if index < max(len(new), len(before)):
+            pool = new[index] if index < len(new) else PoolSetting(url="", user="", password="")
+            await _set_pool(session, index, pool)
+    await _reboot(session)
+
+    async def taken() -> bool:
+        return await pool_list(session) == after
+
+    return _outcome(words, seen=await comes_true(taken, limit_s=POOLS_VERIFY_S))
+
+
+async def _set_pool(session: Session, index: int, pool: PoolSetting) -> None:
+    words = (USER, session.access.avalon_password, str(index), pool.url, pool.user, pool.password)
+    await send(session, "setpool", *words)
+
+
+async def send(session: Session, *words: str) -> None:
+    """One ``ascset``. Raises DeniedError or RejectedError with the machine's own words, and none of ours, where it is
+    not taken."""
+    answer = await session.ask(avalon.ascset(*words), avalon.decode_write)
+    status = answer.status[0] if answer.status else None
+    if status is None:
+        raise GarbledError(f"{session.address}: ascset {words[0]}: no STATUS; expected one row")
+    if status.STATUS in {"S", "I"}:
+        return
+    kind = DeniedError if _AUTH in str(status.Msg).lower() else RejectedError
+    raise kind(f"{session.address}: ascset {words[0]}: code {status.Code}: {str(status.Msg)[:80]}")
+
+
+async def _reboot(session: Session) -> None:
+    with contextlib.suppress(UnreachableError, GarbledError):  # it goes down without an answer
+        await send(session, "reboot", "0")
+
+
+async def _clock_s(session: Session) -> int:
+    """The machine's own clock, as its answers state it: some count from their start."""
+    status = (await session.ask(_POOLS, avalon.decode_pools)).status
+    when = status[0].When if status else None
+    return when if when is not None else int(utc_now().timestamp())
+
+
+async def _uptime_s(session: Session) -> float:
+    return (await figures(session)).number("Elapsed") or 0.0
+
+
+def _outcome(words: tuple[dict[str, Any], dict[str, Any]], *, seen: bool) -> Outcome:
+    message = "the machine states the new setting" if seen else "the machine does not state the new setting"
+    return Outcome(*words, verified=seen, message=message)
