@@ -266,17 +266,24 @@ class Avalon:
         return f"PS[{' '.join(map(str, words))}]"
 
     def _figures(self) -> dict[str, str]:
-        machine, model = self.machine, self.machine.model
-        boards = range(model.boards)
-        alive = [machine.alive(board) for board in boards]
-        temps = [machine.temps_c[board] if alive[board] else 0.0 for board in boards]
-        hot = machine.stopped_by == "heat" or machine.hottest_c >= model.throttle_c
-        elapsed = max(machine.elapsed_s, 1.0)
-        work = f"Work: {'In Idle' if machine.asleep else 'In Work'}, Hash Board: {sum(alive)} "
-        errors = [BOARD_ABNORMAL if not alive[board] else TOO_HOT if hot else 0 for board in boards]
-        level = LEVELS[machine.power_mode == "low"]
+        """In the captured order, but for the boards' rows, which stand together."""
+        figures = self._state_figures() | self._board_figures() | self._chip_figures()
+        return {key: str(value) for key, value in figures.items()}
+
+    @property
+    def _alive(self) -> list[bool]:
+        return [self.machine.alive(board) for board in range(self.machine.model.boards)]
+
+    @property
+    def _temps_c(self) -> list[float]:
+        """Each board's mean; 0 where it is lost."""
+        return [temp if alive else 0.0 for temp, alive in zip(self.machine.temps_c, self._alive, strict=True)]
+
+    def _state_figures(self) -> dict[str, object]:
+        machine, model, alive = self.machine, self.machine.model, self._alive
         share = 0.8 if machine.power_mode == "low" else 1.0
-        figures: dict[str, object] = {
+        work = f"Work: {'In Idle' if machine.asleep else 'In Work'}, Hash Board: {sum(alive)} "
+        return {
             "Ver": f"{PRODUCT.split()[1]}-{VERSION}",
             "DNA": self.dna,
             "MEMFREE": "1201472.0",
@@ -284,18 +291,16 @@ class Avalon:
             "SYSTEMSTATU": work,
             "Elapsed": int(machine.elapsed_s),
             "BOOTBY": "0x08.00000000",
-            "LW": int(elapsed * 995),
-            "MH": "0 0 0",
+            "LW": int(machine.elapsed_s * 995),
             "HW": sum(machine.hw_errors),
             "DH": "2.100%",
             "Temp": round(machine.inlet_c),
             "TMax": round(machine.hottest_c),
-            "TAvg": round(sum(temps) / max(sum(alive), 1)),
+            "TAvg": round(sum(self._temps_c) / max(sum(alive), 1)),
             **{f"Fan{number}": round(rpm) for number, rpm in enumerate(machine.rpm, 1)},
             "FanR": f"{round(machine.duty * 100)}%",
             "Vo": 329,
             "PS": self._power_text().removeprefix("PS[").removesuffix("]"),
-            **{f"PLL{board}": "1796 4524 5435 2165" for board in boards},
             "GHSspd": f"{machine.rate_ths * 1e3:.2f}",
             "DHspd": "2.100%",
             "GHSmm": f"{model.hashrate_ths * share * 1e3:.2f}",
@@ -303,38 +308,54 @@ class Avalon:
             "WU": f"{machine.average_ths * 1e12 / 2**32 * 60:.2f}",
             "Freq": f"{model.frequency_mhz * machine.frequency_share:.2f}",
             "Led": int(machine.blinking),
-            "MGHS": " ".join(f"{machine.work_th[board] / elapsed * 1e3:.2f}" for board in boards),
-            "MTmax": " ".join(str(round(machine.chip_max_c(board) if alive[board] else 0)) for board in boards),
-            "MTavg": " ".join(str(round(temp)) for temp in temps),
             "TA": model.chips_per_board * sum(alive),
             "Core": "A3201",
             "PING": 43,
             "POWS": 0,
-            "HASHS": " ".join(str(int(not each)) for each in alive),
             "POOLS": int(not any(tally.is_alive for tally in machine.tallies)),
             "SoftOFF": int(machine.asleep),
-            "ECHU": " ".join(map(str, errors)),
             "ECMM": 0,
-            **{f"SF{board}": level for board in boards},
-            **{f"PVT_T{board}": _chip_temps(round(temps[board]), model.chips_per_board) for board in boards},
-            **{f"PVT_V{board}": _chip_figures(board, 305, model.chips_per_board) for board in boards},
-            "MW": "8192794 8192674 8192727",
-            **{f"MW{board}": _chip_figures(board + 10, 640, model.chips_per_board) for board in boards},
-            **{f"ASICCRC{board}": " ".join("0" * model.chips_per_board) for board in boards},
-            "CRC": "0 0 0",
             "POW_I2C": "OK",
+            "ADJ": 1,
+            "MPO": 3200,
+            "MVL": 87,
+            "WORKMODE": self.writes.mode_number,
+        }
+
+    def _board_figures(self) -> dict[str, object]:
+        machine, model, alive = self.machine, self.machine.model, self._alive
+        boards, elapsed = range(model.boards), max(machine.elapsed_s, 1.0)
+        hot = machine.stopped_by == "heat" or machine.hottest_c >= model.throttle_c
+        errors = [BOARD_ABNORMAL if not alive[board] else TOO_HOT if hot else 0 for board in boards]
+        level = LEVELS[machine.power_mode == "low"]
+        return {
+            "MH": "0 0 0",
+            "MGHS": " ".join(f"{machine.work_th[board] / elapsed * 1e3:.2f}" for board in boards),
+            "MTmax": " ".join(str(round(machine.chip_max_c(board) if alive[board] else 0)) for board in boards),
+            "MTavg": " ".join(str(round(temp)) for temp in self._temps_c),
+            "HASHS": " ".join(str(int(not each)) for each in alive),
+            "ECHU": " ".join(map(str, errors)),
+            "CRC": "0 0 0",
+            "COP": "0 0 0",
+            **{f"PLL{board}": "1796 4524 5435 2165" for board in boards},
+            **{f"SF{board}": level for board in boards},
+            **{f"ATABD{board}": level for board in boards},
             "FACOPTS0": "",
             "FACOPTS1": "",
             "ATAOPTS0": f"--avalon10-freq {LEVELS[1].replace(' ', ':')} --avalon10-voltage-level 46",
             "ATAOPTS1": f"--avalon10-freq {LEVELS[0].replace(' ', ':')} --avalon10-voltage-level 55",
-            "ADJ": 1,
-            "COP": "0 0 0",
-            "MPO": 3200,
-            "MVL": 87,
-            **{f"ATABD{board}": level for board in boards},
-            "WORKMODE": self.writes.mode_number,
         }
-        return {key: str(value) for key, value in figures.items()}
+
+    def _chip_figures(self) -> dict[str, object]:
+        temps, chips = self._temps_c, self.machine.model.chips_per_board
+        boards = range(len(temps))
+        return {
+            **{f"PVT_T{board}": _chip_temps(round(temps[board]), chips) for board in boards},
+            **{f"PVT_V{board}": _chip_figures(board, 305, chips) for board in boards},
+            "MW": "8192794 8192674 8192727",
+            **{f"MW{board}": _chip_figures(board + 10, 640, chips) for board in boards},
+            **{f"ASICCRC{board}": " ".join("0" * chips) for board in boards},
+        }
 
 
 @functools.lru_cache(maxsize=512)

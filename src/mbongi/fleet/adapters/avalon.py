@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from mbongi.fleet.adapters import avalon_decode as decode
 from mbongi.fleet.adapters import avalon_write as write
 from mbongi.fleet.adapters.session import Session, SlowFigures
+from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.device_errors import RefusedError
-from mbongi.fleet.ports import Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Abilities, Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import verdict
 from mbongi.fleet.values import Family
@@ -18,7 +19,7 @@ WARM_UP_S = 900.0
 _VERSION = avalon.question("version")
 
 
-class Avalon:
+class Avalon(Settings):
     """The family's adapter; it keeps nothing itself."""
 
     family = Family.AVALON
@@ -34,6 +35,8 @@ class Avalon:
         Support("network name", "exempt", "these machines have none"),
         Support("firmware", "exempt", "the maker's tool speaks a protocol of its own"),
     )
+
+    abilities = Abilities(pools_max=write.POOLS_MAX)
 
     async def identify(self, session: Session) -> Found | None:
         """By the word in ``version``; None where it lacks it."""
