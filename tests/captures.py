@@ -10,6 +10,7 @@ _FOLDERS = {
     "whatsminer_v3": _TESTS / "twin/captures/whatsminer_v3",
     "avalon": _TESTS / "twin/captures/avalon",
     "bitaxe": _TESTS / "twin/captures/bitaxe",
+    "braiins": _TESTS / "twin/captures/braiins",
     "luxos": _TESTS / "twin/captures/luxos",
 }
 

@@ -39,11 +39,12 @@ FAMILIES: _Order = (
     Family.BITAXE,
     Family.LUXOS,
     Family.VNISH,
+    Family.BRAIINS,
 )
 """In which order a machine with both ports open is asked what it is; the first that knows it has it."""
 RPC_FAMILIES: _Order = (Family.WHATSMINER_V3, Family.WHATSMINER, Family.AVALON, Family.ANTMINER, Family.LUXOS)
 """Likewise where only the RPC port is open."""
-HTTP_FAMILIES: _Order = (Family.BITAXE, Family.ANTMINER, Family.VNISH)
+HTTP_FAMILIES: _Order = (Family.BITAXE, Family.ANTMINER, Family.VNISH, Family.BRAIINS)
 """Likewise where only the web is."""
 PROBES_IN_A_TURN = 16
 """Connections begun in one turn of the loop, so that identification and its time limits keep their pace."""

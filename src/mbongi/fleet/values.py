@@ -45,6 +45,7 @@ class Family(StrEnum):
     ANTMINER = "antminer"
     WHATSMINER = "whatsminer"
     BITAXE = "bitaxe"
+    BRAIINS = "braiins"
     LUXOS = "luxos"
     VNISH = "vnish"
     WHATSMINER_V3 = "whatsminer_v3"

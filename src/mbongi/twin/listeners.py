@@ -23,6 +23,7 @@ THEN_S = 0.05
 """Between an answer and the reboot that it announces, so that the answer is on its way."""
 REASONS = {
     200: "OK",
+    204: "No Content",
     400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",

@@ -49,6 +49,7 @@ AGENTS: Final = {
     Family.WHATSMINER_V3: "whatsminer/v1.0",
     Family.AVALON: "cgminer/4.11.1",
     Family.BITAXE: "bitaxe/BM1368/v2.4.5",
+    Family.BRAIINS: "bosminer-plus/26.04",
     Family.LUXOS: "LUXminer/2025.4.8",
     Family.VNISH: "vnish/1.2.7",
 }

@@ -59,6 +59,7 @@ MODEL_NAMES = {
     Family.ANTMINER: "Antminer S21",
     Family.WHATSMINER: "Whatsminer M50S",
     Family.BITAXE: "Bitaxe Supra",
+    Family.BRAIINS: "Antminer S21 Pro",
     Family.LUXOS: "Antminer S19k Pro",
     Family.VNISH: "Antminer S19",
     Family.WHATSMINER_V3: "Whatsminer M60S",

@@ -13,6 +13,7 @@ from mbongi.fleet.values import Family
 from mbongi.twin.antminer import Antminer
 from mbongi.twin.avalon import Avalon
 from mbongi.twin.bitaxe import Bitaxe
+from mbongi.twin.braiins import Braiins
 from mbongi.twin.control import Control
 from mbongi.twin.errors import TwinError, UnknownAddressError
 from mbongi.twin.firmware import Firmware
@@ -36,6 +37,7 @@ FIRMWARES: Mapping[Family, Callable[[VirtualMachine], Firmware]] = {
     Family.ANTMINER: Antminer,
     Family.WHATSMINER: Whatsminer,
     Family.BITAXE: Bitaxe,
+    Family.BRAIINS: Braiins,
     Family.LUXOS: LuxOs,
     Family.VNISH: VNish,
     Family.WHATSMINER_V3: WhatsminerV3,

@@ -1,5 +1,6 @@
 """Antminers with other makers' firmware: what the adapters read, and what they write, against virtual machines."""
 
+import time
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.adapters.session import Access, Session
 from mbongi.fleet.control import execute
 from mbongi.fleet.device_errors import DeniedError, RefusedError, RejectedError
-from mbongi.fleet.reading import MachineDetail, MachineReading, Target
+from mbongi.fleet.reading import MachineDetail, MachineReading, Stated, Target
 from mbongi.fleet.rules.figures import complete
 from mbongi.fleet.scan import scan
 from mbongi.fleet.values import ActionKind, Family, MachineState
+from mbongi.twin.braiins import Braiins
 from mbongi.twin.luxos import LuxOs
 from mbongi.twin.site import VirtualSite
 from mbongi.twin.values import Fault, Phase
@@ -21,7 +23,7 @@ from mbongi.twin.vnish import VNish
 from tests.fleet.beds import fleet_of, targets_of, virtual_site
 from tests.twin.peers import HandClock
 
-FAMILIES = [Family.LUXOS, Family.VNISH]
+FAMILIES = [Family.LUXOS, Family.VNISH, Family.BRAIINS]
 NETWORK = "127.23.0.0/16"
 NEW = [
     {"url": "stratum+tcp://new.example:3333", "user": "site.m1", "password": "hush"},
@@ -57,6 +59,14 @@ async def polled(site: VirtualSite, family: Family, tier: str) -> tuple[MachineS
     return found.state, reading, detail
 
 
+async def stated(site: VirtualSite, family: Family) -> Stated:
+    session = Session(only(site).address, Access.of(fleet_of(site.config)))
+    try:
+        return await adapter_of(family).read_desired(session)
+    finally:
+        session.close()
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("tier", ["fast", "slow", "static"])
 async def test_what_is_read_is_what_the_machine_is(family: Family, tier: str) -> None:
@@ -74,7 +84,8 @@ async def test_what_is_read_is_what_the_machine_is(family: Family, tier: str) ->
     assert [reading.fan1_rpm, reading.fan2_rpm, reading.fan3_rpm, reading.fan4_rpm] == pytest.approx(
         machine.rpm, abs=16
     )
-    assert reading.uptime_s == pytest.approx(machine.elapsed_s, abs=1)
+    if tier != "fast" or family is not Family.BRAIINS:  # which states it on a page of its own
+        assert reading.uptime_s == pytest.approx(machine.elapsed_s, abs=1)
     if tier != "fast":
         assert (reading.accepted, reading.rejected) == (machine.accepted, machine.rejected)
         assert [(pool.url, pool.user) for pool in detail.pools] == [(pool.url, pool.user) for pool in machine.pools]
@@ -91,6 +102,7 @@ async def test_what_is_read_is_what_the_machine_is(family: Family, tier: str) ->
 async def test_a_lost_board_is_missed(family: Family) -> None:
     clock = HandClock()
     async with virtual_site(NETWORK, clock=clock, **one_of(family)) as site:
+        clock.now = time.time()  # Braiins OS tells errors by their time
         site.set_fault(only(site).address, Fault.BOARD_DEAD)
         clock.pass_s(60)
         _, reading, detail = await polled(site, family, "static")
@@ -290,3 +302,82 @@ async def test_a_machine_that_protects_itself_is_at_fault_and_not_asleep(fault: 
         state, _, detail = await polled(site, Family.VNISH, "slow")
     assert state is MachineState.FAULT
     assert [error.code for error in detail.errors] == [code]
+
+
+# Braiins OS alone.
+
+
+async def test_braiins_shuts_out_who_lacks_the_password_and_it_is_not_tried_with_every_poll() -> None:
+    async with virtual_site(NETWORK, **one_of(Family.BRAIINS)) as site:
+        firmware = site.places[only(site).address].firmware
+        assert isinstance(firmware, Braiins)
+        config = fleet_of(site.config, braiins_password="wrong one", timeout_s=10.0)
+        session = Session(only(site).address, Access.of(config))
+        for words in ("HTTP 401", "a while ago"):
+            with pytest.raises(DeniedError, match=words) as caught:
+                await adapter_of(Family.BRAIINS).poll_fast(session, MachineReading(ts=0, machine_id=1))
+            assert "wrong one" not in str(caught.value)
+        session.close()
+        # Its model is told without a password.
+        [found] = [one async for one in scan([f"{only(site).address}/32"], config)]
+        assert (found.family, found.model, found.mac) == (Family.BRAIINS, "Antminer S21 Pro", "")
+
+
+async def test_a_braiins_token_that_died_is_fetched_anew() -> None:
+    async with virtual_site(NETWORK, **one_of(Family.BRAIINS)) as site:
+        firmware = site.places[only(site).address].firmware
+        assert isinstance(firmware, Braiins)
+        session = Session(only(site).address, Access.of(fleet_of(site.config)))
+        adapter = adapter_of(Family.BRAIINS)
+        assert await adapter.read_pools(session)
+        firmware.writes.tokens.clear()
+        assert (await adapter.sleep(session)).verified
+        session.close()
+
+
+async def test_a_braiins_machine_that_was_stopped_is_started() -> None:
+    async with virtual_site(NETWORK, **one_of(Family.BRAIINS)) as site:
+        machine = site.machine(only(site).address)
+        machine.sleep()
+        firmware = site.places[only(site).address].firmware
+        assert isinstance(firmware, Braiins)
+        firmware.writes.is_stopped = True
+        assert (await execute(fleet_of(site.config), only(site), ActionKind.WAKE, {})).verified
+        assert not machine.asleep
+
+
+@pytest.mark.parametrize(
+    ("kind", "wish"),
+    [
+        (ActionKind.SET_POWER, {"target_w": 2500}),
+        (ActionKind.SET_FAN, {"percent": 70}),
+        (ActionKind.SET_HOSTNAME, {"hostname": "r01-s02"}),
+    ],
+)
+async def test_a_braiins_setting_is_rehearsed_written_verified_and_leaves_the_rest(
+    kind: ActionKind, wish: dict[str, Any]
+) -> None:
+    async with virtual_site(NETWORK, **one_of(Family.BRAIINS)) as site:
+        config, target = fleet_of(site.config), only(site)
+        before = await stated(site, Family.BRAIINS)
+        plan = await execute(config, target, kind, wish, dry_run=True)
+        assert (plan.verified, await stated(site, Family.BRAIINS)) == (None, before)
+        assert (await execute(config, target, kind, wish)).verified
+        after = await stated(site, Family.BRAIINS)
+        assert next(iter(wish.values())) in {after.power_limit_w, after.fan_percent, after.hostname}
+        assert (after.pools, after.firmware, after.mode) == (before.pools, before.firmware, before.mode)
+        assert "nothing was written" in (await execute(config, target, kind, wish)).message
+
+
+@pytest.mark.parametrize("watts", [100, 9000])
+async def test_a_power_target_out_of_range_is_refused_in_the_machines_words(watts: int) -> None:
+    async with virtual_site(NETWORK, **one_of(Family.BRAIINS)) as site:
+        with pytest.raises(RejectedError, match="out of range"):
+            await execute(fleet_of(site.config), only(site), ActionKind.SET_POWER, {"target_w": watts})
+
+
+async def test_a_sleeping_braiins_machine_is_given_no_power_target() -> None:
+    async with virtual_site(NETWORK, **one_of(Family.BRAIINS)) as site:
+        site.machine(only(site).address).sleep()
+        with pytest.raises(RejectedError, match="nothing was written"):
+            await execute(fleet_of(site.config), only(site), ActionKind.SET_POWER, {"target_w": 2500})

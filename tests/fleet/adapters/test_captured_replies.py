@@ -1,6 +1,7 @@
 """The adapters read the captured replies of real machines. Expected figures are read off the captures by eye."""
 
 import math
+from datetime import UTC, datetime
 
 import pytest
 
@@ -8,13 +9,15 @@ from mbongi.fleet.adapters import (
     antminer_decode,
     avalon_decode,
     bitaxe,
+    braiins_decode,
     luxos_decode,
     whatsminer_decode,
     whatsminer_v3_decode,
 )
 from mbongi.fleet.reading import MachineDetail, MachineReading
 from mbongi.fleet.rules.figures import complete
-from mbongi.wire import antminer, avalon, axeos, btminer, btminer_v3, cgminer, luxos
+from mbongi.fleet.values import MachineState
+from mbongi.wire import antminer, avalon, axeos, braiins, btminer, btminer_v3, cgminer, luxos
 from tests.captures import capture
 
 
@@ -284,3 +287,46 @@ def test_a_captured_luxos() -> None:
         ("stratum+tcp://stratum.braiins.com:3333", False),
     ]
     assert [error.code for error in detail.errors] == ["NOPIC_PROTECTION", "REBOOT_NOT_HASHING"]
+
+
+def test_a_captured_braiins() -> None:
+    stats = braiins.decode_stats(capture("braiins", "miner_stats"))
+    boards = braiins.decode_boards(capture("braiins", "miner_hw_hashboards")).hashboards
+    cooling = braiins.decode_cooling(capture("braiins", "cooling_state"))
+    details = braiins.decode_details(capture("braiins", "miner_details"))
+    configuration = braiins.decode_configuration(capture("braiins", "configuration_miner"))
+    reading, detail = blank("Antminer S21 Pro"), MachineDetail()
+    braiins_decode.read_stats(stats, boards, cooling, reading)
+    braiins_decode.put_details(detail, details)
+    braiins_decode.put_configuration(detail, configuration)
+    complete(reading)
+    assert reading.hashrate_ths == pytest.approx(248.18667720002498)
+    assert reading.hashrate_av_ths == pytest.approx(244.6012757139522)
+    assert reading.hashrate_nominal_ths == pytest.approx(252.5975831472)
+    assert (reading.power_w, reading.power_estimated) == (3480.0, 0)
+    assert (reading.accepted, reading.rejected, reading.stale) == (848.0, 0.0, 0.0)
+    assert (reading.fan1_rpm, reading.fan4_rpm, reading.fan_duty_pct) == (5943.0, 5973.0, 92.0)
+    assert (reading.board_count, reading.chips, reading.chips_expected) == (3.0, 195.0, 195.0)
+    assert (reading.chip_temp_max_c, reading.board1_temp_c, reading.board2_temp_c) == (65.375, 65.375, 63.5625)
+    assert (reading.board_temp_max_c, reading.voltage_v) == (50.375, pytest.approx(13.738725))
+    assert reading.board1_ths == pytest.approx(83.16843130521843)
+    assert braiins_decode.judge(details, reading).state is MachineState.MINING
+    assert (detail.model, detail.mac, detail.serial) == ("Antminer S21 Pro", "02:8F:77:EC:E7:E0", "THQGFKUBDJIAH0E9G")
+    assert detail.firmware == "Braiins OS 2026-04-14-0-912d084c-26.04-plus"
+    assert (detail.power_limit_w, detail.fan_auto) == (3500.0, None)
+    pools = braiins_decode.pools(braiins.decode_groups(capture("braiins", "pools")))
+    assert [(pool.url, pool.active, pool.accepted) for pool in pools] == [
+        ("stratum+tcp://example.pool.com:3333", True, 848),
+        ("stratum+tcp://example.pool2.com:3333", False, 0),
+    ]
+    assert braiins.decode_flag(capture("braiins", "actions_locate")) is False
+
+
+def test_captured_braiins_errors_are_told_by_code_and_only_since_the_miner_started() -> None:
+    rows = braiins.decode_errors(capture("braiins", "miner_errors")).errors
+    now = datetime(2026, 3, 20, 22, 0, tzinfo=UTC)
+    found = braiins_decode.errors(rows, now=now, uptime_s=3600.0)
+    assert {error.code for error in found} >= {"V2", "H1"}
+    assert len({error.code for error in found}) == len(found)
+    assert all(error.text for error in found)
+    assert braiins_decode.errors(rows, now=datetime(2027, 1, 1, tzinfo=UTC), uptime_s=3600.0) == []

@@ -71,7 +71,11 @@ async def test_pyasic_reads_what_we_read(family: Family, name: str, hall: int) -
 
 @pytest.mark.parametrize(
     ("family", "model", "hall"),
-    [(Family.LUXOS, ("Antminer", "S19KPro"), 249), (Family.VNISH, ("Antminer", "S19"), 251)],
+    [
+        (Family.LUXOS, ("Antminer", "S19KPro"), 249),
+        (Family.VNISH, ("Antminer", "S19"), 251),
+        (Family.BRAIINS, ("Antminer", "S21Pro"), 253),
+    ],
 )
 async def test_pyasic_rs_reads_what_we_read_and_what_we_wrote(
     family: Family, model: tuple[str, str], hall: int
@@ -106,3 +110,23 @@ async def test_pyasic_rs_reads_what_we_read_and_what_we_wrote(
     # Of LuxOS it says "mining" of any machine that answers.
     assert family is Family.LUXOS or not asleep.is_mining
     assert asleep.hashrate.value == 0
+
+
+@pytest.mark.filterwarnings("ignore")
+async def test_pyasic_takes_the_virtual_braiins_machine_for_a_real_one() -> None:
+    # It reads Braiins OS over gRPC, which the virtual machine does not offer.
+    async with makers_site(252, Family.BRAIINS) as site:
+        client: Any = await pyasic.get_miner(site.addresses[0])
+    assert type(client).__name__ == "BOSMinerS21Pro"
+
+
+async def test_pyasic_rs_reads_a_power_target_that_we_wrote_and_a_token_of_its_own() -> None:
+    async with makers_site(254, Family.BRAIINS) as site:
+        [address] = site.addresses
+        target = Target(machine_id=1, address=address, family=Family.BRAIINS)  # type: ignore[arg-type]
+        assert (await execute(Fleet(), target, ActionKind.SET_POWER, {"target_w": 2500})).verified
+        client: Any = await pyasic_rs.MinerFactory().get_miner(address)
+        data = await client.get_data()
+        assert "2500" in str(data.tuning_target)
+        assert await client.set_power_limit(2600)
+        assert (await execute(Fleet(), target, ActionKind.SET_POWER, {"target_w": 2600})).message.startswith("already")

@@ -5,6 +5,7 @@ import functools
 from mbongi.fleet.adapters.antminer import Antminer
 from mbongi.fleet.adapters.avalon import Avalon
 from mbongi.fleet.adapters.bitaxe import Bitaxe
+from mbongi.fleet.adapters.braiins import Braiins
 from mbongi.fleet.adapters.long_tail import LongTail
 from mbongi.fleet.adapters.luxos import LuxOs
 from mbongi.fleet.adapters.vnish import VNish
@@ -21,6 +22,7 @@ def adapter_of(family: Family) -> Adapter:
         Family.ANTMINER: Antminer(),
         Family.WHATSMINER: Whatsminer(),
         Family.BITAXE: Bitaxe(),
+        Family.BRAIINS: Braiins(),
         Family.LUXOS: LuxOs(),
         Family.VNISH: VNish(),
         Family.WHATSMINER_V3: WhatsminerV3(),
