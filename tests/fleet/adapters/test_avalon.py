@@ -225,3 +225,22 @@ def test_errors_of_every_kind_are_told() -> None:
         "POOLS[0] 1",
     ]
     assert found[3].text == "the board is too hot (board 2)"
+
+
+async def test_firmware_that_takes_a_mode_with_a_reboot_only_is_rebooted() -> None:
+    async with alone() as (site, _, target):
+        machine, writes = site.machine(target.address), firmware_of(site).writes
+        new = writes.commands["workmode"]
+        waiting: list[str] = []
+
+        def old(words: list[str]) -> Any:
+            if words[:1] == ["set"]:
+                return new(["set", "9"])
+            waiting.append(words[0])
+            return new(["255"])
+
+        writes.commands["workmode"] = old
+        writes.commands["reboot"] = lambda _: ({}, lambda: (new(["set", *waiting]), writes.reboot()))
+        outcome = await execute(fleet_of(site.config), target, ActionKind.SET_POWER, {"mode": "low"})
+        assert outcome.verified
+        assert (machine.power_mode, waiting) == ("low", ["0"])

@@ -1,5 +1,6 @@
 """Power, fans and network names: each written alone, verified, and refused where the family cannot be told."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -16,10 +17,20 @@ from tests.fleet.beds import fleet_of, targets_of, virtual_site
 from tests.twin.peers import cgi
 
 NETWORK = "127.23.0.0/16"
+FAMILIES = (Family.ANTMINER, Family.WHATSMINER, Family.BITAXE, Family.WHATSMINER_V3, Family.AVALON)
 CAN: dict[ActionKind, dict[Family, dict[str, Any]]] = {
-    ActionKind.SET_POWER: {Family.ANTMINER: {"mode": "low"}, Family.WHATSMINER: {"mode": "high"}},
+    ActionKind.SET_POWER: {
+        Family.ANTMINER: {"mode": "low"},
+        Family.WHATSMINER: {"mode": "high"},
+        Family.WHATSMINER_V3: {"mode": "low"},
+        Family.AVALON: {"mode": "low"},
+    },
     ActionKind.SET_FAN: {Family.ANTMINER: {"percent": 70}, Family.BITAXE: {"percent": 70}},
-    ActionKind.SET_HOSTNAME: {Family.WHATSMINER: {"hostname": "r01-s02"}, Family.BITAXE: {"hostname": "r01-s03"}},
+    ActionKind.SET_HOSTNAME: {
+        Family.WHATSMINER: {"hostname": "r01-s02"},
+        Family.BITAXE: {"hostname": "r01-s03"},
+        Family.WHATSMINER_V3: {"hostname": "r01-s04"},
+    },
 }
 STATED: dict[ActionKind, Any] = {
     ActionKind.SET_POWER: lambda found: found.mode,
@@ -27,12 +38,12 @@ STATED: dict[ActionKind, Any] = {
     ActionKind.SET_HOSTNAME: lambda found: found.hostname,
 }
 CASES = [(kind, family, wish) for kind, families in CAN.items() for family, wish in families.items()]
-CANNOT = [
-    (kind, family)
-    for kind, families in CAN.items()
-    for family in (Family.ANTMINER, Family.WHATSMINER, Family.BITAXE)
-    if family not in families
-]
+CANNOT = [(kind, family) for kind, families in CAN.items() for family in FAMILIES if family not in families]
+
+
+def site_of_all() -> AbstractAsyncContextManager[VirtualSite]:
+    """One machine of each family."""
+    return virtual_site(NETWORK, machines=len(FAMILIES), families=FAMILIES)
 
 
 def target(site: VirtualSite, family: Family) -> Target:
@@ -51,7 +62,7 @@ async def stated(site: VirtualSite, family: Family) -> Stated:
 async def test_a_setting_is_rehearsed_written_verified_and_not_written_again(
     kind: ActionKind, family: Family, wish: dict[str, Any]
 ) -> None:
-    async with virtual_site(NETWORK) as site:
+    async with site_of_all() as site:
         config, one = fleet_of(site.config), target(site, family)
         before = await stated(site, family)
         (wanted,) = wish.values()
@@ -73,7 +84,7 @@ async def test_a_setting_is_rehearsed_written_verified_and_not_written_again(
 async def test_what_a_family_cannot_be_told_is_refused_before_anything_is_written(
     kind: ActionKind, family: Family
 ) -> None:
-    async with virtual_site(NETWORK) as site:
+    async with site_of_all() as site:
         before = await stated(site, family)
         with pytest.raises(RejectedError, match="nothing was written"):
             await execute(fleet_of(site.config), target(site, family), kind, next(iter(CAN[kind].values())))
@@ -82,7 +93,7 @@ async def test_what_a_family_cannot_be_told_is_refused_before_anything_is_writte
 
 
 async def test_fans_are_given_back_to_the_machine() -> None:
-    async with virtual_site(NETWORK) as site:
+    async with site_of_all() as site:
         for family in (Family.ANTMINER, Family.BITAXE):
             one = target(site, family)
             await execute(fleet_of(site.config), one, ActionKind.SET_FAN, {"percent": 60})
@@ -92,19 +103,35 @@ async def test_fans_are_given_back_to_the_machine() -> None:
             assert (await stated(site, family)).fan_auto is True
 
 
-async def test_a_power_limit_is_set_on_a_whatsminer_and_refused_elsewhere() -> None:
-    async with virtual_site(NETWORK) as site:
-        config = fleet_of(site.config)
-        done = await execute(config, target(site, Family.WHATSMINER), ActionKind.SET_POWER, {"target_w": 3000})
-        assert done.verified
-        assert (await stated(site, Family.WHATSMINER)).power_limit_w == 3000
+@pytest.mark.parametrize("family", [Family.WHATSMINER, Family.WHATSMINER_V3])
+async def test_a_power_limit_is_set_on_a_whatsminer_rehearsed_and_not_written_again(family: Family) -> None:
+    async with site_of_all() as site:
+        config, one = fleet_of(site.config), target(site, family)
+        plan = await execute(config, one, ActionKind.SET_POWER, {"target_w": 3000}, dry_run=True)
+        assert plan.verified is None
+        assert (await execute(config, one, ActionKind.SET_POWER, {"target_w": 3000})).verified
+        assert (await stated(site, family)).power_limit_w == 3000
+        again = await execute(config, one, ActionKind.SET_POWER, {"target_w": 3000})
+        assert "nothing was written" in again.message
+
+
+@pytest.mark.parametrize("family", [Family.ANTMINER, Family.AVALON])
+async def test_a_power_limit_is_refused_where_there_is_none(family: Family) -> None:
+    async with site_of_all() as site:
         with pytest.raises(RejectedError, match="no limit in watts"):
-            await execute(config, target(site, Family.ANTMINER), ActionKind.SET_POWER, {"target_w": 3000})
+            await execute(fleet_of(site.config), target(site, family), ActionKind.SET_POWER, {"target_w": 3000})
 
 
-@pytest.mark.parametrize("family", [Family.ANTMINER, Family.WHATSMINER])
+@pytest.mark.parametrize("family", [Family.WHATSMINER, Family.WHATSMINER_V3, Family.AVALON])
+async def test_a_mode_that_the_family_does_not_know_is_refused(family: Family) -> None:
+    async with site_of_all() as site:
+        with pytest.raises(RejectedError, match="nothing was written"):
+            await execute(fleet_of(site.config), target(site, family), ActionKind.SET_POWER, {"mode": "sleep"})
+
+
+@pytest.mark.parametrize("family", [Family.ANTMINER, Family.WHATSMINER, Family.WHATSMINER_V3, Family.AVALON])
 async def test_a_sleeping_machine_is_not_woken_by_a_power_mode(family: Family) -> None:
-    async with virtual_site(NETWORK) as site:
+    async with site_of_all() as site:
         config, one = fleet_of(site.config), target(site, family)
         await execute(config, one, ActionKind.SLEEP, {})
         with pytest.raises(RejectedError, match="wake it first"):
@@ -114,7 +141,7 @@ async def test_a_sleeping_machine_is_not_woken_by_a_power_mode(family: Family) -
 
 @pytest.mark.parametrize("wish", [{}, {"mode": "low", "target_w": 3000}, {"mode": "turbo"}, {"watts": 3000}])
 async def test_a_power_setting_that_says_not_exactly_one_thing_is_refused(wish: dict[str, Any]) -> None:
-    async with virtual_site(NETWORK) as site:
+    async with site_of_all() as site:
         with pytest.raises(RejectedError):
             await execute(fleet_of(site.config), target(site, Family.WHATSMINER), ActionKind.SET_POWER, wish)
 
@@ -125,7 +152,7 @@ async def test_a_power_setting_that_says_not_exactly_one_thing_is_refused(wish: 
 async def test_no_change_of_power_or_fans_touches_the_pools_of_an_antminers_whole_document(
     kind: ActionKind, wish: dict[str, Any]
 ) -> None:
-    async with virtual_site(NETWORK) as site:
+    async with site_of_all() as site:
         one = target(site, Family.ANTMINER)
         firmware = site.places[one.address].firmware
         assert isinstance(firmware, Antminer)

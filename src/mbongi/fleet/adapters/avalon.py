@@ -10,7 +10,7 @@ from mbongi.fleet.device_errors import RefusedError
 from mbongi.fleet.ports import Abilities, Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import verdict
-from mbongi.fleet.values import Family
+from mbongi.fleet.values import DesiredPower, Family
 from mbongi.wire import avalon, cgminer
 from mbongi.wire.errors import WireError
 
@@ -32,11 +32,14 @@ class Avalon(Settings):
         Support("pools, shares, errors, work mode, locating light", "done"),
         Support("sleep, wake, reboot", "done", "firmware without a wake command is rebooted"),
         Support("set pools", "done", "one by one with the password in the clear; they come into use with a reboot"),
+        Support("set power mode", "done", "low and normal; older firmware is rebooted for it"),
+        Support("set power limit", "exempt", "the target follows the mode, or is set by the maker's tool"),
+        Support("set fans", "exempt", "the machine states their speed of now, not the one that is set"),
         Support("network name", "exempt", "these machines have none"),
         Support("firmware", "exempt", "the maker's tool speaks a protocol of its own"),
     )
 
-    abilities = Abilities(pools_max=write.POOLS_MAX)
+    abilities = Abilities(pools_max=write.POOLS_MAX, modes=write.MODES)
 
     async def identify(self, session: Session) -> Found | None:
         """By the word in ``version``; None where it lacks it."""
@@ -106,6 +109,10 @@ class Avalon(Settings):
     async def write_pools(self, session: Session, pools: Sequence[PoolSetting], *, dry_run: bool = False) -> Outcome:
         """Replace the three pools, and reboot, which brings them into use."""
         return await write.set_pools(session, pools, dry_run=dry_run)
+
+    async def write_power(self, session: Session, power: DesiredPower, *, dry_run: bool = False) -> Outcome:
+        """Set the work mode."""
+        return await write.set_power(session, power, dry_run=dry_run)
 
 
 def _judge(figures: avalon.Figures, reading: MachineReading) -> Verdict:

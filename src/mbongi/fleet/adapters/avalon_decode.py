@@ -90,6 +90,12 @@ def board_rates(figures: Figures) -> list[float]:
     return [0.0 if flag else mean / GHS_PER_THS for mean, flag in zip(means, lost, strict=False)]
 
 
+def mode(figures: Figures) -> str:
+    """The work mode in the makers' common words; an unknown one keeps its number."""
+    word = figures.text("WORKMODE")
+    return MODES.get(word, word)
+
+
 def rests(figures: Figures) -> bool:
     """Whether the machine is told not to mine."""
     return bool(figures.number("SoftOFF"))
@@ -125,7 +131,8 @@ def put_figures(detail: MachineDetail, figures: Figures) -> None:
         )
         for place, rate in enumerate(rates)
     ]
-    detail.work_mode = "sleep" if rests(figures) else MODES.get(figures.text("WORKMODE"), figures.text("WORKMODE"))
+    detail.work_mode = "sleep" if rests(figures) else mode(figures)
+    detail.power_limit_w = figures.number("MPO")
     light = figures.number("Led")
     detail.light_on = None if light is None else bool(light)
     detail.errors = errors(figures)

@@ -10,13 +10,23 @@ from typing import Any
 from mbongi.base.clock import utc_now
 from mbongi.fleet.adapters import avalon_decode as decode
 from mbongi.fleet.adapters.session import Session
-from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words
+from mbongi.fleet.adapters.verifying import (
+    asleep,
+    checked_pools,
+    comes_true,
+    goes_down,
+    pool_words,
+    power_word,
+    unable,
+)
 from mbongi.fleet.device_errors import DeniedError, GarbledError, RejectedError, UnreachableError
 from mbongi.fleet.ports import Outcome, PoolSetting
+from mbongi.fleet.values import DesiredPower, PowerMode
 from mbongi.wire import avalon
 
 POOLS_MAX = 3
 USER = "root"
+MODES = frozenset({PowerMode.LOW, PowerMode.NORMAL})
 DELAY_S = 2
 """Between the command and the moment that it names: public scripts say that it must lie ahead."""
 POOLS_VERIFY_S = 45.0
@@ -95,6 +105,31 @@ async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: 
 
     async def taken() -> bool:
         return await pool_list(session) == after
+
+    return _outcome(words, seen=await comes_true(taken, limit_s=POOLS_VERIFY_S))
+
+
+async def set_power(session: Session, power: DesiredPower, *, dry_run: bool) -> Outcome:
+    """Set the work mode of a machine that is awake, and nothing else; older firmware takes it with a reboot."""
+    if power.mode not in MODES:
+        raise unable(session.address, power_word(power), "Avalons are told low or normal, and no limit in watts")
+    found = await figures(session)
+    if decode.rests(found):
+        raise asleep(session.address, power_word(power))
+    words = {"power_mode": decode.mode(found)}, {"power_mode": str(power.mode)}
+    if words[0] == words[1]:
+        return Outcome(*words, verified=True, message="already so; nothing was written")
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was sent")
+    number = next(number for number, word in decode.MODES.items() if word == power.mode)
+    try:
+        await send(session, "workmode", "set", number)
+    except RejectedError:
+        await send(session, "workmode", number)
+        await _reboot(session)
+
+    async def taken() -> bool:
+        return decode.mode(await figures(session)) == power.mode
 
     return _outcome(words, seen=await comes_true(taken, limit_s=POOLS_VERIFY_S))
 

@@ -13,7 +13,7 @@ from mbongi.fleet.device_errors import DeviceError, GarbledError, RefusedError
 from mbongi.fleet.ports import Abilities, Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import verdict
-from mbongi.fleet.values import Family
+from mbongi.fleet.values import DesiredPower, Family
 from mbongi.wire import btminer, btminer_v3, cgminer
 
 FIRST_FIRMWARE = 20241101
@@ -36,10 +36,12 @@ class WhatsminerV3(Settings):
         Support("power, power limit, inlet temperature", "done"),
         Support("accepted and rejected shares", "exempt", "API 3 states none; the pool's side counts them"),
         Support("sleep, wake, reboot, set pools", "done"),
+        Support("set power mode, power limit, network name", "done"),
+        Support("set fans", "exempt", "API 3 takes an offset of their target temperature, and no speed"),
         Support("API switch", "exempt", "the maker's tool sets it; writes are refused until then"),
     )
 
-    abilities = Abilities(pools_max=3)
+    abilities = Abilities(pools_max=write.POOLS_MAX, modes=write.MODES, power_limit=True, hostname=True)
 
     async def identify(self, session: Session) -> Found | None:
         """By the firmware's date on the old port, and an answer on the framed one; None where either is missing."""
@@ -127,6 +129,14 @@ class WhatsminerV3(Settings):
     async def write_pools(self, session: Session, pools: Sequence[PoolSetting], *, dry_run: bool = False) -> Outcome:
         """Replace the configured pools."""
         return await write.set_pools(session, pools, dry_run=dry_run)
+
+    async def write_power(self, session: Session, power: DesiredPower, *, dry_run: bool = False) -> Outcome:
+        """Set the power mode or the power limit."""
+        return await write.set_power(session, power, dry_run=dry_run)
+
+    async def write_hostname(self, session: Session, hostname: str, *, dry_run: bool = False) -> Outcome:
+        """Set the network name."""
+        return await write.set_hostname(session, hostname, dry_run=dry_run)
 
 
 def _hashes(status: btminer_v3.Status) -> bool:

@@ -54,7 +54,7 @@ def put_status(detail: MachineDetail, status: Status, info: Info) -> None:
     row, miner = status.summary or Summary(), info.miner or btminer_v3.Miner()
     serials = miner.board_serials()
     detail.fans_rpm = [rpm for rpm in (row.fan_speed_in, row.fan_speed_out) if rpm is not None]
-    detail.pools = pools(status)
+    detail.pools, detail.power_limit_w = pools(status), row.power_limit
     detail.boards = [
         BoardDetail(
             index=(index := board.id if board.id >= 0 else place) + 1,

@@ -7,13 +7,23 @@ from typing import Any
 from mbongi.base.clock import utc_now
 from mbongi.fleet.adapters import whatsminer_v3_decode as decode
 from mbongi.fleet.adapters.session import Session
-from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words
+from mbongi.fleet.adapters.verifying import (
+    asleep,
+    checked_pools,
+    comes_true,
+    goes_down,
+    pool_words,
+    power_word,
+    unable,
+)
 from mbongi.fleet.device_errors import DeniedError, DeviceError, GarbledError, RejectedError, UnreachableError
 from mbongi.fleet.ports import Outcome, PoolSetting
+from mbongi.fleet.values import DesiredPower, PowerMode
 from mbongi.wire import btminer_v3
 
 POOLS_MAX = 3
 ACCOUNT = "super"
+MODES = frozenset({PowerMode.LOW, PowerMode.NORMAL, PowerMode.HIGH})
 
 
 async def info(session: Session, part: str | None = None) -> btminer_v3.Info:
@@ -69,6 +79,74 @@ async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: 
         return await pool_list(session) == after
 
     return _outcome(words, seen=await comes_true(taken))
+
+
+async def set_power(session: Session, power: DesiredPower, *, dry_run: bool) -> Outcome:
+    """Set the power mode or the power limit of a machine that is awake, and nothing else; its miner restarts."""
+    if power.target_w is None and power.mode not in MODES:
+        raise unable(session.address, power_word(power), "Whatsminers know low, normal and high power")
+    if await _rests(session):
+        raise asleep(session.address, power_word(power))
+    if power.target_w is None:
+        return await _set_mode(session, str(power.mode), dry_run=dry_run)
+    return await _set_limit(session, power.target_w, dry_run=dry_run)
+
+
+async def _set_mode(session: Session, mode: str, *, dry_run: bool) -> Outcome:
+    async def stated() -> str:
+        return decode.mode(await info(session, "power"))
+
+    words = {"power_mode": await stated()}, {"power_mode": mode}
+    if words[0] == words[1]:
+        return Outcome(*words, verified=True, message="already so; nothing was written")
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was sent")
+    await send(session, "set.miner.power_mode", mode)
+
+    async def taken() -> bool:
+        return await stated() == mode
+
+    return _outcome(words, seen=await comes_true(taken))
+
+
+async def _set_limit(session: Session, limit_w: int, *, dry_run: bool) -> Outcome:
+    async def stated() -> float | None:
+        found = await status(session, "summary")
+        return found.summary.power_limit if found is not None and found.summary is not None else None
+
+    words = {"power_limit_w": await stated()}, {"power_limit_w": float(limit_w)}
+    if words[0] == words[1]:
+        return Outcome(*words, verified=True, message="already so; nothing was written")
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was sent")
+    await send(session, "set.miner.power_limit", limit_w)
+
+    async def taken() -> bool:
+        return await stated() == limit_w
+
+    return _outcome(words, seen=await comes_true(taken))
+
+
+async def set_hostname(session: Session, hostname: str, *, dry_run: bool) -> Outcome:
+    """Set the network name; the maker's text says that it comes into use with the next restart."""
+    words = {"hostname": await _hostname(session)}, {"hostname": hostname}
+    if words[0] == words[1]:
+        return Outcome(*words, verified=True, message="already so; nothing was written")
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was sent")
+    await send(session, "set.system.hostname", {"hostname": hostname})
+
+    async def taken() -> bool:
+        return await _hostname(session) == hostname
+
+    return _outcome(words, seen=await comes_true(taken))
+
+
+async def _hostname(session: Session) -> str:
+    found = await info(session, "network")
+    if found.network is None:
+        raise GarbledError(f"{session.address}: get.device.info: states no network")
+    return found.network.hostname
 
 
 async def pool_list(session: Session) -> list[dict[str, str]]:
