@@ -12,9 +12,10 @@ from mbongi.twin.antminer import Antminer
 from mbongi.twin.antminer_gate import NONCE_S
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import Phase
+from mbongi.twin.whatsminer import Whatsminer
 from mbongi.wire.digest import authorization, parse_challenge
 from tests.twin.others_clients import APIError, BTMinerRPCAPI
-from tests.twin.peers import cgi, one, raw, rpc, running_site, web
+from tests.twin.peers import HandClock, cgi, one, raw, rpc, running_site, web
 
 pytestmark = pytest.mark.filterwarnings("ignore:passing settings to md5_crypt:DeprecationWarning")
 """pyasic's own use of passlib."""
@@ -161,10 +162,13 @@ async def test_pyasics_client_writes_to_a_whatsminer() -> None:
         assert (await rpc(site, address, "status"))["Msg"]["mineroff"] == "false"
 
         for set_mode, word in ((client.set_low_power, "Low"), (client.set_high_power, "High")):
-            await set_mode()
+            # The machine does it and says nothing.
+            with pytest.raises(APIError, match="No data"):
+                await set_mode()
             assert (await rpc(site, address, "summary"))["SUMMARY"][0]["Power Mode"] == word
 
-        await client.reboot()
+        with pytest.raises(APIError, match="No data"):
+            await client.reboot()
         await until(lambda: not site.places[address].is_up, what="down")
         await until(lambda: bool(site.places[address].servers), what="up again")
 
@@ -199,6 +203,82 @@ async def test_a_whatsminer_refuses_a_wrong_password_a_write_in_the_clear_and_ba
         assert (await rpc(site, address, "noise", enc=1))["STATUS"] == "E"
         assert json.loads(await raw(site, address, b'{"enc":1,"data":"***"}'))["Code"] in {135, 137}
         assert site.machine(address).phase is Phase.MINING
+
+
+async def test_a_whatsminer_takes_a_percentage_until_its_miner_starts_again() -> None:
+    clock = HandClock()
+    async with running_site(clock=clock) as site:
+        address = one(site, Family.WHATSMINER)
+        machine, client = site.machine(address), btminer_client(address, site.config.rpc_port)
+        full_w = machine.power_w
+        await client.send_privileged_command("set_power_pct_v2", percent="60")
+        clock.pass_s(60)
+        machine.advance()
+        assert machine.power_w == pytest.approx(0.6 * machine.power_limit_w, rel=0.05)
+        with pytest.raises(APIError, match="No data"):
+            await client.send_privileged_command("restart_btminer")
+        with pytest.raises(APIError, match="tuning has not ended"):
+            await client.send_privileged_command("set_power_pct", percent="60")
+        clock.pass_s(1800)
+        machine.advance()
+        assert machine.power_w == pytest.approx(full_w, rel=0.05)
+
+
+async def test_a_whatsminer_powers_off_in_silence_unless_asked_to_answer_first() -> None:
+    async with running_site() as site:
+        address = one(site, Family.WHATSMINER)
+        client = btminer_client(address, site.config.rpc_port)
+        with pytest.raises(APIError, match="No data"):
+            await client.send_privileged_command("power_off", respbefore="false")
+        assert site.machine(address).asleep
+        await client.power_on()
+        assert (await client.power_off())["Code"] == 131
+
+
+async def test_a_whatsminers_smaller_settings_are_checked_and_kept() -> None:
+    async with running_site(time_scale=FAST) as site:
+        address = one(site, Family.WHATSMINER)
+        machine, client = site.machine(address), btminer_client(address, site.config.rpc_port)
+        firmware = site.places[address].firmware
+        assert isinstance(firmware, Whatsminer)
+        for name, fields in (
+            ("set_target_freq", {"percent": "-10"}),
+            ("adjust_upfreq_speed", {"upfreq_speed": "7"}),
+            ("set_temp_offset", {"temp_offset": "-5"}),
+            ("set_fan_zero_speed", {"fan_zero_speed": "1"}),
+            ("set_poweroff_cool", {"poweroff_cool": "0"}),
+            ("enable_btminer_fast_boot", {}),
+            ("enable_web_pools", {}),
+            ("disable_web_pools", {}),
+        ):
+            assert (await client.send_privileged_command(name, **fields))["Code"] == 131, name
+        assert firmware.writes.kept == {
+            "percent": -10,
+            "upfreq_speed": 7,
+            "temp_offset": -5,
+            "fan_zero_speed": 1,
+            "poweroff_cool": 0,
+        }
+        assert firmware.writes.switches == {"btminer_fast_boot": True, "web_pools": False}
+        for name, fields in (
+            ("set_temp_offset", {"temp_offset": "5"}),
+            ("set_power_pct_v2", {"percent": "0"}),
+            ("set_power_pct", {}),
+            ("pre_power_on", {"complete": "perhaps"}),
+        ):
+            with pytest.raises(APIError):
+                await client.send_privileged_command(name, **fields)
+        warm = {"complete": "false", "msg": "wait for adjust temp"}
+        assert (await client.send_privileged_command("pre_power_on", **warm))["Msg"]["complete"] == "false"
+        assert (await client.send_privileged_command("pre_power_on", **warm))["Msg"]["complete"] == "true"
+
+        await client.adjust_power_limit(2500)
+        await client.adjust_power_limit(99999)
+        assert machine.power_limit_w == 3300.0
+        await client.send_privileged_command("factory_reset")
+        await until(lambda: not site.places[address].is_up, what="down")
+        await until(lambda: bool(site.places[address].servers), what="up again")
+        assert (await rpc(site, address, "get_token"))["Code"] == 45
 
 
 async def test_a_whatsminer_gives_out_32_tokens_and_no_more() -> None:

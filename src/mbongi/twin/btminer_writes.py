@@ -1,26 +1,41 @@
 """btminer V2's writes: a token, a signature, an encrypted command, an encrypted answer.
 
-Refused while the API switch is off, which is how the makers deliver; no write is taken unencrypted.
+Refused while the API switch is off, which is how the makers deliver; no write is taken unencrypted. Some are carried
+out without an answer (SILENT), power_off too unless it asks for one first. Settings in KEPT change nothing here.
 Codes after MicroBT's public document: 14 invalid, 23 not JSON, 45 permission denied, 131 done, 132 failed, 134 token,
-135 token wrong, 136 too many tokens, 137 not base64.
+135 token wrong, 136 too many tokens, 137 not base64. Which commands are silent, and what 99999 means: MDK (Apache-2.0).
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from mbongi.twin.btminer_seal import Seal, SealError
 from mbongi.twin.firmware import Reply, encode, json_object, unix_s
 from mbongi.twin.machine import VirtualMachine
-from mbongi.twin.values import PoolEntry
+from mbongi.twin.values import Phase, PoolEntry
 
 TOKENS_MAX = 32
 TOKEN_S = 1800.0
 POWER_LIMIT_W = (500, 4000)
+NO_LIMIT = 99_999
+SILENT = frozenset({"reboot", "restart_btminer", "set_low_power", "set_normal_power", "set_high_power"})
+KEPT = {
+    "set_target_freq": ("percent", -100, 100),
+    "adjust_upfreq_speed": ("upfreq_speed", 0, 10),
+    "set_temp_offset": ("temp_offset", -30, 0),
+    "set_poweroff_cool": ("poweroff_cool", 0, 1),
+    "set_fan_zero_speed": ("fan_zero_speed", 0, 1),
+}
+"""Commands whose one number is checked and kept: its name, the lowest and the highest."""
+SWITCHES = ("btminer_fast_boot", "web_pools")
+"""What enable_ and disable_ commands there are."""
 _SALT_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 CLOSED_TEXT = "can't access write cmd"
 DONE_TEXT = "API command OK"
 
-Outcome = Callable[[], None] | None
+Outcome = Callable[[], None] | dict[str, Any] | None
+"""What is to be done after the answer, or the answer's own message."""
 
 
 class WriteError(ValueError):
@@ -33,6 +48,10 @@ class BtminerWrites:
     def __init__(self, machine: VirtualMachine, *, api_write: bool, password: str) -> None:
         self.machine, self.api_write, self.password = machine, api_write, password
         self.hostname, self.hash_percent = "WhatsMiner", 0
+        self.kept: dict[str, int] = {}
+        self.switches = dict.fromkeys(SWITCHES, False)
+        self.adjusts = False
+        self.nominal_limit_w = machine.power_limit_w
         self.salt = self._random_text(8)
         self.tokens: dict[str, tuple[Seal, float]] = {}
         self.commands: dict[str, Callable[[dict[str, Any]], Outcome]] = {
@@ -48,6 +67,13 @@ class BtminerWrites:
             "set_led": self._set_led,
             "set_hostname": self._set_hostname,
             "update_pwd": self._update_pwd,
+            "set_power_pct": lambda command: self._set_power_pct(command, low=0),
+            "set_power_pct_v2": lambda command: self._set_power_pct(command, low=1),
+            "pre_power_on": self._pre_power_on,
+            "factory_reset": lambda _: self._factory_reset,
+            **{name: functools.partial(self._keep, name) for name in KEPT},
+            **{f"enable_{name}": functools.partial(self._switch, name, on=True) for name in SWITCHES},
+            **{f"disable_{name}": functools.partial(self._switch, name, on=False) for name in SWITCHES},
         }
 
     def knows(self, command: str) -> bool:
@@ -85,6 +111,8 @@ class BtminerWrites:
             return Reply(encode(problem))
         seal, command = found
         body, then = self._run(command)
+        if body["STATUS"] == "S" and _is_silent(command):
+            return Reply(b"", then)
         return Reply(encode({"enc": seal.close(encode(body))}), then)
 
     def _open(self, data: str) -> tuple[tuple[Seal, dict[str, Any]] | None, dict[str, Any]]:
@@ -99,7 +127,7 @@ class BtminerWrites:
                 return (seal, command), {}
         return None, _answer("E", 135, "check token error")
 
-    def _run(self, command: dict[str, Any]) -> tuple[dict[str, Any], Outcome]:
+    def _run(self, command: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], None] | None]:
         handler = self.commands.get(str(command.get("cmd", command.get("command"))))
         if handler is None:
             return _answer("E", 14, "invalid cmd"), None
@@ -107,6 +135,8 @@ class BtminerWrites:
             then = handler(command)
         except WriteError as error:
             return _answer("E", 132, str(error)), None
+        if isinstance(then, dict):
+            return _answer("S", 131, then), None
         return _answer("S", 131, DONE_TEXT), then
 
     def _update_pools(self, command: dict[str, Any]) -> None:
@@ -121,14 +151,41 @@ class BtminerWrites:
         self.machine.set_pools(tuple(pools))
 
     def _adjust_power_limit(self, command: dict[str, Any]) -> None:
-        try:
-            limit = int(command.get("power_limit", ""))
-        except (TypeError, ValueError) as error:
-            raise WriteError("power_limit is no number") from error
         low, high = POWER_LIMIT_W
-        if not low <= limit <= high:
-            raise WriteError(f"power_limit {limit} is outside {low}..{high}")
-        self.machine.set_power_limit(float(limit))
+        if command.get("power_limit") in (NO_LIMIT, str(NO_LIMIT)):
+            self.machine.set_power_limit(self.nominal_limit_w)
+        else:
+            self.machine.set_power_limit(float(_number(command, "power_limit", low, high)))
+
+    def _set_power_pct(self, command: dict[str, Any], *, low: int) -> None:
+        percent = _number(command, "percent", low, 100)
+        if self.machine.phase is not Phase.MINING:
+            raise WriteError("frequency tuning has not ended")
+        self.machine.set_power_percent(float(percent))
+
+    def _pre_power_on(self, command: dict[str, Any]) -> dict[str, Any]:
+        """The first asks the machine to warm its boards, the next is told that they are (chosen)."""
+        if command.get("complete") not in {"true", "false"} or not isinstance(command.get("msg"), str):
+            raise WriteError("complete or msg is missing")
+        self.adjusts = not self.adjusts
+        if self.adjusts:
+            return {"complete": "false", "msg": "wait for adjust temp"}
+        return {"complete": "true", "msg": "adjust complete"}
+
+    def _keep(self, name: str, command: dict[str, Any]) -> None:
+        field, low, high = KEPT[name]
+        self.kept[field] = _number(command, field, low, high)
+
+    def _switch(self, name: str, _: dict[str, Any], *, on: bool) -> None:
+        self.switches[name] = on
+
+    def _factory_reset(self) -> None:
+        self.api_write, self.password, self.hostname = False, "admin", "WhatsMiner"
+        self.kept.clear()
+        self.tokens.clear()
+        self.machine.set_power_limit(self.nominal_limit_w)
+        self.machine.set_power_mode("normal")
+        self.machine.reboot()
 
     def _set_led(self, command: dict[str, Any]) -> None:
         self.machine.blinking = command.get("param") != "auto"
@@ -150,6 +207,22 @@ class BtminerWrites:
 
     def _random_text(self, length: int) -> str:
         return "".join(self.machine.random.choices(_SALT_ALPHABET, k=length))
+
+
+def _is_silent(command: dict[str, Any]) -> bool:
+    name = command.get("cmd", command.get("command"))
+    return name in SILENT or (name == "power_off" and command.get("respbefore") != "true")
+
+
+def _number(command: dict[str, Any], field: str, low: int, high: int) -> int:
+    """A whole number, which clients send as text too."""
+    try:
+        found = int(command.get(field, ""))
+    except (TypeError, ValueError) as error:
+        raise WriteError(f"{field} is no number") from error
+    if not low <= found <= high:
+        raise WriteError(f"{field} {found} is outside {low}..{high}")
+    return found
 
 
 def _answer(letter: str, code: int, message: object) -> dict[str, Any]:

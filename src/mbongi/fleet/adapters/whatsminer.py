@@ -35,7 +35,7 @@ class Whatsminer(Settings):
         Support("power, power limit", "done"),
         Support("inlet temperature", "done"),
         Support("sleep, wake, reboot, set pools", "done"),
-        Support("set power mode, power limit, network name", "done"),
+        Support("set power mode, power limit, network name", "done", "modes are answered with silence, and read again"),
         Support("set fans", "exempt", "btminer V2 takes no fan speed"),
         Support("API switch, password change", "exempt", "the maker's tool does both; writes are refused until then"),
         Support("API 3 (TCP 4433)", "exempt", "another protocol, and so a family of its own"),

@@ -25,6 +25,8 @@ from mbongi.wire.errors import WireError
 POOLS_MAX = 3
 _STATE, _POOLS, _SUMMARY = (cgminer.command(name) for name in ("status", "pools", "summary"))
 _TOKEN, _INFO, _VERSION = (cgminer.command(name) for name in ("get_token", "get_miner_info", "get_version"))
+SILENT = frozenset({"reboot", *(f"set_{mode}_power" for mode in PowerMode)})
+"""Writes that machines carry out without an answer (so MDK, Apache-2.0); reading again tells."""
 MODES = frozenset({PowerMode.LOW, PowerMode.NORMAL, PowerMode.HIGH})
 
 
@@ -184,9 +186,11 @@ async def _uptime_s(session: Session) -> float:
 
 async def _write(session: Session, name: str, **fields: str) -> None:
     sealer = await _sealer(session)
-    question = sealer.seal(name, **fields)
+    data = await session.ask_bytes(sealer.seal(name, **fields))
+    if name in SILENT and not data.strip(b"\0 \r\n"):
+        return
     try:
-        answer = sealer.open(await session.ask_bytes(question))
+        answer = sealer.open(data)
     except WireError as error:
         raise GarbledError(f"{session.address}: {name}: {error}") from error
     if answer.Code == btminer.DONE or answer.STATUS == "S":
