@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
@@ -12,11 +13,13 @@ from mbongi.fleet.reading import Target
 from mbongi.fleet.values import Family, MachineState
 from mbongi.twin.antminer import Antminer
 from mbongi.twin.firmware import HttpReply
+from mbongi.twin.site import VirtualSite
 from mbongi.twin.values import Fault
 from tests.fleet.beds import fleet_of, polling, targets_of, virtual_site
 
 NETWORK = "127.23.0.0/16"
 FAMILIES = [Family.ANTMINER, Family.WHATSMINER, Family.BITAXE]
+ALL = (*FAMILIES, Family.WHATSMINER_V3, Family.AVALON)
 STATE_OF = {
     Fault.OFF: MachineState.OFF,
     Fault.HUNG: MachineState.UNKNOWN,
@@ -25,10 +28,16 @@ STATE_OF = {
 }
 
 
+def site_of_all() -> AbstractAsyncContextManager[VirtualSite]:
+    """One machine of each family."""
+    return virtual_site(NETWORK, machines=len(ALL), families=ALL)
+
+
 async def test_every_machine_gives_a_reading_a_state_and_a_detail() -> None:
-    async with virtual_site(NETWORK) as site, polling(fleet_of(site.config), targets_of(site)) as watch:
+    async with site_of_all() as site, polling(fleet_of(site.config), targets_of(site)) as watch:
         await watch.until_all(MachineState.MINING)
-        await watch.until(lambda: len(watch.details) == 3 and len(watch.changes) >= 3)
+        count = len(watch.targets)
+        await watch.until(lambda: len(watch.details) == count and len(watch.changes) >= count)
         for target in watch.targets:
             reading, machine = watch.readings[target.machine_id], site.machine(target.address)
             assert reading.hashrate_ths == pytest.approx(machine.rate_ths, rel=0.2)
@@ -36,12 +45,12 @@ async def test_every_machine_gives_a_reading_a_state_and_a_detail() -> None:
             assert reading.poll_ms > 0
             assert reading.pool == "btc.example.pool:3333"
             assert watch.details[target.machine_id].mac == machine.mac
-        assert [change.before for change in watch.changes[:3]] == [None] * 3
+        assert [change.before for change in watch.changes[:count]] == [None] * count
 
 
 @pytest.mark.parametrize("fault", list(STATE_OF))
 async def test_a_failing_machine_is_never_called_mining_and_comes_back(fault: Fault) -> None:
-    async with virtual_site(NETWORK) as site, polling(fleet_of(site.config), targets_of(site)) as watch:
+    async with site_of_all() as site, polling(fleet_of(site.config), targets_of(site)) as watch:
         await watch.until_all(MachineState.MINING)
         for target in watch.targets:
             site.set_fault(target.address, fault)
