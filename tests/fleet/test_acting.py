@@ -10,7 +10,7 @@ import pytest
 from mbongi.base.clock import utc_now
 from mbongi.base.config import Fleet, Twin
 from mbongi.base.ids import ActionId, MachineId
-from mbongi.fleet.actions import Ending, Work
+from mbongi.fleet.action_work import Ending, Work
 from mbongi.fleet.daemon import acting
 from mbongi.fleet.daemon.acting import Actor
 from mbongi.fleet.values import ActionKind, Family
@@ -28,13 +28,13 @@ class Record:
     async def insist(self, function, *arguments):
         if function is acting.interrupted_actions:
             return [self.work]
-        (ending,) = arguments
+        ((ending,),) = arguments
         assert isinstance(ending, Ending)
         self.endings.append(ending)
         self.over.set()
         return None
 
-    async def call(self, function, *arguments):
+    async def call(self, function, *arguments, **options):
         return []
 
 
@@ -73,13 +73,14 @@ async def resumed(site: VirtualSite, kind: ActionKind, *, begun_s_ago: float, re
         kind=kind,
         arguments={},
         dry_run=False,
+        is_step=False,
         requested_at=now - timedelta(seconds=max(begun_s_ago, requested_s_ago)),
         claimed_at=now - timedelta(seconds=begun_s_ago),
         interrupted=True,
     )
     record = Record(work)
     config = Fleet(rpc_port=site.config.rpc_port, http_port=site.config.http_port, timeout_s=1.0)
-    actor = Actor(config, record, lambda _ids: None)
+    actor = Actor(config, record, lambda _ids, wholly=False: None)
     task = asyncio.create_task(actor.run())
     try:
         async with asyncio.timeout(40):

@@ -10,7 +10,7 @@ from mbongi.core.identity.scope import acting, scope_of
 from mbongi.core.identity.values import Role
 from mbongi.core.ledger import selectors as ledger
 from mbongi.fleet import selectors, services
-from mbongi.fleet.actions import Ending, interrupted_actions
+from mbongi.fleet.action_work import Ending, interrupted_actions
 from mbongi.fleet.errors import ActionRefusedError, NotPermittedError, UnknownActionError, UnknownMachineError
 from mbongi.fleet.models import Action
 from mbongi.fleet.reading import Found
@@ -60,8 +60,8 @@ def test_an_ending_is_recorded_with_before_and_after_once(people, machine_id):
     services.claim_actions()
     ending = Ending(row.id, done=True, message="sleeps", before={"mode": "0"}, after={"mode": "1"}, verified=True)
 
-    services.finish_action(ending)
-    services.finish_action(ending)
+    services.finish_actions([ending])
+    services.finish_actions([ending])
 
     row = selectors.action(row.id)
     assert (row.status, row.before, row.after, row.verified) == (ActionStatus.DONE, {"mode": "0"}, {"mode": "1"}, True)
@@ -78,7 +78,7 @@ def test_a_dry_run_is_told_apart_in_the_ledger(people, machine_id):
     (work,) = services.claim_actions()
     assert work.dry_run
 
-    services.finish_action(Ending(row.id, done=True, message="would sleep"))
+    services.finish_actions([Ending(row.id, done=True, message="would sleep")])
 
     assert ledger.entries(subject=f"machine:{machine_id}")[0].action == "fleet.machine.sleep.rehearse"
 
@@ -159,7 +159,7 @@ def test_a_second_action_waits_for_the_end_of_the_first(people, machine_id):
     with pytest.raises(ActionRefusedError, match=f"action {first.id}"):
         ask(user, machine_id, ActionKind.WAKE)
     services.claim_actions()
-    services.finish_action(Ending(first.id, done=True, message="sleeps"))
+    services.finish_actions([Ending(first.id, done=True, message="sleeps")])
 
     assert ask(user, machine_id, ActionKind.WAKE).status is ActionStatus.REQUESTED
 

@@ -9,8 +9,8 @@ from django.test import Client
 from mbongi.core.identity import selectors, services
 from mbongi.core.identity.scope import SITE, acting
 from mbongi.core.identity.values import Role
-from mbongi.fleet import actions as fleet_actions
-from mbongi.fleet.actions import Ending
+from mbongi.fleet import services as fleet
+from mbongi.fleet.action_work import Ending
 from mbongi.fleet.models import Action
 from mbongi.web.pages.actions import changes
 from tests.conftest import PASSWORD
@@ -24,11 +24,10 @@ def test_an_action_goes_through_reason_rehearsal_and_confirmation(pilot: Pilot, 
     shown = client.post(url, {"reason": "too hot", "step": "rehearse"}).content.decode()
     assert "Reading the machine" in shown
     with acting(SITE):
-        work = fleet_actions.claim_actions()[0]
+        work = fleet.claim_actions()[0]
         assert work.dry_run
-        fleet_actions.finish_action(
-            Ending(work.action_id, done=True, message="", before={"mode": "normal"}, after={"mode": "sleep"})
-        )
+        ending = Ending(work.action_id, done=True, message="", before={"mode": "normal"}, after={"mode": "sleep"})
+        fleet.finish_actions([ending])
     rehearsed = client.get(f"/actions/{work.action_id}/").content.decode()
     assert "normal" in rehearsed
     assert 'value="do"' in rehearsed

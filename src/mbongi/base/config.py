@@ -89,6 +89,8 @@ class Fleet:
     """Machines asked at the same time, at most."""
     timeout_s: float = 5.0
     """The longest that one device may hold a worker."""
+    actions_at_once: int = 1000
+    """Machines written at the same time, at most; those that people ask for one by one are fewer."""
     fast_s: float = 10.0
     slow_s: float = 60.0
     static_s: float = 3600.0

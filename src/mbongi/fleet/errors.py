@@ -15,6 +15,18 @@ class UnknownActionError(FleetError, LookupError):
     """No such action, or none that the asker may see."""
 
 
+class UnknownGroupError(FleetError, LookupError):
+    """No such group, or none that the asker may see."""
+
+
+class UnknownProfileError(FleetError, LookupError):
+    """No such version of a profile, or none that the asker may see."""
+
+
+class UnknownOperationError(FleetError, LookupError):
+    """No such operation, or none that the asker may see."""
+
+
 class NotPermittedError(FleetError, PermissionError):
     """The asker's role does not permit it."""
 
@@ -32,3 +44,11 @@ class ActionRefusedError(FleetError, ValueError):
 
 class MachineBusyError(ActionRefusedError):
     """An action on the machine is under way; another one may be asked for after its end."""
+
+
+class ProfileRefusedError(ActionRefusedError):
+    """A group or a profile that cannot be as it was asked for."""
+
+
+class OperationRefusedError(ActionRefusedError):
+    """An operation that cannot be planned so, or not be brought from its state into the one asked for."""

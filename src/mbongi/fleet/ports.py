@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from mbongi.fleet.reading import DetailReport, Found, MachineDetail, MachineReading, StateChange, Stated, Verdict
-from mbongi.fleet.values import DesiredFan, DesiredPower, Family, PowerMode
+from mbongi.fleet.values import Abilities, DesiredFan, DesiredPower, Family
 
 if TYPE_CHECKING:
     from mbongi.fleet.adapters.session import Session
@@ -50,18 +50,6 @@ class Support:
     feature: str
     status: str
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Abilities:
-    """What of a profile a family can be told; the scorecard says why not the rest."""
-
-    pools_max: int = 0
-    modes: frozenset[PowerMode] = frozenset()
-    """The power modes besides sleep."""
-    power_limit: bool = False
-    fan: bool = False
-    hostname: bool = False
 
 
 class Adapter(Protocol):

@@ -139,7 +139,7 @@ class Stated(msgspec.Struct, frozen=True, kw_only=True):
     """What a machine states of the settings that a profile speaks of; None is unknown, never guessed.
 
     ``pools`` are (url, user) in their order; ``mode`` is in the maker's word; ``fan_percent`` None with ``fan_auto``
-    True is the machine's own control.
+    True is the machine's own control; ``image`` is its firmware's SHA-256, which few state.
     """
 
     pools: tuple[tuple[str, str], ...] | None = None
@@ -148,6 +148,7 @@ class Stated(msgspec.Struct, frozen=True, kw_only=True):
     fan_auto: bool | None = None
     fan_percent: float | None = None
     firmware: str | None = None
+    image: str | None = None
     hostname: str | None = None
 
 

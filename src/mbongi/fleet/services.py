@@ -19,7 +19,8 @@ from mbongi.core.bus import outbox
 from mbongi.core.identity.values import Permission
 from mbongi.core.ledger import services as ledger
 from mbongi.core.ledger.values import NewEntry
-from mbongi.fleet.actions import cancel_action, claim_actions, finish_action, request_action
+from mbongi.fleet.action_work import claim_actions, finish_actions
+from mbongi.fleet.actions import cancel_action, request_action
 from mbongi.fleet.errors import ActionRefusedError, NotPermittedError, UnknownMachineError
 from mbongi.fleet.events import ConditionChanged, MachineChanged, MachineStateChanged
 from mbongi.fleet.models import Event, Machine
@@ -36,7 +37,7 @@ __all__ = [
     "assign",
     "cancel_action",
     "claim_actions",
-    "finish_action",
+    "finish_actions",
     "record_conditions",
     "record_details",
     "record_seen",

@@ -150,6 +150,17 @@ class PowerMode(StrEnum):
     SLEEP = "sleep"
 
 
+class Abilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a profile a family can be told; its scorecard says why not the rest."""
+
+    pools_max: int = 0
+    modes: frozenset[PowerMode] = frozenset()
+    """The power modes besides sleep."""
+    power_limit: bool = False
+    fan: bool = False
+    hostname: bool = False
+
+
 class DesiredPool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A pool, and the template of the worker's name with it. No password: pools know a worker by its user name."""
 

@@ -7,10 +7,10 @@ from mbongi.fleet.adapters import antminer_write as write
 from mbongi.fleet.adapters.session import WEB_CLOSED, Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.device_errors import DeniedError, GarbledError, MissingPageError, RefusedError
-from mbongi.fleet.ports import Abilities, Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, PoolDetail, Stated, Verdict
 from mbongi.fleet.rules.figures import SLEEPING, verdict
-from mbongi.fleet.values import DesiredFan, DesiredPower, Family, MachineState
+from mbongi.fleet.values import Abilities, DesiredFan, DesiredPower, Family, MachineState
 from mbongi.wire import antminer, cgminer
 from mbongi.wire.antminer import PAGE, WORK_MODES, StatsRow
 from mbongi.wire.digest import DigestError

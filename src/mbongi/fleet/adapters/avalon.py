@@ -7,10 +7,10 @@ from mbongi.fleet.adapters import avalon_write as write
 from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.device_errors import RefusedError
-from mbongi.fleet.ports import Abilities, Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import verdict
-from mbongi.fleet.values import DesiredPower, Family
+from mbongi.fleet.values import Abilities, DesiredPower, Family
 from mbongi.wire import avalon, cgminer
 from mbongi.wire.errors import WireError
 

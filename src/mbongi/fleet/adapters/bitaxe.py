@@ -12,7 +12,7 @@ from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words
 from mbongi.fleet.device_errors import GarbledError, MissingPageError, RefusedError, RejectedError, UnreachableError
-from mbongi.fleet.ports import Abilities, Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import (
     BoardDetail,
     ErrorDetail,
@@ -24,7 +24,7 @@ from mbongi.fleet.reading import (
     Verdict,
 )
 from mbongi.fleet.rules.figures import finite, verdict
-from mbongi.fleet.values import DesiredFan, Family
+from mbongi.fleet.values import Abilities, DesiredFan, Family
 from mbongi.wire import axeos
 from mbongi.wire.axeos import SystemInfo
 

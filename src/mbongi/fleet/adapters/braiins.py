@@ -8,10 +8,10 @@ from mbongi.fleet.adapters import braiins_write as write
 from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.device_errors import DeniedError, DeviceError, RefusedError
-from mbongi.fleet.ports import Abilities, Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import finite
-from mbongi.fleet.values import DesiredFan, DesiredPower, Family
+from mbongi.fleet.values import Abilities, DesiredFan, DesiredPower, Family
 from mbongi.wire import braiins, cgminer
 
 

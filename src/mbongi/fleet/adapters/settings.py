@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from mbongi.fleet.adapters.verifying import power_word, unable
-from mbongi.fleet.ports import Abilities, Outcome
+from mbongi.fleet.ports import Outcome
 from mbongi.fleet.reading import MachineDetail, MachineReading, Stated, Verdict
 from mbongi.fleet.rules.stated import stated_of
-from mbongi.fleet.values import DesiredFan, DesiredPower
+from mbongi.fleet.values import Abilities, DesiredFan, DesiredPower
 
 if TYPE_CHECKING:
     from mbongi.fleet.adapters.session import Session

@@ -7,9 +7,9 @@ from mbongi.fleet.adapters import vnish_write as write
 from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.device_errors import DeniedError, MissingPageError, RefusedError, RejectedError
-from mbongi.fleet.ports import Abilities, Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
-from mbongi.fleet.values import Family
+from mbongi.fleet.values import Abilities, Family
 from mbongi.wire import vnish
 
 SETTINGS_CLOSED = "settings closed"

@@ -10,10 +10,10 @@ from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.adapters.whatsminer import WARM_UP_S
 from mbongi.fleet.device_errors import DeviceError, GarbledError, RefusedError
-from mbongi.fleet.ports import Abilities, Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import verdict
-from mbongi.fleet.values import DesiredPower, Family
+from mbongi.fleet.values import Abilities, DesiredPower, Family
 from mbongi.wire import btminer, btminer_v3, cgminer
 
 FIRST_FIRMWARE = 20241101

@@ -7,15 +7,16 @@ machine states already is not written again, and a reboot is never repeated blin
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Protocol
 
 from mbongi.base.clock import utc_now
 from mbongi.base.config import Fleet
 from mbongi.base.ids import MachineId
 from mbongi.base.log import get_log
 from mbongi.fleet import services
-from mbongi.fleet.actions import EXPIRES_AFTER, Ending, Work, interrupted_actions
+from mbongi.fleet.action_work import EXPIRES_AFTER, Ending, Work, interrupted_actions
 from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.adapters.session import Access, Session
 from mbongi.fleet.control import write
@@ -27,8 +28,13 @@ from mbongi.fleet.values import ActionKind
 
 log = get_log(__name__)
 
-AT_ONCE = 20
-"""Actions performed at the same time in the whole site: a thousand machines that wake change its load step by step."""
+BY_HAND_AT_ONCE = 20
+"""Actions outside of operations performed at the same time: a thousand machines woken at once would jump the load.
+
+Steps of operations are paced by those, and bounded by ``fleet.actions_at_once`` together with these.
+"""
+ENDINGS_MAX = 1_000
+"""Endings written down in one transaction, at most; those that come meanwhile make the next one."""
 LOOK_S = 1.0
 """How often the database is asked for new actions when nothing else says that there are some."""
 ACTION_S_MAX = 180.0
@@ -37,7 +43,16 @@ REBOOT_SEEN_S = 60.0
 RESUME_S_MIN = 30.0
 """A machine that gives no answer after an interruption is asked for this long at least."""
 UPTIME_SLACK_S = 5.0
+_STATIC = {ActionKind.SET_FAN, ActionKind.SET_HOSTNAME}
+"""What machines state in their static tier only."""
 _INTERRUPTED = "the fleet process was interrupted"
+
+
+class PollSoon(Protocol):
+    """What the poller is told about machines that were written."""
+
+    def __call__(self, machine_ids: Iterable[MachineId], *, wholly: bool = False) -> None:
+        """Look at these machines soon; ``wholly``: at what hardly ever changes too."""
 
 
 class Actor:
@@ -47,15 +62,14 @@ class Actor:
         self,
         config: Fleet,
         database: Database,
-        poll_soon: Callable[[Iterable[MachineId]], None],
-        *,
-        at_once: int = AT_ONCE,
+        poll_soon: PollSoon,
     ) -> None:
         self._database, self._poll_soon = database, poll_soon
         self._access, self._timeout_s = Access.of(config), config.timeout_s
-        self._free = at_once
+        self._free, self._free_by_hand = config.actions_at_once, min(BY_HAND_AT_ONCE, config.actions_at_once)
         self._wake = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[Ending]] = set()
+        self._ended: asyncio.Queue[tuple[Work, Ending]] = asyncio.Queue()
 
     def wake(self) -> None:
         """Look for new actions at once."""
@@ -63,6 +77,7 @@ class Actor:
 
     async def run(self) -> None:
         """First take up what an earlier process left, then perform what comes, until cancelled."""
+        recorder = asyncio.create_task(self._record())
         try:
             for work in await self._database.insist(interrupted_actions):
                 await self._wait_for_room()
@@ -79,34 +94,58 @@ class Actor:
                     pass
         finally:
             # What is under way stays "running" in the record; the next process looks into it.
-            for task in self._running:
+            for task in (recorder, *self._running):
                 task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await asyncio.gather(recorder, *self._running, return_exceptions=True)
 
     async def _claim(self) -> list[Work]:
         try:
-            return await self._database.call(services.claim_actions, self._free)
+            return await self._database.call(services.claim_actions, self._free, by_hand=self._free_by_hand)
         except AWAY:
             return []
 
     async def _wait_for_room(self) -> None:
-        while self._free == 0:
+        while self._free <= 0:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
 
     def _begin(self, work: Work) -> None:
         self._free -= 1
+        self._free_by_hand -= not work.is_step
         task = asyncio.get_running_loop().create_task(self._see_through(work))
         self._running.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(lambda task: self._over(work, task))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _over(self, work: Work, task: asyncio.Task[Ending]) -> None:
         self._running.discard(task)
         self._free += 1
-        self._wake.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("action_not_recorded", error=repr(error))
+        self._free_by_hand += not work.is_step
+        if not task.cancelled():
+            self._ended.put_nowait((work, task.result()))
 
-    async def _see_through(self, work: Work) -> None:
+    async def _record(self) -> None:
+        """Write endings down, as many at a time as have come together."""
+        while True:
+            over = [await self._ended.get()]
+            while not self._ended.empty() and len(over) < ENDINGS_MAX:
+                over.append(self._ended.get_nowait())
+            await self._write_down([ending for _work, ending in over])
+            self._wake.set()
+            for is_static in (False, True):
+                ids = [work.machine_id for work, _ending in over if (work.kind in _STATIC) is is_static]
+                if ids:
+                    self._poll_soon(ids, wholly=is_static)
+
+    async def _write_down(self, endings: list[Ending]) -> None:
+        """All together; where one cannot be recorded, the others one by one, so that it takes none with it."""
+        try:
+            await self._database.insist(services.finish_actions, endings)
+        except Exception:
+            log.exception("actions_not_recorded", count=len(endings))
+            if len(endings) > 1:
+                for ending in endings:
+                    await self._write_down([ending])
+
+    async def _see_through(self, work: Work) -> Ending:
         log.info("action_begins", action_id=work.action_id, kind=work.kind, machine_id=work.machine_id)
         session = Session(work.address, self._access)
         try:
@@ -121,9 +160,8 @@ class Actor:
             ending = _failure(work, f"{type(error).__name__} while performing it; look at the machine")
         finally:
             session.close()
-        await self._database.insist(services.finish_action, ending)
         log.info("action_over", action_id=work.action_id, done=ending.done)
-        self._poll_soon([work.machine_id])
+        return ending
 
     async def _perform(self, work: Work, session: Session) -> Ending:
         return _ending(work, await self._write(work, session, dry_run=work.dry_run))

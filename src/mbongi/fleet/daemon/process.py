@@ -18,6 +18,7 @@ from mbongi.core.telemetry.outgoing import Outgoing
 from mbongi.core.threads import ThreadBridge
 from mbongi.fleet import selectors
 from mbongi.fleet.daemon.acting import Actor
+from mbongi.fleet.daemon.operating import Operating
 from mbongi.fleet.daemon.persistence import AWAY, Database
 from mbongi.fleet.daemon.recording import Recording
 from mbongi.fleet.daemon.scanning import Scanner, ScanRun
@@ -40,6 +41,7 @@ BUS_RETRY_S = 1.0
 DRAIN_S = 3.0
 FOUND_PART_MAX = 500
 """Found machines of one answer about a scan, so that it fits a message."""
+_OPERATION_CHANGED = "event.fleet.operation_changed.v1"
 _WAKE_KINDS = {"event.fleet.action_requested.v1", "event.fleet.machine_changed.v1"}
 
 
@@ -108,6 +110,7 @@ class FleetProcess:
         self.recording = Recording(self._database)
         self.scanner = Scanner(config.fleet, self._database, self._reload.set)
         self.actor = Actor(config.fleet, self._database, self.poller.poll_soon)
+        self.operating = Operating(self._database, self.actor.wake)
         self._watch = Watch()
         self._bus: Bus | None = None
 
@@ -121,6 +124,7 @@ class FleetProcess:
             self.recording.run(),
             self.scanner.run(),
             self.actor.run(),
+            self.operating.run(),
             self._keep_targets(),
             self._tick(),
             self._serve_bus(),
@@ -261,6 +265,8 @@ class FleetProcess:
                     if delivery.subject in _WAKE_KINDS:
                         self.actor.wake()
                         self._reload.set()
+                    elif delivery.subject == _OPERATION_CHANGED:
+                        self.operating.wake()
                     await delivery.ack()
             except BusError as error:
                 log.debug("fleet_listens_again", error=str(error))

@@ -105,6 +105,7 @@ class Migration(migrations.Migration):
                 ('message', models.CharField(blank=True, max_length=500)),
                 ('ramp_kw', models.FloatField(default=0.0)),
                 ('ramp_at', models.DateTimeField(null=True)),
+                ('failures_now', models.PositiveIntegerField(default=0)),
                 ('failures_before', models.PositiveIntegerField(default=0)),
                 ('approver', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('author', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),

@@ -13,7 +13,7 @@ class Operation(models.Model):
 
     ``actor`` is who acts in the ledger where it is not ``author``, such as a rule that the author set up. ``is_fed``:
     more steps may come, so that it does not end by itself. ``ramp_kw`` and ``ramp_at`` are what of its ramp was left,
-    and when. ``failures_before`` were there when a person last let it go on.
+    and when. ``failures_now`` machines failed, ``failures_before`` of them before a person last let it go on.
     """
 
     kind = models.CharField(max_length=20)
@@ -35,6 +35,7 @@ class Operation(models.Model):
     message = models.CharField(max_length=500, blank=True)
     ramp_kw = models.FloatField(default=0.0)
     ramp_at = models.DateTimeField(null=True)
+    failures_now = models.PositiveIntegerField(default=0)
     failures_before = models.PositiveIntegerField(default=0)
 
     class Meta:
