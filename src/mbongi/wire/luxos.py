@@ -197,6 +197,7 @@ class Joined(msgspec.Struct, gc=False):
     pools: list[Answer] = []
     config: list[Answer] = []
     events: list[Answer] = []
+    profiles: list[Answer] = []
     version: list[Answer] = []
 
 

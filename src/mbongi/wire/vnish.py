@@ -13,6 +13,7 @@ HOME_MARK = b"AnthillOS"
 API = "/api/v1/"
 INFO, SUMMARY, STATUS, SETTINGS = (f"{API}{name}" for name in ("info", "summary", "status", "settings"))
 CHAINS, FACTORY, UNLOCK = f"{API}chains", f"{API}chains/factory-info", f"{API}unlock"
+PRESETS = f"{API}autotune/presets"
 STOP, START, RESTART, REBOOT = (
     f"{API}{name}" for name in ("mining/stop", "mining/start", "mining/restart", "system/reboot")
 )
@@ -197,6 +198,13 @@ class Settings(msgspec.Struct, gc=False):
     miner: MinerSettings = msgspec.field(default_factory=MinerSettings)
 
 
+class Preset(msgspec.Struct, gc=False):
+    """A power that the machine can run at: ``name`` is its watts as text, or ``disabled``."""
+
+    name: str = ""
+    modded_psu_required: bool = False
+
+
 class Saved(msgspec.Struct, gc=False):
     """The answer to a write of settings."""
 
@@ -210,6 +218,10 @@ class Token(msgspec.Struct, gc=False):
     token: str = ""
 
 
+class _PresetList(msgspec.Struct, gc=False):
+    rows: list[Preset] = []
+
+
 class _ChainList(msgspec.Struct, gc=False):
     rows: list[ChainChips] = []
 
@@ -221,12 +233,18 @@ decode_factory = TolerantDecoder(Factory, what="vnish factory info")
 decode_settings = TolerantDecoder(Settings, what="vnish settings")
 decode_saved = TolerantDecoder(Saved, what="vnish answer to settings")
 decode_token = TolerantDecoder(Token, what="vnish answer to unlock")
+_decode_presets = TolerantDecoder(_PresetList, what="vnish presets")
 _decode_chains = TolerantDecoder(_ChainList, what="vnish chains")
 
 
 def decode_chains(data: bytes) -> list[ChainChips]:
     """``chains``, a bare list. Raises WireError where it cannot be read."""
     return _decode_chains(b'{"rows":%b}' % data).rows
+
+
+def decode_presets(data: bytes) -> list[Preset]:
+    """``autotune/presets``, a bare list. Raises WireError where it cannot be read."""
+    return _decode_presets(b'{"rows":%b}' % data).rows
 
 
 def with_scheme(url: str) -> str:

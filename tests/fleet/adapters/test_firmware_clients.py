@@ -25,14 +25,14 @@ POOL = {"url": "stratum+tcp://new.example:3333", "user": "site.m1", "password": 
 
 
 @asynccontextmanager
-async def makers_site(hall: int, family: Family, clock: HandClock | None = None) -> AsyncIterator[VirtualSite]:
+async def makers_site(network: str, family: Family, clock: HandClock | None = None) -> AsyncIterator[VirtualSite]:
     """One machine on the ports that the makers use."""
     site = VirtualSite(
         Twin(
             machines=1,
             per_rack=1,
             families=(family.value,),
-            network=f"127.{hall}.0.0/16",
+            network=network,
             rpc_port=4028,
             http_port=80,
         ),
@@ -48,10 +48,11 @@ async def makers_site(hall: int, family: Family, clock: HandClock | None = None)
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    ("family", "name", "hall"), [(Family.LUXOS, "LUXMinerS19kPro", 248), (Family.VNISH, "VNishS19", 250)]
+    ("family", "name", "network"),
+    [(Family.LUXOS, "LUXMinerS19kPro", "127.248.0.0/16"), (Family.VNISH, "VNishS19", "127.250.0.0/16")],
 )
-async def test_pyasic_reads_what_we_read(family: Family, name: str, hall: int) -> None:
-    async with makers_site(hall, family) as site:
+async def test_pyasic_reads_what_we_read(family: Family, name: str, network: str) -> None:
+    async with makers_site(network, family) as site:
         [address] = site.addresses
         reading, detail = await ours(address, family)
         client: Any = await pyasic.get_miner(address)
@@ -70,18 +71,18 @@ async def test_pyasic_reads_what_we_read(family: Family, name: str, hall: int) -
 
 
 @pytest.mark.parametrize(
-    ("family", "model", "hall"),
+    ("family", "model", "network"),
     [
-        (Family.LUXOS, ("Antminer", "S19KPro"), 249),
-        (Family.VNISH, ("Antminer", "S19"), 251),
-        (Family.BRAIINS, ("Antminer", "S21Pro"), 253),
+        (Family.LUXOS, ("Antminer", "S19KPro"), "127.249.0.0/16"),
+        (Family.VNISH, ("Antminer", "S19"), "127.251.0.0/16"),
+        (Family.BRAIINS, ("Antminer", "S21Pro"), "127.253.0.0/16"),
     ],
 )
 async def test_pyasic_rs_reads_what_we_read_and_what_we_wrote(
-    family: Family, model: tuple[str, str], hall: int
+    family: Family, model: tuple[str, str], network: str
 ) -> None:
     clock = HandClock()
-    async with makers_site(hall, family, clock) as site:
+    async with makers_site(network, family, clock) as site:
         [address] = site.addresses
         reading, detail = await ours(address, family)
         client: Any = await pyasic_rs.MinerFactory().get_miner(address)
@@ -115,18 +116,33 @@ async def test_pyasic_rs_reads_what_we_read_and_what_we_wrote(
 @pytest.mark.filterwarnings("ignore")
 async def test_pyasic_takes_the_virtual_braiins_machine_for_a_real_one() -> None:
     # It reads Braiins OS over gRPC, which the virtual machine does not offer.
-    async with makers_site(252, Family.BRAIINS) as site:
+    async with makers_site("127.252.0.0/16", Family.BRAIINS) as site:
         client: Any = await pyasic.get_miner(site.addresses[0])
     assert type(client).__name__ == "BOSMinerS21Pro"
 
 
-async def test_pyasic_rs_reads_a_power_target_that_we_wrote_and_a_token_of_its_own() -> None:
-    async with makers_site(254, Family.BRAIINS) as site:
+@pytest.mark.parametrize(
+    ("family", "network", "watts"),
+    [
+        (Family.BRAIINS, "127.254.1.0/24", 2500),
+        (Family.LUXOS, "127.254.2.0/24", 2007),
+        (Family.VNISH, "127.254.3.0/24", 2180),
+    ],
+)
+async def test_pyasic_rs_reads_a_power_limit_that_we_wrote(family: Family, network: str, watts: int) -> None:
+    async with makers_site(network, family) as site:
         [address] = site.addresses
-        target = Target(machine_id=1, address=address, family=Family.BRAIINS)  # type: ignore[arg-type]
-        assert (await execute(Fleet(), target, ActionKind.SET_POWER, {"target_w": 2500})).verified
+        target = Target(machine_id=1, address=address, family=family)  # type: ignore[arg-type]
+        assert (await execute(Fleet(), target, ActionKind.SET_POWER, {"target_w": watts})).verified
         client: Any = await pyasic_rs.MinerFactory().get_miner(address)
         data = await client.get_data()
-        assert "2500" in str(data.tuning_target)
+    assert str(watts) in str(data.tuning_target)
+
+
+async def test_we_read_a_power_target_that_pyasic_rs_wrote() -> None:
+    async with makers_site("127.254.4.0/24", Family.BRAIINS) as site:
+        [address] = site.addresses
+        client: Any = await pyasic_rs.MinerFactory().get_miner(address)
         assert await client.set_power_limit(2600)
+        target = Target(machine_id=1, address=address, family=Family.BRAIINS)  # type: ignore[arg-type]
         assert (await execute(Fleet(), target, ActionKind.SET_POWER, {"target_w": 2600})).message.startswith("already")

@@ -9,7 +9,7 @@ import msgspec
 from mbongi.fleet.adapters import braiins_decode as decode
 from mbongi.fleet.adapters import tokens
 from mbongi.fleet.adapters.session import Session
-from mbongi.fleet.adapters.verifying import asleep as sleeping
+from mbongi.fleet.adapters.verifying import asleep as asleep_error
 from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words, power_word, unable
 from mbongi.fleet.device_errors import DeniedError, GarbledError, UnreachableError
 from mbongi.fleet.ports import Outcome, PoolSetting
@@ -123,7 +123,7 @@ async def set_power(session: Session, power: DesiredPower, *, dry_run: bool) -> 
     if power.target_w is None:
         raise unable(session.address, power_word(power), "Braiins OS aims at a power or a hashrate, and has no modes")
     if decode.rests(await details(session)):
-        raise sleeping(session.address, power_word(power))
+        raise asleep_error(session.address, power_word(power))
 
     async def stated() -> float | None:
         return decode.power_target_w(await configuration(session))

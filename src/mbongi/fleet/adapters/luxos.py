@@ -9,15 +9,15 @@ from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.device_errors import GarbledError, RefusedError
 from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
-from mbongi.fleet.rules.figures import verdict
-from mbongi.fleet.values import Abilities, Family
+from mbongi.fleet.rules.figures import finite, verdict
+from mbongi.fleet.values import Abilities, DesiredPower, Family
 from mbongi.wire import luxos
 
 WARM_UP_S = 900.0
 """Chosen: a captured machine hashed at full rate 57 minutes after its start; the rise itself was not captured."""
 NOT_JOINED = "no joined commands"
 _FAST = ("summary", "devs", "fans", "temps", "power", "stats")
-_SLOW = (*_FAST, "pools", "config", "events")
+_SLOW = (*_FAST, "pools", "config", "events", "profiles")
 
 
 class LuxOs(Settings):
@@ -31,10 +31,14 @@ class LuxOs(Settings):
         Support("temperatures", "done", "of the air at the boards' corners"),
         Support("chip temperatures, inlet temperature", "exempt", "LuxOS states none"),
         Support("sleep, wake, reboot, set pools", "done", "through the one session that a machine gives"),
+        Support("set power limit", "done", "to the watts of one of the machine's profiles, while ATM is off"),
+        Support(
+            "power mode, fans, network name", "exempt", "not proven: the shapes of these writes were not to be had"
+        ),
         Support("password", "exempt", "port 4028 has none; keep the machines' network closed"),
     )
 
-    abilities = Abilities(pools_max=write.POOLS_MAX)
+    abilities = Abilities(pools_max=write.POOLS_MAX, power_limit=True)
 
     async def identify(self, session: Session) -> Found | None:
         """By the word in ``version``; None where it lacks it."""
@@ -69,6 +73,7 @@ class LuxOs(Settings):
         """Those, and pools, configuration, events."""
         joined = await self._tables(session, _SLOW)
         decode.put_slow(detail, joined)
+        reading.power_limit_w = finite(detail.power_limit_w)
         session.slow = SlowFigures.of(detail)
         return self._judge(joined, reading, resting=decode.config_of(joined).rests)
 
@@ -129,3 +134,7 @@ class LuxOs(Settings):
     async def write_pools(self, session: Session, pools: Sequence[PoolSetting], *, dry_run: bool = False) -> Outcome:
         """Replace the configured pools, of all groups."""
         return await write.set_pools(session, pools, dry_run=dry_run)
+
+    async def write_power(self, session: Session, power: DesiredPower, *, dry_run: bool = False) -> Outcome:
+        """Run at the profile of so many watts."""
+        return await write.set_power(session, power, dry_run=dry_run)

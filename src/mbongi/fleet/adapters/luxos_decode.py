@@ -11,6 +11,7 @@ from mbongi.wire.luxos import (
     FanRow,
     Joined,
     PoolRow,
+    ProfileRow,
     SummaryRow,
     VersionRow,
     chips_of,
@@ -125,6 +126,7 @@ def put_slow(detail: MachineDetail, joined: Joined) -> None:
     detail.pools = pools(joined.pools[0].pools if joined.pools else [])
     detail.errors = errors(joined.events[0].events if joined.events else [])
     detail.work_mode = "sleep" if config.rests else config.profile
+    detail.power_limit_w = profile_w(config.profile, joined.profiles[0].profiles if joined.profiles else [])
     detail.light_on = config.red_led.lower() in {"blink", "on"} if config.red_led else None
     put_config(detail, config)
 
@@ -132,6 +134,11 @@ def put_slow(detail: MachineDetail, joined: Joined) -> None:
 def fans_of(joined: Joined) -> list[FanRow]:
     """The fans, in the order of their numbers."""
     return sorted(joined.fans[0].fans if joined.fans else [], key=lambda fan: fan.id)
+
+
+def profile_w(name: str, rows: list[ProfileRow]) -> float | None:
+    """What a profile draws by the machine's own table; None where that lacks it."""
+    return next((row.watts for row in rows if row.name == name), None)
 
 
 def put_config(detail: MachineDetail, config: ConfigRow) -> None:

@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from mbongi.base.clock import monotonic_s
-from mbongi.fleet.adapters.luxos_decode import in_order
+from mbongi.fleet.adapters.luxos_decode import in_order, profile_w
 from mbongi.fleet.adapters.session import Session
-from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words
+from mbongi.fleet.adapters.verifying import asleep as asleep_error
+from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words, power_word, unable
 from mbongi.fleet.device_errors import DeviceError, GarbledError, RejectedError, UnreachableError
 from mbongi.fleet.ports import Outcome, PoolSetting
+from mbongi.fleet.values import DesiredPower
 from mbongi.wire import luxos
 from mbongi.wire.errors import WireError
 
@@ -66,6 +68,38 @@ async def reboot(session: Session, *, dry_run: bool) -> Outcome:
 async def _uptime_s(session: Session) -> float:
     found = await session.ask(luxos.question("summary"), luxos.decode_answer)
     return (found.summary[0].elapsed or 0.0) if found.summary else 0.0
+
+
+async def set_power(session: Session, power: DesiredPower, *, dry_run: bool) -> Outcome:
+    """Have a machine that is awake run at the profile of so many watts.
+
+    Refused while ATM, which chooses the profile by itself, would take it back.
+    """
+    if power.target_w is None:
+        raise unable(session.address, power_word(power), "LuxOS has profiles and no modes")
+    found = await config(session)
+    if found.rests:
+        raise asleep_error(session.address, power_word(power))
+    rows = (await session.ask(luxos.question("profiles"), luxos.decode_answer)).profiles
+    name = next((row.name for row in rows if row.watts == power.target_w), None)
+    if name is None:
+        known = ", ".join(f"{row.watts:.0f}" for row in rows if row.watts is not None)
+        raise unable(session.address, power_word(power), f"the machine's profiles draw {known} W; choose one of these")
+    words: Words = {"power_limit_w": profile_w(found.profile, rows)}, {"power_limit_w": float(power.target_w)}
+    if found.profile == name:
+        return Outcome(*words, verified=True, message="already so; nothing was written")
+    if found.atm:
+        raise unable(session.address, power_word(power), "ATM chooses the profile and would take it back")
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was sent")
+    await _write_in_session(session, "profileset", name)
+
+    async def taken() -> bool:
+        return (await config(session)).profile == name
+
+    seen = await comes_true(taken)
+    message = "the machine states the new setting" if seen else "the machine does not state the new setting"
+    return Outcome(*words, verified=seen, message=message)
 
 
 # Pools.

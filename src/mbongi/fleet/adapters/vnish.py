@@ -9,7 +9,8 @@ from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.device_errors import DeniedError, MissingPageError, RefusedError, RejectedError
 from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
-from mbongi.fleet.values import Abilities, Family
+from mbongi.fleet.rules.figures import finite
+from mbongi.fleet.values import Abilities, DesiredPower, Family
 from mbongi.wire import vnish
 
 SETTINGS_CLOSED = "settings closed"
@@ -27,9 +28,12 @@ class VNish(Settings):
         Support("pools, shares, failures, preset, locating light", "done", "pools of the firmware's fee are left out"),
         Support("inlet temperature", "exempt", "VNish states none"),
         Support("sleep, wake, reboot, set pools", "done"),
+        Support("set power limit, network name", "done", "the limit to the watts of one of the machine's presets"),
+        Support("power mode", "exempt", "VNish has presets"),
+        Support("fans", "exempt", "its own control wants a target temperature, which a profile does not name"),
         Support("captured replies", "exempt", "none were to be had; read after the firmware's own description"),
     )
-    abilities = Abilities(pools_max=write.POOLS_MAX)
+    abilities = Abilities(pools_max=write.POOLS_MAX, power_limit=True, hostname=True)
 
     async def identify(self, session: Session) -> Found | None:
         """By the word on the home page; None where it lacks it."""
@@ -70,7 +74,10 @@ class VNish(Settings):
         detail.fans_rpm = [fan.rpm for fan in stats.cooling.fans if fan.rpm is not None]
         detail.pools, detail.errors = decode.pools(stats), decode.errors(status, stats.chains)
         detail.light_on = pane.find_miner
-        detail.work_mode = "sleep" if status.miner_state in vnish.RESTING else await self._preset(session)
+        preset = await self._preset(session)
+        detail.work_mode = "sleep" if status.miner_state in vnish.RESTING else preset
+        detail.power_limit_w = write.preset_w(preset)
+        reading.power_limit_w = finite(detail.power_limit_w)
         session.slow = SlowFigures.of(detail)
         return decode.judge(status, reading, warm_up_s=WARM_UP_S)
 
@@ -125,3 +132,11 @@ class VNish(Settings):
     async def write_pools(self, session: Session, pools: Sequence[PoolSetting], *, dry_run: bool = False) -> Outcome:
         """Replace the configured pools, and restart the miner program where it goes on with the old ones."""
         return await write.set_pools(session, pools, dry_run=dry_run)
+
+    async def write_power(self, session: Session, power: DesiredPower, *, dry_run: bool = False) -> Outcome:
+        """Run at the preset of so many watts; the miner program restarts."""
+        return await write.set_power(session, power, dry_run=dry_run)
+
+    async def write_hostname(self, session: Session, hostname: str, *, dry_run: bool = False) -> Outcome:
+        """Set the network name; its address stays as it is."""
+        return await write.set_hostname(session, hostname, dry_run=dry_run)

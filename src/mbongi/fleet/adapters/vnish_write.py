@@ -8,9 +8,11 @@ import msgspec
 
 from mbongi.fleet.adapters import tokens
 from mbongi.fleet.adapters.session import Session
-from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words
+from mbongi.fleet.adapters.verifying import asleep as asleep_error
+from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words, power_word, unable
 from mbongi.fleet.device_errors import DeniedError, GarbledError, UnreachableError
 from mbongi.fleet.ports import Outcome, PoolSetting
+from mbongi.fleet.values import DesiredPower
 from mbongi.wire import vnish
 
 POOLS_MAX = 3
@@ -70,6 +72,80 @@ async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: 
         await _send(session, vnish.RESTART)
         return Outcome(*words, verified=True, message="the machine states the new pools and restarts its miner")
     return Outcome(*words, verified=True, message="the machine states the new pools")
+
+
+async def set_power(session: Session, power: DesiredPower, *, dry_run: bool) -> Outcome:
+    """Have a machine that is awake run at the preset of so many watts, and restart its miner program for it."""
+    if power.target_w is None:
+        raise unable(session.address, power_word(power), "VNish has presets and no modes")
+    if await _rests(session):
+        raise asleep_error(session.address, power_word(power))
+    before = preset_w((await settings(session)).miner.overclock.preset or "")
+    words: Words = {"power_limit_w": before}, {"power_limit_w": float(power.target_w)}
+    if words[0] == words[1]:
+        return Outcome(*words, verified=True, message="already so; nothing was written")
+    response = await tokens.exchange(session, "GET", vnish.PRESETS, login=login)
+    found = [preset.name for preset in session.read(vnish.decode_presets, response.body) if _usable(preset)]
+    name = str(power.target_w)
+    if name not in found:
+        why = f"the machine's presets draw {', '.join(found)} W; choose one of these"
+        raise unable(session.address, power_word(power), why)
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was sent")
+    # The whole part is sent back, as the frequencies of single boards stand in it too.
+    overclock = await _part(session, "miner", "overclock")
+    restart = await _save(session, {"miner": {"overclock": overclock | {"preset": name}}})
+
+    async def taken() -> bool:
+        return (await settings(session)).miner.overclock.preset == name
+
+    if not await comes_true(taken):
+        return Outcome(*words, verified=False, message="the machine does not state the new setting")
+    if restart:
+        await _send(session, vnish.RESTART)
+        return Outcome(*words, verified=True, message="the machine states the new setting and restarts its miner")
+    return Outcome(*words, verified=True, message="the machine states the new setting")
+
+
+def preset_w(name: str) -> float | None:
+    """The power that a preset is named by; None for ``disabled``."""
+    return float(name) if name.isdigit() else None
+
+
+def _usable(preset: vnish.Preset) -> bool:
+    return preset.name.isdigit() and not preset.modded_psu_required
+
+
+async def set_hostname(session: Session, hostname: str, *, dry_run: bool) -> Outcome:
+    """Set the network name; the other fields of the network go back as they came."""
+    network = await _part(session, "network")
+    words: Words = {"hostname": network.get("hostname")}, {"hostname": hostname}
+    if words[0] == words[1]:
+        return Outcome(*words, verified=True, message="already so; nothing was written")
+    if dry_run:
+        return Outcome(*words, verified=None, message="dry run; nothing was sent")
+    await _save(session, {"network": network | {"hostname": hostname}})
+
+    async def taken() -> bool:
+        return (await _part(session, "network")) == network | {"hostname": hostname}
+
+    seen = await comes_true(taken)
+    message = "the machine states the new setting" if seen else "the machine does not state the new setting"
+    return Outcome(*words, verified=seen, message=message)
+
+
+async def _part(session: Session, *path: str) -> dict[str, Any]:
+    """A part of the settings as it came. Raises GarbledError where there is none."""
+    response = await tokens.exchange(session, "GET", vnish.SETTINGS, login=login)
+    try:
+        found = msgspec.json.decode(response.body)
+    except msgspec.DecodeError as error:
+        raise GarbledError(f"{session.address}: settings: not JSON: {error}") from error
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        raise GarbledError(f"{session.address}: settings: no {'.'.join(path)}; expected an object")
+    return found
 
 
 async def pool_list(session: Session) -> list[dict[str, str]]:
