@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mbongi.wire import antminer, axeos, btminer, cgminer
+from mbongi.wire import antminer, axeos, braiins, btminer, cgminer, luxos, vnish
 from mbongi.wire.errors import WireError
 from mbongi.wire.tolerant import TolerantDecoder
 from tests.captures import capture, captures
@@ -28,6 +28,15 @@ DECODERS: dict[str, TolerantDecoder[Any]] = {
     "psu": btminer.decode_psu,
     "token": btminer.decode_token,
     "axeos": axeos.decode_info,
+    "luxos": luxos.decode_answer,
+    "luxos joined": luxos.decode_joined,
+    "vnish summary": vnish.decode_summary,
+    "vnish settings": vnish.decode_settings,
+    "braiins details": braiins.decode_details,
+    "braiins stats": braiins.decode_stats,
+    "braiins boards": braiins.decode_boards,
+    "braiins configuration": braiins.decode_configuration,
+    "braiins errors": braiins.decode_errors,
 }
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -96,6 +105,7 @@ def test_one_field_of_an_odd_type_costs_only_itself() -> None:
 def test_no_json_object_makes_a_decoder_fail(name: str, document: dict[str, object], data: st.DataObject) -> None:
     decoder = DECODERS[name]
     known = ["STATS", "SUMMARY", "POOLS", "DEVS", "Msg", "summary", "devs", "hashRate", "STATUS", "VERSION", "macAddr"]
+    known += ["CONFIG", "PROFILES", "miner", "hashboards", "miner_stats", "tuner", "errors", "status"]
     for key in data.draw(st.lists(st.sampled_from(known), max_size=3)):
         document[key] = data.draw(
             json_values

@@ -21,6 +21,8 @@ from mbongi.wire.braiins import (
 )
 
 ERRORS_MAX = 20
+UPTIME_S_MAX = 10 * 365 * 86400.0
+"""No machine has run for longer; more is a mistake of its clock."""
 WARM_UP_S = 1200.0
 """Chosen: a captured machine had tuned itself within two hours; its tuning was not captured."""
 _WORDS = {braiins.SUSPENDED: "the machine states: suspended", braiins.RESTRICTED: "the machine states: restricted"}
@@ -153,7 +155,8 @@ def pools(groups: list[Group]) -> list[PoolDetail]:
 
 def errors(rows: list[Error], *, now: datetime, uptime_s: float | None) -> list[ErrorDetail]:
     """The errors with a code since the miner program started, the newest of each code."""
-    start = now - timedelta(seconds=uptime_s or 0.0)
+    ran_s = min(uptime_s, UPTIME_S_MAX) if uptime_s is not None and uptime_s > 0 else 0.0
+    start = now - timedelta(seconds=ran_s)
     newest: dict[str, ErrorDetail] = {}
     for row in rows:
         if (at := _moment(row.timestamp)) is None or at < start:

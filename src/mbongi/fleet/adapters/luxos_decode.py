@@ -3,7 +3,7 @@
 import math
 
 from mbongi.fleet.reading import BoardDetail, ErrorDetail, MachineDetail, MachineReading, PoolDetail
-from mbongi.fleet.rules.figures import finite, largest
+from mbongi.fleet.rules.figures import count, finite, largest
 from mbongi.wire.luxos import (
     ConfigRow,
     DevRow,
@@ -87,7 +87,7 @@ def boards(joined: Joined) -> list[BoardDetail]:
             nominal_ths=None if row.nominal_mhs is None else row.nominal_mhs / MHS_PER_THS,
             chips=chips_of(stats, row.id),
             board_temp_c=row.temperature,
-            hw_errors=None if row.hw_errors is None else int(row.hw_errors),
+            hw_errors=count(row.hw_errors),
         )
         for row in devs_of(joined)
     ]

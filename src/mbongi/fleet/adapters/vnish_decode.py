@@ -3,7 +3,7 @@
 import math
 
 from mbongi.fleet.reading import BoardDetail, ErrorDetail, MachineDetail, MachineReading, PoolDetail, Verdict
-from mbongi.fleet.rules.figures import finite, largest, mean, verdict
+from mbongi.fleet.rules.figures import count, finite, largest, mean, verdict
 from mbongi.fleet.values import MachineState
 from mbongi.wire import vnish
 from mbongi.wire.vnish import Chain, ChainChips, Factory, Info, MinerStats, MinerStatus, PoolStats
@@ -121,7 +121,7 @@ def boards(chains: list[Chain], chips: list[ChainChips], factory: Factory) -> li
             chip_temp_max_c=chain.chip_temp.max,
             board_temp_c=chain.pcb_temp.max,
             frequency_mhz=chain.frequency,
-            hw_errors=None if chain.hw_errors is None else int(chain.hw_errors),
+            hw_errors=count(chain.hw_errors),
         )
         for chain in sorted(chains, key=lambda chain: chain.id)
     ]

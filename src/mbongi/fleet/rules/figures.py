@@ -64,6 +64,11 @@ def finite(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
+def count(value: float | None) -> int | None:
+    """A figure as a whole number; None where there is none, or none that can be counted."""
+    return None if value is None or not math.isfinite(value) else int(value)
+
+
 def largest(values: list[float]) -> float:
     """The largest of the sensors that work (they read 0 where they don't); NaN where none does."""
     return max((value for value in values if value > 0), default=math.nan)
