@@ -19,7 +19,7 @@ from tests.fleet.beds import fleet_of, polling, targets_of, virtual_site
 
 NETWORK = "127.23.0.0/16"
 FAMILIES = [Family.ANTMINER, Family.WHATSMINER, Family.BITAXE]
-ALL = (*FAMILIES, Family.WHATSMINER_V3, Family.AVALON)
+ALL = (*FAMILIES, Family.WHATSMINER_V3, Family.AVALON, Family.LUXOS, Family.VNISH, Family.BRAIINS)
 STATE_OF = {
     Fault.OFF: MachineState.OFF,
     Fault.HUNG: MachineState.UNKNOWN,
