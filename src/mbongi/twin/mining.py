@@ -53,7 +53,8 @@ AGENTS: Final = {
     Family.LUXOS: "LUXminer/2025.4.8",
     Family.VNISH: "vnish/1.2.7",
 }
-"""What the families' firmware calls itself. Source: the quirks of ``wire/stratum_v1/quirks.csv``."""
+"""What the families' firmware calls itself. Source: the quirks of ``wire/stratum_v1/quirks.csv``; LuxOS and VNish:
+chosen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,8 @@ class VNish:
         if not path.startswith(API):
             return HttpReply(404, b"Not Found", "text/plain")
         name = path.removeprefix(API)
+        if self.writes.is_stale(request) and name != "unlock":
+            return json_reply({"unlock_timeout": None}, status=401)
         if request.method == "POST":
             return self.writes.answer(name, request)
         page = self.pages.get(name)

@@ -81,6 +81,11 @@ class VNishWrites:
     def _token(request: HttpRequest) -> str:
         return request.headers.get("authorization", "").removeprefix("Bearer ").strip()
 
+    def is_stale(self, request: HttpRequest) -> bool:
+        """Whether a request carries a token that has died: refused even where none is needed (chosen)."""
+        token = self._token(request)
+        return bool(token) and token not in self.tokens
+
     def _unlock(self, request: HttpRequest) -> HttpReply:
         now = self.machine.clock()
         if now < self._locked_until:

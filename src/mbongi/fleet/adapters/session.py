@@ -176,7 +176,6 @@ class Session:
             response = await self.send(method, target, body)
         if response.status in {401, 403}:
             self.signer.forget()
-            self.token = ""
             raise DeniedError(f"{self.address}: {method} {target}: user and password are not accepted")
         if response.status in {404, 405, 501}:
             raise MissingPageError(f"{self.address}: {method} {target}: HTTP {response.status}: no such page")
@@ -184,9 +183,9 @@ class Session:
             raise GarbledError(f"{self.address}: {method} {target}: HTTP {response.status}; expected 200")
         return response
 
-    async def send(self, method: str, target: str, body: bytes | None = None) -> Response:
-        """Send a request and take whatever response comes, 401 too."""
-        authorization = self.token or self.signer.sign(method, target)
+    async def send(self, method: str, target: str, body: bytes | None = None, *, token: str = "") -> Response:
+        """Send a request, with a token where one is given, and take whatever response comes, 401 too."""
+        authorization = token or self.signer.sign(method, target)
         data = request(method, target, host=self.address, authorization=authorization, body=body)
         link = self.link
         if link is not None and link.is_open:

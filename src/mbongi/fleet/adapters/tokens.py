@@ -20,11 +20,10 @@ async def exchange(session: Session, method: str, target: str, body: bytes | Non
     fresh = not session.token
     if fresh:
         session.token = await login(session)
-    response = await session.send(method, target, body)
+    response = await session.send(method, target, body, token=session.token)
     if response.status == 401 and not fresh:
-        session.token = ""
         session.token = await login(session)
-        response = await session.send(method, target, body)
+        response = await session.send(method, target, body, token=session.token)
     return checked(session, method, target, response)
 
 
