@@ -11,7 +11,14 @@ from mbongi.base.config import Fleet
 from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.adapters.session import Access, Session
 from mbongi.fleet.control import execute
-from mbongi.fleet.device_errors import DeniedError, DeviceError, GarbledError, RejectedError
+from mbongi.fleet.device_errors import (
+    DeniedError,
+    DeviceError,
+    GarbledError,
+    RefusedError,
+    RejectedError,
+    UnreachableError,
+)
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Target
 from mbongi.fleet.scan import scan
 from mbongi.fleet.values import ActionKind, Family, MachineState
@@ -146,6 +153,17 @@ async def test_where_the_framed_port_is_shut_it_counts_as_an_older_one() -> None
         found = await found_in(site, framed_port=shut)
 
     assert found.family is Family.WHATSMINER
+
+
+async def test_a_machine_whose_framed_port_alone_is_shut_is_unknown_and_not_off() -> None:
+    async with alone() as (site, _, target):
+        [shut] = free_ports(1)
+        session = Session(target.address, Access.of(fleet_of(site.config, framed_port=shut)))
+        with pytest.raises(UnreachableError, match=rf"connection refused, while port {site.config.rpc_port} answers"):
+            await ADAPTER.poll_fast(session, blank())
+        site.set_fault(target.address, Fault.OFF)
+        with pytest.raises(RefusedError):
+            await ADAPTER.poll_fast(session, blank())
 
 
 async def test_a_write_is_signed_with_the_machines_own_clock(monkeypatch: pytest.MonkeyPatch) -> None:

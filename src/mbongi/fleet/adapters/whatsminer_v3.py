@@ -14,14 +14,13 @@ from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import verdict
 from mbongi.fleet.values import Abilities, DesiredPower, Family
-from mbongi.wire import btminer, btminer_v3, cgminer
+from mbongi.wire import btminer, btminer_v3
 
 FIRST_FIRMWARE = 20241101
 """Firmware of this date and later speaks API 3 (the date that asic-rs goes by)."""
 IDENTIFY_S = 2.0
 """How long the framed port may be silent during identification: perhaps only the old port is let through."""
 NOT_JOINED = "no joined filters"
-_VERSION = cgminer.command("get_version")
 _DATE = re.compile(r"20\d{6}")
 
 
@@ -46,7 +45,7 @@ class WhatsminerV3(Settings):
     async def identify(self, session: Session) -> Found | None:
         """By the firmware's date on the old port, and an answer on the framed one; None where either is missing."""
         try:
-            version = (await session.ask(_VERSION, btminer.decode_version)).Msg
+            version = (await session.ask(write.VERSION, btminer.decode_version)).Msg
         except RefusedError:
             return None
         date = _DATE.match(version.fw_ver.strip(" '")) if version is not None else None

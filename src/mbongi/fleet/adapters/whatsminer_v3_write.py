@@ -16,13 +16,23 @@ from mbongi.fleet.adapters.verifying import (
     power_word,
     unable,
 )
-from mbongi.fleet.device_errors import DeniedError, DeviceError, GarbledError, RejectedError, UnreachableError
+from mbongi.fleet.device_errors import (
+    DeniedError,
+    DeviceError,
+    GarbledError,
+    RefusedError,
+    RejectedError,
+    UnreachableError,
+)
 from mbongi.fleet.ports import Outcome, PoolSetting
 from mbongi.fleet.values import DesiredPower, PowerMode
-from mbongi.wire import btminer_v3
+from mbongi.wire import btminer_v3, cgminer
+from mbongi.wire.tolerant import Reply, TolerantDecoder
 
 POOLS_MAX = 3
 ACCOUNT = "super"
+VERSION = cgminer.command("get_version")
+"""What the old port still answers."""
 MODES = frozenset({PowerMode.LOW, PowerMode.NORMAL, PowerMode.HIGH})
 
 
@@ -33,7 +43,7 @@ async def info(session: Session, part: str | None = None) -> btminer_v3.Info:
 
 async def status(session: Session, parts: str) -> btminer_v3.Status | None:
     """Figures of the moment; None where the machine refuses the question."""
-    found = await session.ask_framed(btminer_v3.question("get.miner.status", parts), btminer_v3.decode_status)
+    found = await _ask(session, btminer_v3.question("get.miner.status", parts), btminer_v3.decode_status)
     return found.msg if isinstance(found.msg, btminer_v3.Status) else None
 
 
@@ -178,7 +188,16 @@ async def send(session: Session, name: str, param: object = None) -> None:
 
 
 async def _info_reply(session: Session, part: str | None) -> btminer_v3.InfoReply:
-    return await session.ask_framed(btminer_v3.question("get.device.info", part), btminer_v3.decode_info)
+    return await _ask(session, btminer_v3.question("get.device.info", part), btminer_v3.decode_info)
+
+
+async def _ask(session: Session, question: bytes, decoder: TolerantDecoder[Reply]) -> Reply:
+    """A question on the framed port. Where only that one is shut the machine is not off: nothing is known of it."""
+    try:
+        return await session.ask_framed(question, decoder)
+    except RefusedError as error:
+        await session.ask_bytes(VERSION)  # refused as well: off
+        raise UnreachableError(f"{error}, while port {session.access.rpc_port} answers") from error
 
 
 def _info_of(session: Session, reply: btminer_v3.InfoReply) -> btminer_v3.Info:
