@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -11,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mbongi.fleet.adapters import braiins_decode, luxos_decode, vnish_decode
+from mbongi.fleet.adapters import avalon_decode, braiins_decode, luxos_decode, vnish_decode, whatsminer_v3_decode
 from mbongi.fleet.reading import MachineDetail, MachineReading
 from mbongi.fleet.rules.figures import complete
 from mbongi.fleet.values import Family
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.models import model_of
 from mbongi.twin.vnish import VNish
-from mbongi.wire import braiins, luxos, vnish
+from mbongi.wire import avalon, braiins, btminer_v3, luxos, vnish
 from mbongi.wire.errors import WireError
 from tests.captures import capture
 from tests.twin.peers import HandClock
@@ -66,6 +67,42 @@ def read_braiins(document: dict[str, Any]) -> None:
     complete(reading)
 
 
+def read_whatsminer_v3(document: dict[str, Any]) -> None:
+    parts = {name: json.dumps(part).encode() for name, part in document.items()}
+    whole = btminer_v3.Status()
+    for name in ("summary", "edevs", "pools"):
+        found = btminer_v3.decode_status(parts[f"get_miner_status_{name}"]).msg
+        if isinstance(found, btminer_v3.Status):
+            setattr(whole, name, getattr(found, name))
+    info = btminer_v3.decode_info(parts["get_device_info_with_errors"]).msg
+    reading, detail = MachineReading(ts=0, machine_id=1), MachineDetail()
+    whatsminer_v3_decode.read_status(whole, reading)
+    if isinstance(info, btminer_v3.Info):
+        whatsminer_v3_decode.put_info(detail, info)
+        whatsminer_v3_decode.put_status(detail, whole, info)
+    complete(reading)
+
+
+def read_avalon(document: dict[str, Any]) -> None:
+    parts = {name: json.dumps(part).encode() for name, part in document.items()}
+    reading, detail = MachineReading(ts=0, machine_id=1), MachineDetail()
+    # What stands in the text of figures, changed as a document, is written as the machine writes it.
+    text = " ".join(f"{key}[{value}]" for key, value in document["figures"].items())
+    figures = avalon_decode.figures_of(avalon.Stats(rows=[avalon.StatsRow(text=text)]))
+    avalon_decode.read_figures(figures, reading)
+    avalon_decode.put_figures(detail, figures)
+    avalon_decode.figures_of(avalon.decode_stats(parts["avalon_a_stats"]))
+    detail.pools = avalon_decode.pools(avalon.decode_pools(parts["pools"]).rows)
+    for row in avalon.decode_version(parts["version"]).rows:
+        avalon_decode.put_version(detail, row)
+    complete(reading)
+
+
+def avalon_figures() -> dict[str, str]:
+    rows = json.loads(capture("avalon", "avalon_a_stats"))["STATS"]
+    return dict(re.findall(r"(\w+)\[([^\]]*)\]", rows[0]["MM ID0"]))
+
+
 def captured(family: str, *names: str) -> dict[str, Any]:
     return {name: json.loads(capture(family, name)) for name in names}
 
@@ -86,6 +123,20 @@ READERS: dict[str, tuple[Callable[[dict[str, Any]], None], dict[str, Any]]] = {
         ),
     ),
     "vnish": (read_vnish, vnish_pages()),
+    "whatsminer_v3": (
+        read_whatsminer_v3,
+        captured(
+            "whatsminer_v3",
+            "get_miner_status_summary",
+            "get_miner_status_edevs",
+            "get_miner_status_pools",
+            "get_device_info_with_errors",
+        ),
+    ),
+    "avalon": (
+        read_avalon,
+        captured("avalon", "avalon_a_stats", "pools", "version") | {"figures": avalon_figures()},
+    ),
     "braiins": (
         read_braiins,
         captured(
