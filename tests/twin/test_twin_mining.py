@@ -80,10 +80,18 @@ async def pool(folder: Path, *, difficulty: float = DIFFICULTY) -> AsyncIterator
 
 @asynccontextmanager
 async def mining_site(
-    address: SitePool, *, hash_scale: float = 100.0, v2_share: float = 1.0
+    address: SitePool, *, families: tuple[str, ...] = (), hash_scale: float = 100.0, v2_share: float = 1.0
 ) -> AsyncIterator[VirtualSite]:
-    """One machine of each family; the Antminer speaks Stratum V2."""
-    config = Twin(machines=3, per_rack=1, network=NETWORK, hash_scale=hash_scale, v2_share=v2_share, **twin_ports())
+    """One machine of each family, or of those named; Antminers speak Stratum V2."""
+    config = Twin(
+        machines=len(families) or 3,
+        per_rack=1,
+        network=NETWORK,
+        families=families,
+        hash_scale=hash_scale,
+        v2_share=v2_share,
+        **twin_ports(),
+    )
     site = VirtualSite(config, pool=address)
     await site.start()
     try:
@@ -129,6 +137,22 @@ async def test_each_family_finds_true_shares_and_states_what_the_pool_kept(tmp_p
     assert btminer_row["Stratum Difficulty"] >= DIFFICULTY
     assert (info["stratumPort"], info["isUsingFallbackStratum"]) == (bed.port, 0)
     assert info["sharesAccepted"] >= 3
+
+
+async def test_whatsminers_with_api_3_and_avalons_find_true_shares_and_state_their_pool(tmp_path: Path) -> None:
+    families = (Family.WHATSMINER_V3, Family.AVALON)
+    async with pool(tmp_path) as bed, mining_site(bed.address, families=families) as site:
+        await until(all_found(site), what="shares of both")
+        avalon = site.machine(one(site, Family.AVALON))
+        [row] = (await rpc(site, avalon.address, "pools"))["POOLS"]
+        [device] = (await rpc(site, avalon.address, "devs"))["DEVS"]
+
+    machines = [site.machine(address) for address in site.addresses]
+    assert bed.counts() == {machine.user: machine.accepted for machine in machines}
+    assert (row["Status"], row["Stratum Active"], row["Stratum URL"]) == ("Alive", True, bed.address.url)
+    assert 3 <= row["Accepted"] <= avalon.accepted
+    assert row["Stratum Difficulty"] >= DIFFICULTY
+    assert device["Last Share Pool"] == 0
 
 
 async def test_a_machine_that_sleeps_leaves_the_pool_and_comes_back_awake(tmp_path: Path) -> None:
