@@ -84,7 +84,7 @@ class Fleet:
     rpc_port: int = 4028
     http_port: int = 80
     framed_port: int = 4433
-    """Whatsminers with firmware V3."""
+    """Whatsminers with API 3."""
     workers: int = 200
     """Machines asked at the same time, at most."""
     timeout_s: float = 5.0
@@ -263,7 +263,7 @@ class Twin:
     rpc_port: int = 4028
     http_port: int = 8080
     framed_port: int = 4433
-    """Whatsminers with firmware V3."""
+    """Whatsminers with API 3."""
     families: tuple[str, ...] = ()
     """Families of the racks in turn; none: Antminer, Whatsminer, Bitaxe, Antminer, Whatsminer."""
     seed: int = 1

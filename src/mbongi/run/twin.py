@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--families", type=_words, help="families of the racks in turn, such as antminer,avalon")
     parser.add_argument("--rpc-port", type=int, help="TCP port of the cgminer and btminer APIs (default 4028)")
     parser.add_argument("--http-port", type=int, help="TCP port of the web interfaces (default 8080)")
-    parser.add_argument("--framed-port", type=int, help="TCP port of Whatsminers with firmware V3 (default 4433)")
+    parser.add_argument("--framed-port", type=int, help="TCP port of Whatsminers with API 3 (default 4433)")
     parser.add_argument("--control-port", type=int, help="port on 127.0.0.1 where faults are set (default 8426)")
     parser.add_argument("--seed", type=int, help="the same seed gives the same machines (default 1)")
     parser.add_argument("--time-scale", type=float, help="how much faster than the world's its time passes (default 1)")
