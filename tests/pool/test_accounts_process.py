@@ -26,7 +26,7 @@ from mbongi.wire.bitcoin.transaction import TxOut
 from tests.core.data_plane import SOURCE, ask
 from tests.embedded import free_ports
 from tests.pool.practice import Miner
-from tests.regtest import Chain, extend, full_node
+from tests.regtest import PROGRAM, Chain, extend, full_node
 from tests.system.running import PREAMBLE, until
 
 pytestmark = pytest.mark.system
@@ -335,12 +335,16 @@ async def _tip(rpc: NodeRpc) -> tuple[str, int]:
     return info.bestblockhash, info.blocks
 
 
+P2WPKH = bytes.fromhex("0014" + "5a" * 20)
+P2TR = bytes.fromhex("5120" + "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
+
+
+@pytest.mark.parametrize("script", [P2WPKH, P2TR] if PROGRAM else [P2WPKH])  # bcoin has no taproot
 @pytest.mark.parametrize("changes", [{"coinbase_outputs": 3, "payout_minimum_sat": 1_000}])
 async def test_a_block_pays_an_account_directly_and_the_books_owe_it_only_the_rest(
-    site: PoolSite, chain: Chain
+    site: PoolSite, chain: Chain, script: bytes
 ) -> None:
     rpc, run = NodeRpc(chain.address), asyncio.to_thread
-    script = bytes.fromhex("0014" + "5a" * 20)
     account = address_of_script(script, networks()[site.config.pool.network])
     miner = await Miner.connect(site.config.pool.port, worker=f"{account}.rig")
     await miner.submit(miner.solve(extranonce2=1), worker=f"{account}.rig")
