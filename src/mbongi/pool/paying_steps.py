@@ -21,7 +21,7 @@ from mbongi.pool.models import Block, Coin, Entry, Height, Payment
 from mbongi.pool.payments import locked, record, unsigned_txid_of
 from mbongi.pool.payout_plan import RESERVING, coin_names, coins_of
 from mbongi.pool.rules.block_record import MATURE_CONFIRMATIONS, SETTLED_CONFIRMATIONS, BlockState
-from mbongi.pool.values import FEE_ACCOUNT, FLOAT_ACCOUNT, CoinKind, PaymentState
+from mbongi.pool.values import FEE_ACCOUNT, FLOAT_ACCOUNT, FLOAT_KEYS, CoinKind, PaymentState
 from mbongi.wire.bitcoin.hashing import display
 from mbongi.wire.bitcoin.script import witness_program
 from mbongi.wire.bitcoin.transaction import Transaction
@@ -428,7 +428,7 @@ def forget_chain(key: str, reason: str) -> None:
         Coin.objects.filter(reserved_by=payment).update(reserved_by=None)
         record(payment, PROCESS, "cancel", reason=reason)
     Payment.objects.filter(is_at_rest=False).update(is_at_rest=True)
-    for entry in Entry.objects.filter(key__startswith="float:", undoes=None).exclude(key=key):
+    for entry in Entry.objects.filter(key__startswith=FLOAT_KEYS, undoes=None).exclude(key=key):
         if stands(entry.key):
             reverse(f"{entry.key}:gone", Occasion(PROCESS, reason), undoes=entry.key)
     ledger.append([NewEntry(PROCESS, "pool.coin.forget", "pool:coins", reason)])

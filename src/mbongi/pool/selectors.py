@@ -42,6 +42,16 @@ class AccountRow:
         """What may be paid at present."""
         return max(min(self.balance_sat, self.balance_sat - self.immature_sat), 0)
 
+    @property
+    def resting_sat(self) -> int:
+        """What of the balance has to wait for its blocks (>= 0): less than is immature, where some was paid ahead."""
+        return max(self.balance_sat, 0) - self.payable_sat
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is one of the pool's own, which no miner works for."""
+        return self.name.startswith(".")
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:

@@ -1,4 +1,5 @@
-"""States of blocks, nodes and payments, and why shares are rejected, in the reader's language.
+"""States of blocks, nodes and payments, why shares are rejected, and what programs give as their reasons, in the
+reader's language.
 
 Each has a style: the name of the machine's state that pages colour alike.
 """
@@ -10,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mbongi.pool.rules.block_record import BlockState
 from mbongi.pool.rules.heads import Standing
-from mbongi.pool.values import EntryKind, PaymentState, Scheme
+from mbongi.pool.values import FLOAT_KEYS, PRACTICE_ADDRESS_REASON, PRACTICE_REASON, EntryKind, PaymentState, Scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,21 @@ PAYMENTS: dict[PaymentState, Words] = {
     PaymentState.FAILED: Words(_("Failed"), "fault"),
     PaymentState.CANCELLED: Words(_("Cancelled"), "off"),
 }
+STEPS: dict[PaymentState, Promise] = {
+    PaymentState.DRAFT: _("Proposed"),
+    PaymentState.APPROVED: _("Approved"),
+    PaymentState.SIGNED: _("Signed"),
+    PaymentState.BROADCAST: _("Sent"),
+    PaymentState.CONFIRMED: _("Confirmed"),
+}
+"""What has happened once a payout is in a state, in the order of its way."""
 ENTRIES: dict[EntryKind, Promise] = {
     EntryKind.CREDIT: _("Earned"),
     EntryKind.DEBIT: _("Paid out"),
     EntryKind.REVERSAL: _("Undone"),
 }
+DEPOSITED: Promise = _("Put in")
+"""A credit of coins that the operator put in."""
 SCHEMES: dict[Scheme, str] = {
     Scheme.PPLNS: "PPLNS",
     Scheme.TIDES: "TIDES",
@@ -70,6 +81,25 @@ REASONS: dict[str, Promise] = {
     "other": _("other"),
 }
 """Why shares are rejected, by ``telemetry.REASONS``, and the rest."""
+
+PERSONS: dict[str, Promise] = {
+    "practice:proposer": _("practice person who proposes"),
+    "practice:approver": _("practice person who approves"),
+}
+_PROGRAMS_REASONS: dict[str, Promise] = {
+    PRACTICE_REASON: _("practice: balances are paid every few minutes"),
+    PRACTICE_ADDRESS_REASON: _("practice: a practice address, since none is stated"),
+}
+
+
+def reason_words(reason: str) -> str:
+    """A reason from the record; a program's in the reader's language, a person's as they wrote it."""
+    return str(_PROGRAMS_REASONS.get(reason, reason))
+
+
+def entry_words(kind: EntryKind, key: str) -> Promise:
+    """What an entry of the books records, by its kind and key."""
+    return DEPOSITED if kind is EntryKind.CREDIT and key.startswith(FLOAT_KEYS) else ENTRIES[kind]
 
 
 def standing_words(standing: str) -> Words:

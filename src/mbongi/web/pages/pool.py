@@ -12,6 +12,7 @@ from mbongi.core.identity.scope import current_scope
 from mbongi.core.identity.values import Permission
 from mbongi.core.telemetry.errors import StoreRefused, StoreUnavailable
 from mbongi.pool import telemetry, wording
+from mbongi.pool.addresses import pool_addresses
 from mbongi.pool.telemetry import WorkerPage, WorkerRow
 from mbongi.twin.scale import site_scale, twin_mines
 from mbongi.web import filters, pool_sight
@@ -52,8 +53,13 @@ def overview(request: HttpRequest) -> HttpResponse:
     if not current_scope().site_wide:
         return redirect("/pool/accounts/")
     config = settings.CONFIG
-    scale = site_scale(config.twin) if twin_mines(config) else None
-    return render(request, "pages/pool.html", content_of(pool=pool_sight.pool(), practice_scale=scale))
+    host = request.get_host().rpartition(":")[0] or request.get_host()
+    content = content_of(
+        pool=pool_sight.pool(),
+        practice_scale=site_scale(config.twin) if twin_mines(config) else None,
+        connect=pool_addresses(config, host_seen=host.strip("[]")) if config.pool.enabled else None,
+    )
+    return render(request, "pages/pool.html", content)
 
 
 @require_safe
@@ -160,7 +166,7 @@ def worker(request: HttpRequest) -> HttpResponse:
         rows = telemetry.workers(store, worker=name, accounts=accounts).rows if name else []
         rejects = telemetry.rejects(store, worker=name, accounts=accounts) if rows else []
     except (StoreUnavailable, StoreRefused):
-        return render(request, "pages/503.html", content_of(), status=503)
+        return render(request, "pages/pool_away.html", content_of(), status=503)
     if not rows:
         raise Http404
     return render(request, "pages/pool_worker.html", content_of(worker=rows[0], rejects=rejects))

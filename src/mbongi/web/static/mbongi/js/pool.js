@@ -26,7 +26,11 @@ export function start(page) {
   }
   let heard = Number(page.dataset.heard || 0);
   const banner = page.querySelector("[data-pool-stale]");
-  const look = () => { if (banner && heard) banner.hidden = now() - heard < SILENT_S; };
+  const look = () => {
+    if (!banner || !heard) return;
+    banner.hidden = now() - heard < SILENT_S;
+    page.classList.toggle("is-silent", !banner.hidden);
+  };
   setInterval(look, 1000);
   live.on("pool", (pool) => {
     if (!pool.heard_at) return;
