@@ -4,6 +4,7 @@ reader's language.
 Each has a style: the name of the machine's state that pages colour alike.
 """
 
+import re
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
@@ -90,6 +91,37 @@ _PROGRAMS_REASONS: dict[str, Promise] = {
     PRACTICE_REASON: _("practice: balances are paid every few minutes"),
     PRACTICE_ADDRESS_REASON: _("practice: a practice address, since none is stated"),
 }
+
+
+_NODES_REASONS: tuple[tuple[re.Pattern[str], Promise], ...] = (
+    (re.compile(r"no answer within (?P<s>[0-9.]+) s"), _("no answer within %(s)s s")),
+    (re.compile(r"no answer for (?P<s>[0-9.]+) s"), _("no answer for %(s)s s")),
+    (
+        re.compile(r"no answer to the connection within (?P<s>[0-9.]+) s"),
+        _("no answer to the connection within %(s)s s"),
+    ),
+    (
+        re.compile(r"at block (?P<at>\d+) of (?P<of>\d+), still downloading"),
+        _("at block %(at)s of %(of)s, still downloading"),
+    ),
+    (
+        re.compile(r"its last block is (?P<n>\d+) minutes old; is it cut off from its peers\?"),
+        _("its last block is %(n)s minutes old; is it cut off from its peers?"),
+    ),
+)
+
+
+def node_reason_words(reason: str) -> str:
+    """Why a node is not followed, or why none is; what quotes a node or the system stays in their words."""
+    return "; ".join(map(_node_reason, reason.split("; ")))
+
+
+def _node_reason(reason: str) -> str:
+    head, colon, rest = reason.rpartition(": ")
+    for pattern, text in _NODES_REASONS:
+        if found := pattern.fullmatch(rest):
+            return re.sub("^node ", f"{_('node')} ", head) + colon + str(text) % found.groupdict()
+    return reason
 
 
 def reason_words(reason: str) -> str:

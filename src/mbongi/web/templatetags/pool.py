@@ -179,6 +179,12 @@ def reason_words(reason: str) -> str:
     return wording.reason_words(reason)
 
 
+@register.filter
+def node_reason_words(reason: str) -> str:
+    """What is wrong with a node, in the reader's language."""
+    return wording.node_reason_words(reason)
+
+
 @register.simple_tag
 def reject_counts(row: RejectRow) -> SafeString:
     """How many shares were rejected for which reason, in the colours of the bar."""
