@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 from django.db import InterfaceError, OperationalError
 
-from mbongi.base.clock import utc_now
+from mbongi.base.clock import monotonic_s, utc_now
 from mbongi.base.config import Config
 from mbongi.base.log import get_log
 from mbongi.core.threads import ThreadBridge
@@ -37,6 +38,8 @@ PERIODS_PAUSE_S: Final = 10.0
 CHAIN_PAUSE_S: Final = 30.0
 PLAN_PAUSE_S: Final = 15.0
 TIDY_PAUSE_S: Final = 600.0
+DROP_PAUSE_S: Final = 86_400.0
+"""Each time is an entry in the ledger."""
 OUTAGE_PAUSE_S: Final = 1.0
 REASON_CHARS_MAX: Final = 500
 """Of an error, in what is shown."""
@@ -68,6 +71,7 @@ class Accounting:
         self._importer = Importer(self._folder / "shares", self._is_address)
         self._records = Records(self._folder / "blocks", self._division)
         self._said: BooksState | None = None
+        self._dropped_at_s = -math.inf
         self._caught_up_ms = 0
         self._is_short = self._is_kept = False
 
@@ -161,6 +165,11 @@ class Accounting:
         if removed:
             log.info("share_files_removed", files=removed)
         await self._bridge.call(services.forget_minutes, utc_now() - timedelta(days=pool.minute_days))
+        if monotonic_s() - self._dropped_at_s > DROP_PAUSE_S:
+            old = utc_now() - timedelta(days=pool.proof_days)
+            while await self._bridge.call(services.drop_old_work, self._division, old):
+                log.info("old_work_dropped", before=old.isoformat())
+            self._dropped_at_s = monotonic_s()
         return TIDY_PAUSE_S
 
     def _is_address(self, name: str) -> bool:

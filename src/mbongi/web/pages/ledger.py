@@ -67,6 +67,7 @@ _WORDS: dict[str, Promise] = {
     "pool.block.find": _("Block found"),
     "pool.block.adopt": _("Block adopted"),
     "pool.window.publish": _("Payout window published"),
+    "pool.work.drop": _("Old details of the work dropped"),
     "pool.entry.credit": _("Earnings credited"),
     "pool.entry.debit": _("Payment debited"),
     "pool.entry.reversal": _("Entry undone"),
