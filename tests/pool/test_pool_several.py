@@ -14,10 +14,9 @@ from mbongi.pool.daemon.share_log import BLOCK_FLAG
 from mbongi.run.pool import LEAD
 from mbongi.run.pool_state import read_state
 from mbongi.run.serving import SAVE_S
-from mbongi.wire.bitcoin.target import target_of_difficulty
 from tests.embedded import free_ports
 from tests.pool.practice import Miner
-from tests.pool.several import BLOCK_DIFFICULTY, STALE, Crowd, SeveralProcesses, further_process, require_same
+from tests.pool.several import STALE, Crowd, SeveralProcesses, further_process, require_same, solve_block
 from tests.regtest import Chain, full_node
 
 pytestmark = pytest.mark.system
@@ -61,8 +60,7 @@ async def test_a_block_found_in_any_process_reaches_the_node_and_all_miners(
             miner.close()
     for finder in miners.values():
         height = (await rpc.info()).blocks
-        target = target_of_difficulty(BLOCK_DIFFICULTY)
-        fields = await asyncio.to_thread(_solve_block, finder, target)
+        fields = await asyncio.to_thread(solve_block, finder)
         assert (await finder.submit(fields))["result"] is True
         async with asyncio.timeout(30):
             while (await rpc.info()).blocks == height:  # noqa: ASYNC110 -- another process's state
@@ -78,16 +76,6 @@ async def test_a_block_found_in_any_process_reaches_the_node_and_all_miners(
         each.close()
 
     assert {share.shard for share in blocks} == {0, 1}
-
-
-def _solve_block(miner: Miner, target: int) -> list[str]:
-    """Many extranonces, so that no search ends without."""
-    for second in range(1, 1 << 16):
-        try:
-            return miner.solve(target=target, extranonce2=second, nonces=1 << 20)
-        except AssertionError:
-            continue
-    raise AssertionError("no block")
 
 
 async def test_a_rolling_restart_disturbs_nobody(pool: SeveralProcesses) -> None:

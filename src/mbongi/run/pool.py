@@ -12,7 +12,7 @@ import uvloop
 
 from mbongi.base.config import Config
 from mbongi.base.errors import ConfigError
-from mbongi.pool.daemon.job_stream import Beat, JobStream
+from mbongi.pool.daemon.job_stream import SOLUTION_SUBJECT, Beat, JobStream
 from mbongi.pool.daemon.shipping import Receiver
 from mbongi.pool.daemon.steady_clock import SteadyClock
 from mbongi.pool.rules.job import Job
@@ -108,6 +108,7 @@ class Leading:
         own_shards = frozenset(range(pool.shard, pool.shard + pool.processes))
         receiver = Receiver(self._config.site.data_dir / "pool" / "shares", own_shards=own_shards)
         try:
+            await bus.hear(SOLUTION_SUBJECT, self.lead.take_solution)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._stream.run(bus))
                 tasks.create_task(receiver.run(bus))

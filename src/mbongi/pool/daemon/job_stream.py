@@ -35,6 +35,9 @@ KNOWN_MAX: Final = 64
 BEAT_SUBJECT: Final = "pool.beat"
 WANTED_SUBJECT: Final = "pool.wanted"
 """Whoever lacks the newest job, and does not find it kept, says so there."""
+SOLUTION_SUBJECT: Final = "pool.solution"
+"""The beginning of a found block in hex, its coinbase included: whoever makes the work hands it to where its templates
+come from. To the nodes themselves it went before, from the process that found it."""
 _JOB_SUBJECT: Final = "pool.job"
 
 
