@@ -61,7 +61,7 @@ async def _measure(folder: Path, rounds: int) -> list[list[float]]:
     nodes = [NodeRpc(NodeAddress("127.0.0.1", port)) for port in json.loads(await client.stdout.readline())]
     server = PoolServer(
         ShareLog(folder / "shares"),
-        on_block=lambda *found: blocks.found(*found) and None,
+        on_block=lambda *found: blocks.found(*found),  # noqa: PLW0108 -- they are made below
         difficulty=Difficulty(start=ANY_HASH, minimum=ANY_HASH, maximum=ANY_HASH),
     )
     blocks = Blocks(folder / "blocks", nodes, NoTips(), now_s=server.now_s, pool_script=SCRIPT)

@@ -69,7 +69,7 @@ async def path(folder: Path, monkeypatch: pytest.MonkeyPatch, *, transactions: i
     found = [CountingNode(str(number), calls, seen) for number in range(nodes)]
     server = PoolServer(
         ShareLog(folder / "shares"),
-        on_block=lambda *words: blocks.found(*words) and None,
+        on_block=lambda *words: blocks.found(*words),  # noqa: PLW0108 -- they are made below
         difficulty=Difficulty(start=EASY, minimum=EASY, maximum=EASY),
     )
     blocks = Blocks(folder / "blocks", found, FakeTips(None), now_s=server.now_s)

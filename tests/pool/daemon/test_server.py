@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,12 @@ class Bed:
 async def bed(tmp_path: Path) -> AsyncIterator[Bed]:
     async with Bed(tmp_path) as made:
         yield made
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 -- the server's state
+            await asyncio.sleep(0.005)
 
 
 async def error_of(miner: Miner, fields: list[str], worker: str = "acct.one") -> list[Any]:
@@ -401,3 +407,34 @@ async def test_shares_of_before_a_restart_are_known_while_their_jobs_may_come_an
 
     assert set(without_work) == {7, 8}, "the newest job may still be one of them"
     assert server._marks == {}
+
+
+async def test_the_share_of_a_block_is_answered_once_the_block_is_kept_and_others_shares_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Bed(tmp_path) as bed:
+        keeping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        bed.server._on_block = lambda *_: keeping
+        miner, other = await Miner.connect(bed.port), await Miner.connect(bed.port, worker="acct.two")
+        bed.server.found_block(job(bed.server), bytes(80), bytes(13), "acct.one")
+        answers = [
+            asyncio.create_task(each.submit(each.solve(), name))
+            for each, name in ((miner, "acct.one"), (other, "acct.two"))
+        ]
+        await until(lambda: len(bed.server._answering) == 2)
+        before = bed.kept()
+        keeping.set_result(None)
+        told = [(await each)["result"] for each in answers]
+        after = bed.kept()
+        monkeypatch.setattr("mbongi.pool.daemon.server.KEEP_S_MAX", 0.05)
+        hanging: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        bed.server._on_block = lambda *_: hanging
+        bed.server.found_block(job(bed.server), bytes([1]) * 80, bytes(13), "acct.one")
+        late = await miner.submit(miner.solve(rolled=1 << 13))
+        for each in (miner, other):
+            each.close()
+
+    assert before == []
+    assert told == [True, True]
+    assert sorted(after) == [("acct.one", EASY), ("acct.two", EASY)]
+    assert late["result"] is True, "a disk that hangs does not end the mining"

@@ -53,8 +53,11 @@ TIPS_KNOWN: Final = 32
 FOUND_KNOWN: Final = 100
 """Blocks found lately: a declared one is told twice, as a share and by itself."""
 PART_LOOK_S: Final = 0.05
-OnBlock = Callable[[Job, bytes, bytes, str], None]
-"""Called with job, header, extranonce and worker the moment a block is found. Must not block."""
+KEEP_S_MAX: Final = 2.0
+"""So long answers wait for a found block to be kept; a disk that hangs must not end the mining."""
+OnBlock = Callable[[Job, bytes, bytes, str], "asyncio.Future[None] | None"]
+"""Called with job, header, extranonce and worker the moment a block is found. Must not block; what it returns is done
+when the block is kept, and nobody is answered before: what was acknowledged survives ``kill -9``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,8 @@ class PoolServer:
         self._passing: set[asyncio.Task[None]] = set()
         self._answering: dict[PoolConnection, None] = {}
         """In the order of their first word of this turn; each once, or its shares would be kept twice."""
+        self._keeping: set[asyncio.Future[None]] = set()
+        """Found blocks on their way to the disk."""
         self._saving = asyncio.Lock()
         self._log_failed = self._save_failed = False
 
@@ -385,7 +390,19 @@ class PoolServer:
             return
         self._found.append(block_hash)
         self.statistics.blocks += 1
-        self._on_block(job, header, extranonce, worker)
+        keeping = self._on_block(job, header, extranonce, worker)
+        if keeping is not None and not keeping.done():
+            self._keeping.add(keeping)
+            keeping.add_done_callback(self._go_on)
+            asyncio.get_running_loop().call_later(KEEP_S_MAX, self._go_on, keeping)
+
+    def _go_on(self, keeping: "asyncio.Future[None]") -> None:
+        """A block is kept, or was waited for long enough: answer what waited for it."""
+        if keeping in self._keeping:
+            self._keeping.discard(keeping)
+            if not keeping.done():
+                log.error("block_not_kept_in_time", seconds=KEEP_S_MAX)
+            self._answer()
 
     def has_answers(self, connection: PoolConnection) -> None:
         """Send a connection's answers at the end of this turn of the loop."""
@@ -394,6 +411,8 @@ class PoolServer:
         self._answering[connection] = None
 
     def _answer(self) -> None:
+        if self._keeping:
+            return  # called again when the block is kept
         sessions, self._answering = self._answering, {}
         shares = [each for session in sessions for each in session.out if type(each) is tuple]
         kept = self._keep(shares) if shares else True
