@@ -230,3 +230,15 @@ def test_luck_is_drawn_from_the_middle_on_a_logarithmic_scale() -> None:
 def test_a_tiny_number_without_a_unit_is_a_power_of_ten(value: float, text: str) -> None:
     with translation.override("fr"):
         assert figures.scaled(value, "")[0] == text
+
+
+def test_a_miners_page_is_found_by_the_address_that_is_paid(
+    site: PoolSite, pilot: Pilot, sign_in: Callable[..., Client], public: Callable[..., None]
+) -> None:
+    address = site.north.payout_address
+    for client in (sign_in(), sign_in(Role.TENANT, owner=pilot.north)):
+        assert client.get(f"/pool/account/{address}/").headers["Location"] == "/pool/account/north/"
+        assert "north" in client.get(f"/pool/accounts/?q={address}").content.decode()
+        assert client.get(f"/pool/account/{address[:-1]}/").status_code == 404
+    public(public_accounts=True)
+    assert Client().get(f"/pool/account/{address}/").status_code == 404  # an address is no account's name

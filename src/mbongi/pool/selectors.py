@@ -158,8 +158,9 @@ class CursorRow:
 
 
 def accounts(*, search: str = "", limit: int = PAGE_MAX, offset: int = 0) -> list[AccountRow]:
-    """Accounts by name."""
-    found = Account.objects.filter(name__icontains=search) if search else Account.objects.all()
+    """Accounts by name; ``search`` is part of a name, or the whole address that an account is paid to."""
+    named = Q(name__icontains=search) | Q(payout_address=search)
+    found = Account.objects.filter(named) if search else Account.objects.all()
     return _account_rows(found.order_by("name")[offset : offset + min(limit, PAGE_MAX)])
 
 
@@ -171,6 +172,13 @@ def miners_accounts() -> list[AccountRow]:
 def account(name: str) -> AccountRow | None:
     """One account; None where there is none of that name in the scope."""
     return next(iter(_account_rows(Account.objects.filter(name=name))), None)
+
+
+def account_paid_to(address: str) -> str | None:
+    """The name of the one account that is paid to an address and has another name; None without, or with several."""
+    found = Account.objects.filter(payout_address=address).values_list("name", flat=True)[:2] if address else []
+    names = list(found)
+    return names[0] if len(names) == 1 and names[0] != address else None
 
 
 def payable_accounts() -> list[AccountRow]:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from mbongi.core.identity.scope import SITE, acting, current_scope
@@ -70,10 +70,16 @@ def sums() -> dict[str, int]:
 
 @require_safe
 def account(request: HttpRequest, name: str) -> HttpResponseBase:
-    """A miner's own page; without sign-in where the site's configuration opens it to whoever knows the name."""
+    """A miner's own page; without sign-in where the site's configuration opens it to whoever knows the name.
+
+    Who is signed in may also give the address that an account is paid to.
+    """
     if request.user.is_authenticated:
         if not request.user.may(Permission.POOL_VIEW):
             raise PermissionDenied
+        named = None if selectors.account(name) else selectors.account_paid_to(name)
+        if named is not None:
+            return redirect(f"/pool/account/{quote(named, safe='')}/")
         may_set = current_scope().site_wide and request.user.may(Permission.PAYOUT_PROPOSE)
         return render(request, "pages/pool_account.html", content_of(**_account(name) | {"may_set_address": may_set}))
     if not _is_public(name):

@@ -174,6 +174,12 @@ def person(name: str, actor: str) -> str:
 
 
 @register.filter
+def count_text(value: float) -> str:
+    """A number without a unit: a whole one as such, else in the digits that read best."""
+    return figures.number(value) if float(value).is_integer() else figures.scaled(value, "")[0]
+
+
+@register.filter
 def reason_words(reason: str) -> str:
     """A reason from the record, a program's in the reader's language."""
     return wording.reason_words(reason)
