@@ -242,3 +242,15 @@ def test_a_miners_page_is_found_by_the_address_that_is_paid(
         assert client.get(f"/pool/account/{address[:-1]}/").status_code == 404
     public(public_accounts=True)
     assert Client().get(f"/pool/account/{address}/").status_code == 404  # an address is no account's name
+
+
+def test_a_window_whose_details_are_dropped_says_so(site: PoolSite, sign_in: Callable[..., Client]) -> None:
+    client = sign_in(language="en")
+    with acting(SITE):
+        models.WindowLeaf.objects.all().delete()
+    assert "None of your workers" in client.get(f"/pool/blocks/{HASH}/").content.decode()
+    with acting(SITE):
+        models.Window.objects.update(published_at=utc_now() - timedelta(days=settings.CONFIG.pool.proof_days + 1))
+    text = client.get(f"/pool/blocks/{HASH}/").content.decode()
+    assert "They stay for 400 days." in text
+    assert "None of your workers" not in text

@@ -1,5 +1,6 @@
 """Accounts of the pool, its blocks, and the proofs that work is counted."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
+from mbongi.base.clock import utc_now
 from mbongi.core.identity.scope import SITE, acting, current_scope
 from mbongi.core.identity.values import Permission
 from mbongi.core.telemetry.errors import StoreRefused, StoreUnavailable
@@ -177,9 +179,12 @@ def block(request: HttpRequest, hash_: str) -> HttpResponse:
         part = filters.part_query(request.GET)
     except QueryError as error:
         return render(request, "pages/refused.html", {"here": "pool", "error": error}, status=400)
+    oldest = utc_now() - timedelta(days=settings.CONFIG.pool.proof_days)
     content = content_of(
         found=found.block,
         window=found.window,
+        is_past_proof=found.window is not None and found.window.published_at < oldest,
+        proof_days=settings.CONFIG.pool.proof_days,
         shares=found.shares[part.offset : part.offset + part.limit],
         most_work=max((work for _name, work in found.shares), default=0) or 1,
         pager=Pager(request.GET, len(found.shares), part.offset, part.limit),
