@@ -254,3 +254,13 @@ def test_a_window_whose_details_are_dropped_says_so(site: PoolSite, sign_in: Cal
     text = client.get(f"/pool/blocks/{HASH}/").content.decode()
     assert "They stay for 400 days." in text
     assert "None of your workers" not in text
+
+
+def test_a_public_page_has_the_words_by_which_its_scripts_tell_ages_and_local_time(
+    site: PoolSite, public: Callable[..., None]
+) -> None:
+    public(public_accounts=True)
+    text = Client(headers={"accept-language": "fr"}).get("/pool/account/north/").content.decode()
+    words = json.loads(text.partition('<script id="words" type="application/json">')[2].partition("</script>")[0])
+    assert words["timezone"] == "Africa/Brazzaville"
+    assert words["ago"] == "il y a {age}"

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 from mbongi.core.identity.scope import current_scope
 from mbongi.core.identity.values import Permission
 from mbongi.core.telemetry.errors import StoreRefused, StoreUnavailable
-from mbongi.pool import telemetry, wording
+from mbongi.pool import telemetry
 from mbongi.pool.addresses import pool_addresses
 from mbongi.pool.telemetry import WorkerPage, WorkerRow
 from mbongi.twin.scale import site_scale, twin_mines
@@ -41,7 +41,6 @@ def content_of(**content: Any) -> dict[str, Any]:
     return {
         "here": "pool",
         "site_wide": current_scope().site_wide,
-        "reject_reasons": list(wording.REASONS.items()),
         **content,
     }
 

@@ -20,6 +20,7 @@ from mbongi.pool import payment_rows, selectors, telemetry, verify_share_proof
 from mbongi.pool.selectors import AccountRow
 from mbongi.pool.values import account_of
 from mbongi.web import filters, pool_sight
+from mbongi.web.context import script_words
 from mbongi.web.exports import download
 from mbongi.web.filters import QueryError
 from mbongi.web.guard import needs
@@ -87,7 +88,7 @@ def account(request: HttpRequest, name: str) -> HttpResponseBase:
     if not _is_public(name):
         return needs(Permission.POOL_VIEW)(account)(request, name)
     with acting(SITE):
-        return render(request, "pages/pool_account_public.html", _account(name) | {"reject_reasons": []})
+        return render(request, "pages/pool_account_public.html", _account(name) | {"words": script_words()})
 
 
 def _is_public(name: str) -> bool:
