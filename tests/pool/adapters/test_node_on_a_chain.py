@@ -19,7 +19,7 @@ from mbongi.pool.daemon.heads import Heads
 from mbongi.pool.errors import NodeDenied, NodeRefused
 from mbongi.pool.rules.heads import Limits
 from mbongi.wire.bitcoind import BlockTemplate
-from tests.core.data_plane import free_ports
+from tests.embedded import free_ports
 from tests.regtest import PROGRAM, Chain, full_node
 
 pytestmark = pytest.mark.system
