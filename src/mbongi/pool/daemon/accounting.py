@@ -239,8 +239,8 @@ class Records:
     def _take(self, record: BlockRecord, caught_up_ms: int) -> bool:
         taken = services.take_record(record, self._division)
         if taken is Taken.WAITS and caught_up_ms > record.time_ms + 1000 * ADOPT_S:
-            log.warning("block_without_share", hash=record.hash, worker=record.worker)
-            services.adopt_block(record, 0)
+            if services.adopt_block(record, 0):
+                log.warning("block_without_share", hash=record.hash, worker=record.worker)
             taken = services.take_record(record, self._division)
         if taken is Taken.BOOKED and self._states.get(record.hash) != record.state:
             self._states[record.hash] = record.state
