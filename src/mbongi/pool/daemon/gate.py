@@ -127,9 +127,9 @@ class Gate:
         self.strike(connection, "flood")
         return False
 
-    def may_accept(self, connection: "Connection", worker: int) -> bool:
+    def may_accept(self, connection: "Connection", worker: int, now_s: float) -> bool:
         """Whether a worker keeps to its rate of shares."""
-        if self._addresses.may_accept(connection.address, worker, self._now_s()):
+        if self._addresses.may_accept(connection.address, worker, now_s):
             return True
         self.strike(connection, "flood")
         return False

@@ -26,6 +26,10 @@ class LineBuffer:
         """The beginning of a line whose end has not come."""
         return self._rest
 
+    def is_whole(self, data: bytes) -> bool:
+        """Whether these bytes follow a line's end and end with one: a line, if not several, and not too long."""
+        return not self._rest and data.endswith(b"\n") and len(data) <= self._bytes_max
+
     def feed(self, data: bytes) -> list[bytes]:
         """Raises TooLongError for a line above the limit, its line feed not counted.
 
