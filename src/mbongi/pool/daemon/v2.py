@@ -405,18 +405,22 @@ class V2Session(V2Connection):
 def _answered(out: list[Any], *, kept: bool) -> list[Message | bytes]:
     """Messages and frames in their order; a run of accepted shares of one channel is one answer."""
     messages: list[Message | bytes] = []
+    accepted_by = -1
+    count = total = 0
     for each in out:
         if type(each) is not tuple:
             messages.append(each)
+            accepted_by = -1
             continue
         channel_id, sequence, difficulty = each[4]
         if not kept:
             messages.append(mining.SubmitSharesError(channel_id, sequence, CODES[Reject.UNAVAILABLE]))
             continue
-        count, total = 1, max(round(difficulty), 1)
-        last = messages[-1] if messages else None
-        if isinstance(last, mining.SubmitSharesSuccess) and last.channel_id == channel_id:
+        if channel_id == accepted_by:
             messages.pop()
-            count, total = last.new_submits_accepted_count + 1, last.new_shares_sum + total
+        else:
+            accepted_by, count, total = channel_id, 0, 0
+        count += 1
+        total += max(round(difficulty), 1)
         messages.append(mining.SubmitSharesSuccess(channel_id, sequence, count, total))
     return messages

@@ -170,13 +170,14 @@ class FrameDecryptor:
         at, size, header = 0, len(source), self._header
         decrypt, open_short = self._state.decrypt, self._state.open_short
         while True:
-            if header is None and type(source) is bytes:
-                opened = open_short(source, at, self._payload_bytes_max)
+            if header is None:
+                if at == size:
+                    break
+                opened = open_short(source, at, self._payload_bytes_max) if type(source) is bytes else None
                 if opened is not None:
                     extension_field, message_type, payload, at = opened
                     frames.append(frame_of(extension_field, message_type, payload))
                     continue
-            if header is None:
                 end = at + SEALED_HEADER_BYTES
                 if end > size:
                     break
