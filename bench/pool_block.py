@@ -11,7 +11,8 @@ from pathlib import Path
 
 import uvloop
 
-from bench._pool_server import ANY_HASH, SCRIPT, answer
+from bench._pool_node import PREVIOUS, answer
+from bench._pool_server import ANY_HASH, SCRIPT
 from bench.harness import report
 from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
 from mbongi.pool.daemon.blocks import Blocks
@@ -65,7 +66,7 @@ async def _measure(folder: Path, rounds: int) -> list[list[float]]:
         difficulty=Difficulty(start=ANY_HASH, minimum=ANY_HASH, maximum=ANY_HASH),
     )
     blocks = Blocks(folder / "blocks", nodes, NoTips(), now_s=server.now_s, pool_script=SCRIPT)
-    body = answer(3_000).replace(b"PREVIOUS", b"00" * 32)
+    body = answer(3_000).replace(PREVIOUS, b"00" * 32)
     template = dataclasses.replace(template_of(bitcoind.answer(body, BlockTemplate)), target=TARGET_MAX)
     coinbase = coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/Mbongi/")
     server.publish(Job(1, template, coinbase, made_at_s=server.now_s()))

@@ -17,6 +17,7 @@ from mbongi.pool.daemon.shipping import Receiver
 from mbongi.pool.daemon.steady_clock import SteadyClock
 from mbongi.pool.rules.job import Job
 from mbongi.run import practice
+from mbongi.run.memory import return_large_buffers
 from mbongi.run.only_one import only_one
 from mbongi.run.pool_lead import Lead
 from mbongi.run.pool_shard import Shard, bus_when_up
@@ -32,6 +33,7 @@ def main(config: Config, arguments: argparse.Namespace | None = None) -> int:  #
     if config.pool.follows:
         raise ConfigError("pool.follows: work comes over the bus here; run `mbongi pool-server --shard N` instead")
     name = f"pool-{config.pool.shard}" if config.pool.processes == 1 else f"pool-{LEAD}"
+    return_large_buffers()
     with only_one(config.site.data_dir, name):
         return uvloop.run(_run(practice.fitted(config)))
 

@@ -17,6 +17,7 @@ from mbongi.pool.daemon.job_stream import SOLUTION_SUBJECT, JobFeed
 from mbongi.pool.daemon.shipping import Shipper
 from mbongi.pool.daemon.steady_clock import SteadyClock
 from mbongi.run import practice
+from mbongi.run.memory import return_large_buffers
 from mbongi.run.only_one import only_one
 from mbongi.run.pool_nodes import CHAINS, limits_of, nodes_of
 from mbongi.run.pool_shard import Shard, bus_when_up
@@ -44,6 +45,7 @@ def main(config: Config, arguments: argparse.Namespace) -> int:
         )
     if count == 1 and not config.pool.follows:
         raise ConfigError("pool.processes: 1, so `mbongi pool` serves the miners itself; set it to 2 or more")
+    return_large_buffers()
     with only_one(config.site.data_dir, f"pool-{arguments.shard}"):
         return uvloop.run(_run(practice.fitted(config), arguments.shard))
 

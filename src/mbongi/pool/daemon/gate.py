@@ -120,9 +120,9 @@ class Gate:
 
     def may_receive(self, connection: "Connection", size: int) -> bool:
         """Whether a connection and its address keep to their rates."""
-        connection.received += size
-        most = self._bytes_max * connection.weight
-        if connection.received <= most and self._addresses.may_receive(connection.address, size):
+        received = connection.received = connection.received + size
+        is_fair = received <= self._bytes_max or received <= self._bytes_max * connection.weight
+        if is_fair and self._addresses.may_receive(connection.address, size):
             return True
         self.strike(connection, "flood")
         return False

@@ -153,31 +153,31 @@ class FrameDecryptor:
         """Raises SealError for what the peer did not seal, TooLongError once a header announces more than the limit."""
         if self._has_ended:
             raise SealError("noise: this session has ended with an error")
+        frames: list[Frame] = []
+        rest, at = self._rest, 0
+        if not rest and self._header is None:
+            open_short, payload_bytes_max, size = self._state.open_short, self._payload_bytes_max, len(data)
+            while (opened := open_short(data, at, payload_bytes_max)) is not None:
+                extension_field, message_type, payload, at = opened
+                frames.append(frame_of(extension_field, message_type, payload))
+                if at == size:
+                    return frames
         self._has_ended = True  # so that whatever is raised below ends it
-        rest = self._rest
         if rest:
             rest += data
-            frames, at = self._cut(rest)
+            at = self._cut(rest, 0, frames)
             del rest[:at]
         else:
-            frames, at = self._cut(data)
-            rest += data[at:]
+            rest += data[self._cut(data, at, frames) :]
         self._has_ended = False
         return frames
 
-    def _cut(self, source: bytes | bytearray) -> tuple[list[Frame], int]:
-        frames: list[Frame] = []
-        at, size, header = 0, len(source), self._header
-        decrypt, open_short = self._state.decrypt, self._state.open_short
+    def _cut(self, source: bytes | bytearray, at: int, frames: list[Frame]) -> int:
+        """Add the whole frames from ``at`` on; returns where what is left begins."""
+        size, header = len(source), self._header
+        decrypt = self._state.decrypt
         while True:
             if header is None:
-                if at == size:
-                    break
-                opened = open_short(source, at, self._payload_bytes_max) if type(source) is bytes else None
-                if opened is not None:
-                    extension_field, message_type, payload, at = opened
-                    frames.append(frame_of(extension_field, message_type, payload))
-                    continue
                 end = at + SEALED_HEADER_BYTES
                 if end > size:
                     break
@@ -198,7 +198,7 @@ class FrameDecryptor:
                 )
             frames.append(frame_of(extension_field, message_type, payload))
             at, header, self._header = end, None, None
-        return frames, at
+        return at
 
     def _too_long(self, length: int) -> TooLongError:
         return TooLongError(f"noise: a payload of {length} bytes; at most {self._payload_bytes_max}")
