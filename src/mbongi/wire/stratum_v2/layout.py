@@ -88,8 +88,8 @@ def _single(annotation: Any, fields: slice) -> _Part:
         return (value,), at
 
     kind = wire_type(annotation)
-    is_short = isinstance(kind, Blob) and kind.prefix == 1 and not kind.is_text
-    return _Part(fields, read, codec.write, short_bytes_max=kind.bytes_max if is_short else 0)
+    short_bytes_max = kind.bytes_max if isinstance(kind, Blob) and kind.prefix == 1 and not kind.is_text else 0
+    return _Part(fields, read, codec.write, short_bytes_max=short_bytes_max)
 
 
 def _run(kinds: list[Any], fields: slice) -> _Part:
