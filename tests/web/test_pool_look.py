@@ -129,10 +129,31 @@ def test_accounts_are_named_one_per_line_whatever_their_letters(
         asked.append(wish.accounts)
 
     monkeypatch.setattr(pool_payouts, "plan_payout", note)
+    with acting(SITE):
+        models.Account.objects.create(name="Ada, Ben & Co", added_at=utc_now())
     posted = {"step": "show", "accounts": "Ada, Ben & Co\r\n north \r\n\r\nnorth"}
     answer = sign_in(Role.SITE_MANAGER).post("/pool/payouts/", posted)
     assert answer.status_code == 200
     assert asked == [("Ada, Ben & Co", "north")]
+    client = sign_in(Role.SITE_MANAGER, language="en")
+    refused = client.post("/pool/payouts/", {"step": "show", "accounts": "north\nAda, Ben"})
+    assert "No account is named “Ada, Ben”." in refused.content.decode()
+    assert len(asked) == 1
+
+
+def test_nothing_to_pay_is_said_in_the_readers_language(site: PoolSite, sign_in: Callable[..., Client]) -> None:
+    with acting(SITE):
+        models.Account.objects.update(balance_sat=0)
+    text = sign_in(Role.SITE_MANAGER, language="fr").post("/pool/payouts/", {"step": "show"}).content.decode()
+    assert "Rien ne peut être payé maintenant" in text
+
+
+def test_trouble_is_told_with_what_is_asked_for_again(site: PoolSite, sign_in: Callable[..., Client]) -> None:
+    pool_site.speak(trouble="node 10.0.0.5:8332: no answer within 10 s")
+    for path in ("/pool/", "/pool/record/"):
+        text = sign_in(language="fr").get(path).content.decode()
+        assert "nœud 10.0.0.5:8332: aucune réponse en 10 s" in text
+        assert text.count('id="pool-notes"') == 1
 
 
 def test_what_the_operator_put_in_is_not_called_earned(site: PoolSite, sign_in: Callable[..., Client]) -> None:

@@ -233,6 +233,7 @@ def live(now: PoolNow) -> dict[str, Any]:
         "heard_at": None if now.heard_at is None else now.heard_at.timestamp(),
         "stale": now.is_stale,
         "listening": status.listening,
+        "trouble": bool(status.trouble),
         "workers": status.workers,
         "v1": status.v1_connections,
         "v2": status.v2_connections,

@@ -67,7 +67,7 @@ def record(request: HttpRequest) -> HttpResponse:
     """What changes slowly: rejects, latencies, nodes, blocks."""
     if not current_scope().site_wide:
         raise Http404
-    return render(request, "parts/pool_record.html", content_of(pool=pool_sight.pool()))
+    return render(request, "parts/pool_record.html", content_of(pool=pool_sight.pool(), refreshed=True))
 
 
 class Head:

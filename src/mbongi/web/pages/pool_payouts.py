@@ -15,14 +15,15 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mbongi.core.identity.scope import current_scope
 from mbongi.core.identity.values import Permission
 from mbongi.core.ledger import selectors as ledger
-from mbongi.pool import payment_rows, payments, wording
+from mbongi.pool import payment_rows, payments, selectors, wording
 from mbongi.pool.errors import (
+    NothingToPayError,
     NotPermittedError,
     PayoutError,
     PayoutRefusedError,
@@ -40,6 +41,7 @@ from mbongi.web.pages.ledger import actor_names, sentence
 from mbongi.web.pages.pool import content_of
 
 FILE_BYTES_MAX = 1_000_000
+ACCOUNTS_MAX = 1000
 FEE_SAT_VB_MAX = Decimal(100_000)
 """Of what the form takes; the configuration's own limit is lower."""
 WAITING: dict[str, Promise] = {
@@ -111,11 +113,16 @@ def wish_of(request: HttpRequest) -> Wish:
         raise PayoutRefusedError(f"fee {text[:20]!r}: no number", _("State the fee as a number.")) from error
     if fee is not None and not (fee.is_finite() and 0 < fee <= FEE_SAT_VB_MAX):
         raise PayoutRefusedError(f"fee {fee}: out of range", _("State the fee as a number."))
-    names = (name.strip() for name in request.POST.get("accounts", "").replace("\0", "").splitlines())
+    names = (name.strip() for name in request.POST.get("accounts", "").replace("\0", "").splitlines()[:ACCOUNTS_MAX])
+    asked = tuple(dict.fromkeys(name for name in names if name))
+    unknown = [name for name in asked if selectors.account(name) is None]
+    if unknown:
+        text = _("No account is named “%(name)s”.") % {"name": unknown[0][:80]}
+        raise PayoutRefusedError(f"account {unknown[0][:80]}: not known", text)
     return Wish(
         fee_sat_kvb=None if fee is None else round(fee * 1000),
         payer=FeePayer(payer) if payer in set(FeePayer) else None,
-        accounts=tuple(dict.fromkeys(name for name in names if name)),
+        accounts=asked,
         in_advance=request.POST.get("in_advance") == "1",
     )
 
@@ -125,6 +132,13 @@ def refusal_text(error: PayoutError) -> str:
     if isinstance(error, ShortOfCoinsError):
         amount, unit = figures.amount(error.missing_sat)
         return _("The coins that may be spent now are %(amount)s %(unit)s short.") % {"amount": amount, "unit": unit}
+    if isinstance(error, NothingToPayError):
+        text = ngettext(
+            "Nothing may be paid now; %(n)d account waits.",
+            "Nothing may be paid now; %(n)d accounts wait.",
+            error.waiting,
+        )
+        return text % {"n": error.waiting}
     return error.text if isinstance(error, PayoutRefusedError) else str(error)
 
 

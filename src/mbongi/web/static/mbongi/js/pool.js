@@ -38,6 +38,11 @@ export function start(page) {
     page.querySelector("[data-pool-never]")?.remove();
     for (const node of page.querySelectorAll("[data-pool]")) paint(node, pool);
     for (const node of page.querySelectorAll("[data-pool-heard]")) node.dateTime = new Date(heard * 1000).toISOString();
+    const notes = page.querySelector("#pool-notes");
+    if (notes && pool.trouble !== undefined && pool.trouble !== (notes.dataset.trouble === "1")) {
+      notes.dataset.trouble = pool.trouble ? "1" : "";
+      htmx.trigger(page.querySelector("[data-pool-record]"), "refresh");
+    }
     look();
   });
 }
