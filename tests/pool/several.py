@@ -188,8 +188,8 @@ class Crowd:
     came, of which each may stand in the log or not.
     """
 
-    def __init__(self, port: int, count: int, *, tls: ssl.SSLContext | None = None) -> None:
-        self._port, self._tls = port, tls
+    def __init__(self, port: int, count: int, *, tls: ssl.SSLContext | None = None, pause_s: float = 0.02) -> None:
+        self._port, self._tls, self._pause_s = port, tls, pause_s
         self.accepted: set[bytes] = set()
         self.unanswered: set[bytes] = set()
         self.rejects: Counter[str] = Counter()
@@ -244,7 +244,7 @@ class Crowd:
                 self.rejects[str(answer["error"][1])] += 1
             if any(each["method"] == "client.reconnect" for each in miner.notices):
                 return
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(self._pause_s)
 
 
 def require_same(shares: list[tuple[LoggedShare, str]], crowd: Crowd) -> None:

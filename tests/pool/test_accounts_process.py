@@ -71,20 +71,23 @@ class PoolSite:
             postgres=Postgres(port=postgres_port),
             pool=Pool(**(settings | changes)),
         )
-        self._bus_port, self.directory = bus_port, directory
+        self.bus_port, self.directory = bus_port, directory
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def environment(self) -> dict[str, str]:
         own = {key: value for key, value in os.environ.items() if not key.startswith(("MBONGI_", "DJANGO_"))}
-        ports = {"MBONGI_BUS_PORT": str(self._bus_port), "PYTHONPATH": str(SOURCE)}
+        ports = {"MBONGI_BUS_PORT": str(self.bus_port), "PYTHONPATH": str(SOURCE)}
         return own | as_environment(self.config) | ports
 
     def start(self, *names: str) -> None:
-        for name in names:
-            self._launch(name)
+        self.start_without_waiting(*names)
         for name in names:
             until(lambda name=name: self._answers(name), 120, self.said)
+
+    def start_without_waiting(self, *names: str) -> None:
+        for name in names:
+            self._launch(name)
 
     def _launch(self, name: str) -> None:
         with (self.directory / f"{name}.log").open("ab") as log:

@@ -16,6 +16,7 @@ from mbongi.pool.daemon.heads import Heads
 from mbongi.pool.daemon.job_stream import SOLUTION_SUBJECT, JobFeed
 from mbongi.pool.daemon.shipping import Shipper
 from mbongi.pool.daemon.steady_clock import SteadyClock
+from mbongi.pool.rules.job import Job
 from mbongi.run import practice
 from mbongi.run.memory import return_large_buffers
 from mbongi.run.only_one import only_one
@@ -23,6 +24,7 @@ from mbongi.run.pool_nodes import CHAINS, limits_of, nodes_of
 from mbongi.run.pool_shard import Shard, bus_when_up
 from mbongi.run.pool_state import read_state
 from mbongi.run.stopping import run_until, stop_event
+from mbongi.wire.bitcoin.hashing import display
 
 log = get_log(__name__)
 
@@ -78,8 +80,13 @@ class PoolServerProcess:
             on_job=serving.take_job,
             restore=serving.server.restore,
             on_trouble=serving.take_trouble,
+            is_on_tip=self._is_on_tip,
             without_work_s=config.pool.without_work_s,
         )
+
+    def _is_on_tip(self, job: Job) -> bool:
+        """Whether this process's own nodes say so; False where none can say."""
+        return display(job.template.previous_hash) == self._heads.best_hash
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set."""

@@ -316,13 +316,13 @@ class PoolServer:
     async def _pass_on(
         self, session: V1Session, owner: int, transport: asyncio.Transport, arrival: Callable[[], Arrival]
     ) -> None:
-        assert self.handover is not None
+        handover = self.handover
         while transport.get_write_buffer_size() and not transport.is_closing():  # noqa: ASYNC110 -- it has no event
             await asyncio.sleep(PART_LOOK_S)
         await asyncio.sleep(0)  # by now it has set aside the lines that came together
         if not transport.is_closing():
             descriptor = transport.get_extra_info("socket").fileno()
-            if await self.handover.send(owner, descriptor, arrival()):
+            if handover is not None and await handover.send(owner, descriptor, arrival()):
                 transport.abort()
             else:
                 session.stay(arrival())
