@@ -140,7 +140,7 @@ async def test_a_message_is_shown_on_the_machines_of_a_worker(pool: SeveralProce
     assert not [each for each in other.notices if each["method"] == "client.show_message"]
 
 
-async def test_without_the_bus_the_last_work_goes_on_for_a_while_and_then_miners_are_sent_away(
+async def test_without_the_bus_the_last_work_goes_on_until_the_tip_moves_and_then_miners_are_sent_away(
     tmp_path: Path, chain: Chain
 ) -> None:
     with SeveralProcesses(tmp_path, chain, without_work_s=8.0) as pool:
@@ -148,6 +148,9 @@ async def test_without_the_bus_the_last_work_goes_on_for_a_while_and_then_miners
         await crowd.progress(20)
         with pool.away("bus"):
             await crowd.progress(20)
+            rpc = NodeRpc(chain.address)
+            await rpc.call("generatetoaddress", 1, chain.burned)
+            await rpc.close()
             await asyncio.to_thread(pool.until, lambda: not any(_listens(pool)))
         await asyncio.to_thread(pool.wait_ready)
         await crowd.progress(20)
