@@ -148,7 +148,8 @@ class V1Session(V1Connection, PoolConnection):
         """Send the answers of this turn of the loop; ``kept`` says whether its shares are in the log."""
         out, self.out = self.out, []
         if self.transport is not None:
-            answers = [each if type(each) is bytes else _answered(each[4], kept=kept) for each in out]
+            answer = replies.accepted if kept else _not_kept
+            answers = [each if type(each) is bytes else answer(each[4]) for each in out]
             self.transport.write(b"".join(answers))
 
     def kept(self, unix_s: float) -> Kept | None:
@@ -268,9 +269,7 @@ class V1Session(V1Connection, PoolConnection):
             self.out.append(line)
 
 
-def _answered(id_: bytes, *, kept: bool) -> bytes:
-    if kept:
-        return replies.accepted(id_)
+def _not_kept(id_: bytes) -> bytes:
     code, text = ANSWERS[Reject.UNAVAILABLE]
     return replies.error(id_, code, text)
 

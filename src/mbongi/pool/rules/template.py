@@ -85,8 +85,8 @@ class KnownTransactions:
             stated, data = each.hash or each.txid, bytes(each.hex)
             found = self._by_stated_id.get(stated)
             known[stated] = found if found is not None and found[1] == data else _checked(place, stated, data)
-            if any(not 0 < parent <= place for parent in each.depends):
-                depends = each.depends
+            depends = each.depends
+            if depends and not all(0 < parent <= place for parent in depends):
                 raise TemplateError(f"template: transaction {place + 1} comes before one that it spends ({depends})")
         if len(known) != len(transactions):
             raise TemplateError(f"template: {len(transactions) - len(known)} of its transactions stand there twice")

@@ -124,12 +124,13 @@ class Vardiff:
         before = self.difficulty
         expected = (now_s - self._seen_s) * self._goal_hz
         if expected > 0.0:
-            if self._is_silence(expected):
+            down = self._down + _DOWN_EXPECTED * expected
+            if (down >= EVIDENCE or self._shares < FIRST_LOOK_SHARES) and self._is_silence(expected):
                 self._break_silence(now_s, expected)
             else:
                 self._seen_s = now_s
                 self._expected += expected
-                self._down += _DOWN_EXPECTED * expected
+                self._down = down
                 self._down_expected += expected
                 up = self._up - _UP_EXPECTED * expected
                 if up > 0.0:
