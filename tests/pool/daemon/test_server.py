@@ -16,6 +16,7 @@ from mbongi.pool.daemon.gate import Limits
 from mbongi.pool.daemon.server import JOB_S_MAX, Difficulty, PoolServer
 from mbongi.pool.daemon.share_log import ShareLog, files_of, read_shares
 from mbongi.pool.daemon.steady_clock import SteadyClock
+from mbongi.pool.rules.generations import GENERATIONS
 from mbongi.pool.rules.job import Job, coinbase_of
 from mbongi.pool.rules.template import empty_template
 from mbongi.pool.values import Reject
@@ -421,7 +422,7 @@ async def test_the_share_of_a_block_is_answered_once_the_block_is_kept_and_other
             asyncio.create_task(each.submit(each.solve(), name))
             for each, name in ((miner, "acct.one"), (other, "acct.two"))
         ]
-        await until(lambda: len(bed.server._answering) == 2)
+        await until(lambda: len(bed.server._held) == 2)
         before = bed.kept()
         keeping.set_result(None)
         told = [(await each)["result"] for each in answers]
@@ -438,3 +439,30 @@ async def test_the_share_of_a_block_is_answered_once_the_block_is_kept_and_other
     assert told == [True, True]
     assert sorted(after) == [("acct.one", EASY), ("acct.two", EASY)]
     assert late["result"] is True, "a disk that hangs does not end the mining"
+
+
+async def test_while_a_block_is_being_kept_new_work_follows_what_waits_and_others_are_answered(tmp_path: Path) -> None:
+    async with Bed(tmp_path) as bed:
+        keeping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        bed.server._on_block = lambda *_: keeping
+        miner, other = await Miner.connect(bed.port), await Miner.connect(bed.port, worker="acct.two")
+        bed.server.found_block(job(bed.server), bytes(80), bytes(13), "acct.one")
+        answer = asyncio.create_task(miner.submit(miner.solve()))
+        await until(lambda: len(bed.server._held) == 1)
+        [session] = bed.server._held
+        session._retarget(EASY * 2)  # the new difficulty, with the work of the old tip, waits behind the answer
+        newest = job(bed.server, tip=2, height=501)
+        bed.server.publish(newest)
+        refused = await error_of(other, other.solve(), "acct.unknown")
+        keeping.set_result(None)
+        kept = (await answer)["result"]
+        await miner.ask("mining.ping", [])
+        assert miner.work is not None
+        works_on, difficulty = int(miner.work.job, 16) // GENERATIONS, miner.difficulty
+        miner.close()
+        other.close()
+
+    assert refused is not None, "answered while the block was being kept"
+    assert kept is True
+    assert difficulty == EASY * 2
+    assert works_on == newest.number, "the last work that the miner was told"

@@ -1,6 +1,7 @@
 """The log of shares: whole batches come back, torn ones do not, names go with them."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -168,6 +169,33 @@ def test_a_full_file_waits_for_the_disk_in_the_thread_that_syncs_and_not_where_s
     assert synced[: len(by_syncing)] == by_syncing
     assert open_ones & set(names) == {names[-1]}
     assert read(tmp_path) == [("acct.one", number) for number in range(3)]
+
+
+def test_a_file_that_becomes_full_as_syncing_begins_is_not_closed_under_its_feet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share_log, "FILE_BYTES_MAX", 100)
+    log = ShareLog(tmp_path)
+    worker = log.worker("acct.one")
+    log.append([record(worker, 1)], {worker})
+
+    meanwhile = iter([2])
+
+    class Full(list[int]):
+        """The thread of the shares comes in between."""
+
+        def __iter__(self) -> Iterator[int]:
+            for number in meanwhile:
+                log.append([record(worker, number)], {worker})
+            return super().__iter__()
+
+    log._full = Full()
+    log.sync()
+    is_dirty = log.dirty
+    log.close()
+
+    assert is_dirty, "what became full meanwhile is synced the next time"
+    assert read(tmp_path) == [("acct.one", 1), ("acct.one", 2)]
 
 
 def test_full_files_that_the_disk_does_not_take_are_no_endless_queue(

@@ -57,7 +57,7 @@ KEEP_S_MAX: Final = 2.0
 """So long answers wait for a found block to be kept; a disk that hangs must not end the mining."""
 OnBlock = Callable[[Job, bytes, bytes, str], "asyncio.Future[None] | None"]
 """Called with job, header, extranonce and worker the moment a block is found. Must not block; what it returns is done
-when the block is kept, and nobody is answered before: what was acknowledged survives ``kill -9``."""
+when the block is kept, and no share is answered before: what was acknowledged survives ``kill -9``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,8 @@ class PoolServer:
         """In the order of their first word of this turn; each once, or its shares would be kept twice."""
         self._keeping: set[asyncio.Future[None]] = set()
         """Found blocks on their way to the disk."""
+        self._held: dict[PoolConnection, None] = {}
+        """Connections whose shares wait for these."""
         self._saving = asyncio.Lock()
         self._log_failed = self._save_failed = False
 
@@ -411,9 +413,12 @@ class PoolServer:
         self._answering[connection] = None
 
     def _answer(self) -> None:
-        if self._keeping:
-            return  # called again when the block is kept
         sessions, self._answering = self._answering, {}
+        if self._keeping:  # called again when the block is kept; whoever has no share to be kept is answered now
+            self._held |= {each: None for each in sessions if any(type(word) is tuple for word in each.out)}
+            sessions = {each: None for each in sessions if each not in self._held}
+        elif self._held:
+            sessions, self._held = self._held | sessions, {}
         shares = [each for session in sessions for each in session.out if type(each) is tuple]
         kept = self._keep(shares) if shares else True
         for session in sessions:

@@ -140,8 +140,9 @@ class ShareLog:
                 raise ShareLogError(f"share log {self._folder}: cannot sync: {error.strerror}") from error
 
     def _sync(self) -> None:
-        newest = self._descriptor  # before what is full: meanwhile it may become full itself
-        for descriptor in list(self._full):
+        full = list(self._full)  # first: meanwhile the newest may become full itself, and must not be closed here
+        newest = self._descriptor
+        for descriptor in full:
             os.fdatasync(descriptor)
             self._full.remove(descriptor)
             os.close(descriptor)

@@ -140,9 +140,14 @@ class V1Session(V1Connection, PoolConnection):
         return [Member(number, self.agent, self.protocol, difficulty) for number in self.workers.values()]
 
     def new_job(self, *, clean: bool) -> None:
-        """Tell the newest job, at once."""
+        """Tell the newest job, at once; behind what waits to be said, where an older job may be among it."""
         if self.is_ready and self.transport is not None:
-            self.transport.write(self.server.work_line(self.generations.now, clean=clean))
+            line = self.server.work_line(self.generations.now, clean=clean)
+            if self.out:
+                self.out.append(line)
+                self.server.has_answers(self)
+            else:
+                self.transport.write(line)
 
     def flush(self, *, kept: bool) -> None:
         """Send the answers of this turn of the loop; ``kept`` says whether its shares are in the log."""
