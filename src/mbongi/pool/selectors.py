@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Count, Max, Q, QuerySet, Sum
 
 from mbongi.base.ids import TenantId
-from mbongi.pool.models import Account, Block, Cursor, EntryChange, Window, WindowLeaf, Worker, WorkerMinute
+from mbongi.pool.models import Account, Block, Cursor, EntryChange, Slice, Window, WindowLeaf, Worker, WorkerMinute
 from mbongi.pool.rules.block_record import BlockState
 from mbongi.pool.rules.proof import ShareProof, ShareTree
 from mbongi.pool.values import EntryKind, Protocol, Scheme
@@ -179,6 +179,11 @@ def account_paid_to(address: str) -> str | None:
     found = Account.objects.filter(payout_address=address).values_list("name", flat=True)[:2] if address else []
     names = list(found)
     return names[0] if len(names) == 1 and names[0] != address else None
+
+
+def newest_work_at() -> datetime | None:
+    """When the newest share was made that is taken in, by the pool's clock; None before the first."""
+    return Slice.objects.order_by("-sequence").values_list("to_at", flat=True).first()
 
 
 def payable_accounts() -> list[AccountRow]:
