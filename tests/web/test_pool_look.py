@@ -1,5 +1,6 @@
 """What the pool's pages say to a newcomer, to an operator, and while parts of the site are away."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -138,6 +139,9 @@ def test_accounts_are_named_one_per_line_whatever_their_letters(
     client = sign_in(Role.SITE_MANAGER, language="en")
     refused = client.post("/pool/payouts/", {"step": "show", "accounts": "north\nAda, Ben"})
     assert "No account is named “Ada, Ben”." in refused.content.decode()
+    many = "\n".join(f"a{number}" for number in range(pool_payouts.ACCOUNTS_MAX + 1))
+    refused = client.post("/pool/payouts/", {"step": "show", "accounts": many})
+    assert "Name 1000 accounts at most" in refused.content.decode()
     assert len(asked) == 1
 
 
@@ -231,6 +235,17 @@ def test_a_newcomer_is_told_where_miners_connect(site: PoolSite, sign_in: Callab
     pool = settings.CONFIG.pool
     assert f"stratum+tcp://{pool.host}:{pool.port}" in text
     assert f"stratum2+tcp://{pool.host}:{pool.v2_port}/9" in text
+
+
+@pytest.mark.parametrize(("asked", "told"), [("[::1]", "[::1]"), ("[::1]:8420", "[::1]"), ("localhost", "localhost")])
+def test_a_pool_that_listens_everywhere_is_told_by_the_host_that_the_page_was_asked_of(
+    site: PoolSite, sign_in: Callable[..., Client], monkeypatch: pytest.MonkeyPatch, asked: str, told: str
+) -> None:
+    config = settings.CONFIG
+    everywhere = dataclasses.replace(config, pool=dataclasses.replace(config.pool, host="0.0.0.0"))
+    monkeypatch.setattr(settings, "CONFIG", everywhere)
+    text = sign_in(language="en").get("/pool/", headers={"host": asked}).content.decode()
+    assert f"stratum+tcp://{told}:{config.pool.port}" in text
 
 
 def test_a_stale_template_is_said(site: PoolSite, sign_in: Callable[..., Client]) -> None:

@@ -1,6 +1,7 @@
 """The mining pool at a glance, and its workers."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
@@ -52,11 +53,11 @@ def overview(request: HttpRequest) -> HttpResponse:
     if not current_scope().site_wide:
         return redirect("/pool/accounts/")
     config = settings.CONFIG
-    host = request.get_host().rpartition(":")[0] or request.get_host()
+    host = urlsplit(f"//{request.get_host()}").hostname or "localhost"
     content = content_of(
         pool=pool_sight.pool(),
         practice_scale=site_scale(config.twin) if twin_mines(config) else None,
-        connect=pool_addresses(config, host_seen=host.strip("[]")) if config.pool.enabled else None,
+        connect=pool_addresses(config, host_seen=host) if config.pool.enabled else None,
     )
     return render(request, "pages/pool.html", content)
 

@@ -113,8 +113,11 @@ def wish_of(request: HttpRequest) -> Wish:
         raise PayoutRefusedError(f"fee {text[:20]!r}: no number", _("State the fee as a number.")) from error
     if fee is not None and not (fee.is_finite() and 0 < fee <= FEE_SAT_VB_MAX):
         raise PayoutRefusedError(f"fee {fee}: out of range", _("State the fee as a number."))
-    names = (name.strip() for name in request.POST.get("accounts", "").replace("\0", "").splitlines()[:ACCOUNTS_MAX])
+    names = (name.strip() for name in request.POST.get("accounts", "").replace("\0", "").splitlines())
     asked = tuple(dict.fromkeys(name for name in names if name))
+    if len(asked) > ACCOUNTS_MAX:
+        text = _("Name %(n)d accounts at most; without any name all are paid.") % {"n": ACCOUNTS_MAX}
+        raise PayoutRefusedError(f"{len(asked)} accounts named; at most {ACCOUNTS_MAX}", text)
     unknown = [name for name in asked if selectors.account(name) is None]
     if unknown:
         text = _("No account is named “%(name)s”.") % {"name": unknown[0][:80]}
