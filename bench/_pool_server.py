@@ -71,7 +71,7 @@ class Bench:
             body = file.read()
         began_s, began_cpu_s = time.monotonic(), cpu_s()
         template = template_of(bitcoind.answer(body, BlockTemplate))
-        coinbase = coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/Mbongi/")
+        coinbase = coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/Mbongi/", self.tips)
         self.server.publish(Job(self.tips, template, coinbase, made_at_s=self.server.now_s()))
         return {"began_s": began_s, "began_cpu_s": began_cpu_s}
 

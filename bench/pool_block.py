@@ -68,7 +68,7 @@ async def _measure(folder: Path, rounds: int) -> list[list[float]]:
     blocks = Blocks(folder / "blocks", nodes, NoTips(), now_s=server.now_s, pool_script=SCRIPT)
     body = answer(3_000).replace(PREVIOUS, b"00" * 32)
     template = dataclasses.replace(template_of(bitcoind.answer(body, BlockTemplate)), target=TARGET_MAX)
-    coinbase = coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/Mbongi/")
+    coinbase = coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/Mbongi/", 1)
     server.publish(Job(1, template, coinbase, made_at_s=server.now_s()))
     for node in nodes:
         node.keep_ready()

@@ -93,6 +93,7 @@ def test_a_short_search_guided_by_coverage_finds_nothing(tmp_path: Path, target:
         (tmp_path / str(number)).write_bytes(hashlib.shake_256(bytes([number])).digest(300))
     words = [sys.executable, "-m", "tests.pool.daemon.fuzz_atheris", target, str(tmp_path)]
     limits = ["-runs=60", "-len_control=0", "-max_len=600", "-timeout=120", "-rss_limit_mb=3000"]
+    limits.append(f"-artifact_prefix={tmp_path}/")
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     found = subprocess.run(
         [*words, *limits], env=environment, cwd=SOURCE.parent, capture_output=True, text=True, timeout=400, check=False

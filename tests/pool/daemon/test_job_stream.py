@@ -39,7 +39,9 @@ def job(number: int, *, tip: int = 1, full: bool = False) -> Job:
             time_min_s=900,
             subsidy_sat=50,
         )
-    return Job(number, template, coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/t/"), time.time())
+    return Job(
+        number, template, coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/t/", number), time.time()
+    )
 
 
 class End:

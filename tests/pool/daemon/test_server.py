@@ -39,7 +39,8 @@ def job(server: PoolServer, *, tip: int = 1, height: int = 500) -> Job:
         subsidy_sat=625_000_000,
     )
     outputs = [TxOut(625_000_000, bytes.fromhex("0014751e76e8199196d454941c45d1b3a323f1433bd6"))]
-    return Job(next(NUMBERS), template, coinbase_of(template, outputs, b"/test/"), made_at_s=server.now_s())
+    number = next(NUMBERS)
+    return Job(number, template, coinbase_of(template, outputs, b"/test/", number), made_at_s=server.now_s())
 
 
 class Bed:
@@ -210,6 +211,24 @@ async def test_a_new_tip_makes_old_work_stale_and_a_refresh_does_not(bed: Bed) -
     assert refreshed["result"] is True
     assert stale[0] == 21
     assert [each["params"][8] for each in miner.notices if each["method"] == "mining.notify"][-2:] == [False, True]
+    miner.close()
+
+
+async def test_a_share_of_a_tip_that_was_left_counts_no_second_time_once_the_tip_is_back(bed: Bed) -> None:
+    miner = await Miner.connect(bed.port)
+    fields = miner.solve()
+    assert (await miner.submit(fields))["result"] is True
+
+    bed.server.publish(job(bed.server, tip=2))
+    bed.server.publish(job(bed.server))
+    await miner.catch_up(bed.server.newest_number)
+    assert miner.work is not None
+    again = [miner.work.job, *fields[1:]]
+    await miner.submit(again)
+
+    assert again[0] != fields[0]
+    hashes = [share.hash for path in files_of(bed.folder) for share, _ in read_shares(path)]
+    assert len(set(hashes)) == len(hashes) >= 1
     miner.close()
 
 

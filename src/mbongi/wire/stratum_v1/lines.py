@@ -40,10 +40,12 @@ class LineBuffer:
                 raise TooLongError(f"stratum: a line of {len(data) - 1} bytes; at most {self._bytes_max}")
             line = data.strip()
             return [line] if line else []
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        longest = max(map(len, lines), default=0)
-        if max(longest, len(self._rest)) > self._bytes_max:
-            raise TooLongError(f"stratum: a line of {max(longest, len(self._rest))} bytes; at most {self._bytes_max}")
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = b""
+        longest = max(map(len, (rest, *lines)))
+        if longest > self._bytes_max:
+            raise TooLongError(f"stratum: a line of {longest} bytes; at most {self._bytes_max}")
+        self._rest = rest
         return [stripped for line in lines if (stripped := line.strip())]
 
 
