@@ -1,12 +1,12 @@
 """The pool's server in a process of its own, told what to do in lines on stdin, answering in lines of JSON.
 
-``block`` makes a new tip from a node's answer and publishes it; ``cpu`` states
-the process's CPU seconds, memory and counts; ``stop`` ends it.
+``block`` makes a new tip from a node's answer and publishes it; ``cpu`` states the process's CPU seconds, memory and
+counts; ``stop`` ends it. Another process makes the node's answers, so that none of them is kept in this one's memory.
 """
 
 import asyncio
 import json
-import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,22 +15,25 @@ from typing import Any
 
 import uvloop
 
+from bench._pool_node import PREVIOUS
 from bench.harness import allow_files, cpu_s
 from mbongi.pool.daemon.gate import Limits
 from mbongi.pool.daemon.server import Difficulty, PoolServer
 from mbongi.pool.daemon.share_log import ShareLog
 from mbongi.pool.rules.job import Job, coinbase_of
 from mbongi.pool.rules.template import template_of
+from mbongi.run.memory import return_large_buffers
 from mbongi.run.pool_identity import Identity
 from mbongi.wire import bitcoind
-from mbongi.wire.bitcoin.hashing import display, sha256d
 from mbongi.wire.bitcoin.transaction import TxOut
 from mbongi.wire.bitcoind import BlockTemplate
 from mbongi.wire.noise.certificate import PoolAddress
 
 ANY_HASH = 2.0**-32
 """A difficulty that all but one of 65,536 hashes meet, so that the clients need not search."""
-TRANSACTION_BYTES = 800
+COUNT_S = 2.0
+BEGINNING_BYTES = 1_000
+"""Of a node's answer; the hash of the block before stands there."""
 UNLIMITED = Limits(
     connections_max=100_000,
     per_address_max=100_000,
@@ -42,51 +45,41 @@ UNLIMITED = Limits(
 SCRIPT = bytes.fromhex("0014751e76e8199196d454941c45d1b3a323f1433bd6")
 
 
-def answer(transactions: int) -> bytes:
-    """A node's answer to ``getblocktemplate`` with so many transactions of 800 bytes."""
-    source = random.Random(1)
-    rows = []
-    for _ in range(transactions):
-        raw = source.randbytes(TRANSACTION_BYTES)
-        name = display(sha256d(raw))
-        rows.append({"data": raw.hex(), "txid": name, "hash": name, "fee": 1000, "sigops": 4, "weight": 1300})
-    now = int(time.time())
-    result = {
-        "version": 0x2000_0000,
-        "previousblockhash": "PREVIOUS",
-        "transactions": rows,
-        "coinbasevalue": 312_500_000 + 1000 * transactions,
-        "curtime": now,
-        "mintime": now - 600,
-        "bits": "1703a30c",
-        "height": 900_000,
-        "longpollid": "x",
-    }
-    return json.dumps({"result": result, "error": None, "id": 0}).encode()
-
-
 class Bench:
     """The server and its commands."""
 
     def __init__(self, folder: Path, task: dict[str, Any]) -> None:
+        self.node = folder / "node"
+        subprocess.run([sys.executable, "-m", "bench._pool_node", str(task["transactions"]), self.node], check=True)
         self.server = PoolServer(
             ShareLog(folder),
             on_block=lambda *_: None,
             difficulty=Difficulty(start=ANY_HASH, minimum=ANY_HASH, maximum=ANY_HASH),
             limits=UNLIMITED,
         )
-        self.answer = answer(task["transactions"])
+        with self.node.open("rb") as file:
+            self.previous_at = file.read(BEGINNING_BYTES).index(PREVIOUS)
         self.tips = 0
 
     def block(self) -> dict[str, float]:
         """From a node's bytes to jobs on their way; returns when it began, by the clock and in CPU seconds."""
         self.tips += 1
-        body = self.answer.replace(b"PREVIOUS", f"{self.tips:064x}".encode())
+        with self.node.open("r+b") as file:
+            file.seek(self.previous_at)
+            file.write(b"%064x" % self.tips)
+            file.seek(0)
+            body = file.read()
         began_s, began_cpu_s = time.monotonic(), cpu_s()
         template = template_of(bitcoind.answer(body, BlockTemplate))
-        coinbase = coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/Mbongi/")
+        coinbase = coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/Mbongi/", self.tips)
         self.server.publish(Job(self.tips, template, coinbase, made_at_s=self.server.now_s()))
         return {"began_s": began_s, "began_cpu_s": began_cpu_s}
+
+    async def keep_counting(self) -> None:
+        """Count the accepted shares as often as the pool does."""
+        while True:
+            await asyncio.sleep(COUNT_S)
+            self.server.statistics.gather(1.0)
 
     def state(self) -> dict[str, float]:
         """What was used and counted so far."""
@@ -107,7 +100,7 @@ async def serve() -> None:
     with tempfile.TemporaryDirectory(prefix="mbongi-bench-") as folder:
         bench = Bench(Path(folder), task)
         bench.block()
-        upkeep = asyncio.create_task(bench.server.run())
+        upkeep = asyncio.gather(bench.server.run(), bench.keep_counting())
         port = await bench.server.listen("127.0.0.1", 0)
         identity = Identity(Path(folder) / "secrets")
         v2_port = await bench.server.listen_v2("127.0.0.1", 0, identity.responder)
@@ -124,4 +117,5 @@ async def serve() -> None:
 
 if __name__ == "__main__":
     allow_files(25_000)
+    return_large_buffers()
     uvloop.run(serve())

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import uvloop
 
-from bench._pool_server import ANY_HASH, SCRIPT, answer
+from bench._pool_node import PREVIOUS, answer
+from bench._pool_server import ANY_HASH, SCRIPT
 from bench.harness import report
 from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
 from mbongi.pool.daemon.blocks import Blocks
@@ -61,13 +62,13 @@ async def _measure(folder: Path, rounds: int) -> list[list[float]]:
     nodes = [NodeRpc(NodeAddress("127.0.0.1", port)) for port in json.loads(await client.stdout.readline())]
     server = PoolServer(
         ShareLog(folder / "shares"),
-        on_block=lambda *found: blocks.found(*found) and None,
+        on_block=lambda *found: blocks.found(*found),  # noqa: PLW0108 -- they are made below
         difficulty=Difficulty(start=ANY_HASH, minimum=ANY_HASH, maximum=ANY_HASH),
     )
     blocks = Blocks(folder / "blocks", nodes, NoTips(), now_s=server.now_s, pool_script=SCRIPT)
-    body = answer(3_000).replace(b"PREVIOUS", b"00" * 32)
+    body = answer(3_000).replace(PREVIOUS, b"00" * 32)
     template = dataclasses.replace(template_of(bitcoind.answer(body, BlockTemplate)), target=TARGET_MAX)
-    coinbase = coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/Mbongi/")
+    coinbase = coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/Mbongi/", 1)
     server.publish(Job(1, template, coinbase, made_at_s=server.now_s()))
     for node in nodes:
         node.keep_ready()

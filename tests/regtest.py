@@ -4,7 +4,8 @@
         rpc = NodeRpc(chain.address)
         await rpc.call("generatetoaddress", 1, chain.burned)
 
-Bitcoin Core signs in with its cookie, and also publishes its tips at ``chain.zmq``.
+Bitcoin Core signs in with its cookie, and also publishes its tips at ``chain.zmq``. Where its ``bitcoin-node`` is at
+hand, that runs in the daemon's stead and opens its mining interface at ``chain.ipc``.
 """
 
 import asyncio
@@ -30,6 +31,11 @@ from mbongi.wire.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
 from tests.embedded import free_ports
 
 PROGRAM = os.environ.get("MBONGI_TEST_BITCOIND", "")
+_NODES = (
+    (Path(PROGRAM).with_name("bitcoin-node"), Path(PROGRAM).parents[1] / "libexec" / "bitcoin-node") if PROGRAM else ()
+)
+NODE: Final = next((path for path in _NODES if path.is_file()), None)
+"""Bitcoin Core's other program, that has the mining interface; as it is built, and as it is installed."""
 KEY = os.urandom(16).hex()
 NETWORK: Final = "regtest" if PROGRAM else "regtest-bcoin"
 START_S_MAX = 60.0
@@ -45,6 +51,8 @@ class Chain:
     process: "subprocess.Popen[bytes]"
     zmq: str
     """Empty for bcoin, which has none."""
+    ipc: str
+    """The mining interface's socket; empty where the node has none."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -62,8 +70,8 @@ class Chain:
 
 
 @contextlib.contextmanager
-def full_node(directory: Path, port: int | None = None) -> Iterator[Chain]:
-    """Start it on this or a free port, bring it to block 450, stop it by its process id."""
+def full_node(directory: Path, port: int | None = None, *, blocks: int = regtest.SEGWIT_BLOCKS) -> Iterator[Chain]:
+    """Start it on this or a free port, bring it to so many blocks, stop it by its process id."""
     free_port, zmq_port = free_ports(2)
     port = port or free_port
     if PROGRAM:
@@ -75,12 +83,11 @@ def full_node(directory: Path, port: int | None = None) -> Iterator[Chain]:
     with (directory / "node.log").open("ab") as log:
         process = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
     try:
-        script = script_of_address(regtest.BURNED_ADDRESS, networks()["regtest-bcoin"])
-        burned = address_of_script(script, networks()["regtest"]) if PROGRAM else regtest.BURNED_ADDRESS
-        assert burned is not None
+        burned = address_here(script_of_address(regtest.BURNED_ADDRESS, networks()["regtest-bcoin"]))
         with ThreadPoolExecutor(1) as thread:  # the calling thread may have a loop of its own
-            thread.submit(asyncio.run, _begin(address, burned, process, directory)).result()
-        yield Chain(address, burned, process, f"tcp://127.0.0.1:{zmq_port}" if PROGRAM else "")
+            thread.submit(asyncio.run, _begin(address, burned, process, directory, blocks)).result()
+        zmq = f"tcp://127.0.0.1:{zmq_port}" if PROGRAM else ""
+        yield Chain(address, burned, process, zmq, str(_socket(directory)) if NODE else "")
     finally:
         process.terminate()
         process.wait(timeout=30)
@@ -98,15 +105,30 @@ def _core(directory: Path, port: int, zmq_port: int) -> list[str]:
         "rpcallowip": "127.0.0.1",
         "zmqpubhashblock": f"tcp://127.0.0.1:{zmq_port}",
     }
-    return [PROGRAM, *(f"-{name}={value}" for name, value in options.items())]
+    if NODE:
+        options |= {"ipcbind": f"unix:{_socket(directory)}", "debug": "ipc"}
+    return [str(NODE or PROGRAM), *(f"-{name}={value}" for name, value in options.items())]
 
 
-async def _begin(address: NodeAddress, burned: str, process: "subprocess.Popen[bytes]", directory: Path) -> None:
+def _socket(directory: Path) -> Path:
+    return directory / "node.sock"
+
+
+def address_here(script: bytes) -> str:
+    """A script's address as the node that runs here writes it."""
+    found = address_of_script(script, networks()[NETWORK])
+    assert found is not None
+    return found
+
+
+async def _begin(
+    address: NodeAddress, burned: str, process: "subprocess.Popen[bytes]", directory: Path, blocks: int
+) -> None:
     end = time.monotonic() + START_S_MAX
     rpc = NodeRpc(address)
     while True:
         try:
-            missing = regtest.SEGWIT_BLOCKS - (await rpc.info()).blocks
+            missing = blocks - (await rpc.info()).blocks
             if missing > 0:
                 await rpc.call("generatetoaddress", missing, burned)
             break

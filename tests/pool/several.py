@@ -19,6 +19,7 @@ from mbongi.base.config import Bus, Config, Pool, Site, as_environment
 from mbongi.pool.daemon.share_log import LoggedShare, files_of, read_shares, shard_folders
 from mbongi.run.pool import LEAD
 from mbongi.run.pool_state import read_state
+from mbongi.wire.bitcoin.target import target_of_difficulty
 from tests.core.data_plane import SOURCE, children
 from tests.embedded import free_ports
 from tests.pool.practice import Miner
@@ -187,8 +188,8 @@ class Crowd:
     came, of which each may stand in the log or not.
     """
 
-    def __init__(self, port: int, count: int, *, tls: ssl.SSLContext | None = None) -> None:
-        self._port, self._tls = port, tls
+    def __init__(self, port: int, count: int, *, tls: ssl.SSLContext | None = None, pause_s: float = 0.02) -> None:
+        self._port, self._tls, self._pause_s = port, tls, pause_s
         self.accepted: set[bytes] = set()
         self.unanswered: set[bytes] = set()
         self.rejects: Counter[str] = Counter()
@@ -243,7 +244,7 @@ class Crowd:
                 self.rejects[str(answer["error"][1])] += 1
             if any(each["method"] == "client.reconnect" for each in miner.notices):
                 return
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(self._pause_s)
 
 
 def require_same(shares: list[tuple[LoggedShare, str]], crowd: Crowd) -> None:
@@ -252,3 +253,14 @@ def require_same(shares: list[tuple[LoggedShare, str]], crowd: Crowd) -> None:
     assert [hash_.hex() for hash_, count in logged.items() if count > 1] == []
     assert crowd.accepted - set(logged) == set(), "accepted and lost"
     assert set(logged) - crowd.accepted - crowd.unanswered == set(), "in the log, and no miner knows it"
+
+
+def solve_block(miner: Miner) -> list[str]:
+    """A share that is a block. Many extranonces, so that no search ends without."""
+    target = target_of_difficulty(BLOCK_DIFFICULTY)
+    for second in range(1, 1 << 16):
+        try:
+            return miner.solve(target=target, extranonce2=second, nonces=1 << 20)
+        except AssertionError:
+            continue
+    raise AssertionError("no block")

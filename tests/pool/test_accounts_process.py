@@ -26,7 +26,7 @@ from mbongi.wire.bitcoin.transaction import TxOut
 from tests.core.data_plane import SOURCE, ask
 from tests.embedded import free_ports
 from tests.pool.practice import Miner
-from tests.regtest import Chain, extend, full_node
+from tests.regtest import PROGRAM, Chain, extend, full_node
 from tests.system.running import PREAMBLE, until
 
 pytestmark = pytest.mark.system
@@ -71,20 +71,23 @@ class PoolSite:
             postgres=Postgres(port=postgres_port),
             pool=Pool(**(settings | changes)),
         )
-        self._bus_port, self.directory = bus_port, directory
+        self.bus_port, self.directory = bus_port, directory
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def environment(self) -> dict[str, str]:
         own = {key: value for key, value in os.environ.items() if not key.startswith(("MBONGI_", "DJANGO_"))}
-        ports = {"MBONGI_BUS_PORT": str(self._bus_port), "PYTHONPATH": str(SOURCE)}
+        ports = {"MBONGI_BUS_PORT": str(self.bus_port), "PYTHONPATH": str(SOURCE)}
         return own | as_environment(self.config) | ports
 
     def start(self, *names: str) -> None:
-        for name in names:
-            self._launch(name)
+        self.start_without_waiting(*names)
         for name in names:
             until(lambda name=name: self._answers(name), 120, self.said)
+
+    def start_without_waiting(self, *names: str) -> None:
+        for name in names:
+            self._launch(name)
 
     def _launch(self, name: str) -> None:
         with (self.directory / f"{name}.log").open("ab") as log:
@@ -335,12 +338,16 @@ async def _tip(rpc: NodeRpc) -> tuple[str, int]:
     return info.bestblockhash, info.blocks
 
 
+P2WPKH = bytes.fromhex("0014" + "5a" * 20)
+P2TR = bytes.fromhex("5120" + "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
+
+
+@pytest.mark.parametrize("script", [P2WPKH, P2TR] if PROGRAM else [P2WPKH])  # bcoin has no taproot
 @pytest.mark.parametrize("changes", [{"coinbase_outputs": 3, "payout_minimum_sat": 1_000}])
 async def test_a_block_pays_an_account_directly_and_the_books_owe_it_only_the_rest(
-    site: PoolSite, chain: Chain
+    site: PoolSite, chain: Chain, script: bytes
 ) -> None:
     rpc, run = NodeRpc(chain.address), asyncio.to_thread
-    script = bytes.fromhex("0014" + "5a" * 20)
     account = address_of_script(script, networks()[site.config.pool.network])
     miner = await Miner.connect(site.config.pool.port, worker=f"{account}.rig")
     await miner.submit(miner.solve(extranonce2=1), worker=f"{account}.rig")

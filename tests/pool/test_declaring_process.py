@@ -12,7 +12,7 @@ import pytest
 from mbongi.pool.adapters.node_rpc import NodeRpc
 from mbongi.pool.daemon.share_log import BLOCK_FLAG
 from mbongi.run.pool_identity import Identity
-from mbongi.wire.bitcoin.address import address_of_script, networks
+from mbongi.wire.bitcoin.block import Block
 from mbongi.wire.bitcoin.hashing import from_display
 from mbongi.wire.bitcoin.script import height_push
 from mbongi.wire.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
@@ -22,7 +22,7 @@ from tests.embedded import free_ports
 from tests.pool.test_pool_process import PoolProcess
 from tests.pool.v2_declarer import DECLARE_TX_DATA, WORK_SELECTION, Brought, Declarer
 from tests.pool.v2_miner import V2Miner
-from tests.regtest import Chain, full_node
+from tests.regtest import Chain, address_here, full_node
 
 pytestmark = pytest.mark.system
 ANYONE = b"\x51"
@@ -57,14 +57,12 @@ async def rpc(chain: Chain) -> AsyncIterator[NodeRpc]:
 
 async def coin(rpc: NodeRpc) -> bytes:
     """A transaction that spends a coin that anyone may spend; no node has seen it."""
-    address = address_of_script(ANYONES, networks()["regtest-bcoin"])
-    [first, *_] = await rpc.call("generatetoaddress", 101, address)
-    block = await rpc.call("getblock", first, *[True, True])
-    coinbase = block["tx"][0]
-    value_sat = round(coinbase["vout"][0]["value"] * 100_000_000)
+    [first, *_] = await rpc.call("generatetoaddress", 101, address_here(ANYONES))
+    block = Block.parse(bytes.fromhex(await rpc.call("getblock", first, *[False])))
+    coinbase = Transaction.parse(block.transactions[0])
     return Transaction(
-        inputs=(TxIn(outpoint=OutPoint(from_display(coinbase["txid"]), 0), witness=(ANYONE,)),),
-        outputs=(TxOut(value_sat - FEE, ANYONES),),
+        inputs=(TxIn(outpoint=OutPoint(coinbase.txid, 0), witness=(ANYONE,)),),
+        outputs=(TxOut(coinbase.outputs[0].value_sat - FEE, ANYONES),),
     ).encode()
 
 

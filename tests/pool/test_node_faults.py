@@ -18,12 +18,15 @@ from mbongi.run import pool
 from tests.embedded import free_ports
 from tests.pool.odd_node import OddNode
 from tests.pool.practice import Miner, Work, double
+from tests.pool.several import STALE, Crowd, require_same
 from tests.pool.test_pool_process import PoolProcess
 from tests.regtest import Chain, extend, full_node
 
 pytestmark = pytest.mark.system
 WINNING = (0xFFFF << 208) * 2**14
 LATE = "inconclusive-not-best-prevblk"
+EASY = 2.0**-30
+"""Four hashes, so that hardly a share is a block by chance: those are found on purpose here."""
 COMMITMENT = bytes.fromhex("6a24aa21a9ed")
 
 
@@ -44,7 +47,8 @@ async def rpc(chain: Chain) -> AsyncIterator[NodeRpc]:
 async def pooling(directory: Path, chain: Chain, *urls: str) -> AsyncIterator[PoolProcess]:
     """A pool over these nodes."""
     process = PoolProcess(directory, chain)
-    settings = dataclasses.replace(process.config.pool, nodes=urls, cookies=(), zmq=())
+    easy = {"difficulty_start": EASY, "difficulty_min": EASY}
+    settings = dataclasses.replace(process.config.pool, nodes=urls, cookies=(), zmq=(), **easy)
     process.config = dataclasses.replace(process.config, pool=settings)
     await asyncio.to_thread(process.start)
     try:
@@ -129,6 +133,15 @@ async def builds_on(miner: Miner, rpc: NodeRpc) -> bool:
     return miner.work is not None and miner.work.previous[::-1].hex() == (await rpc.info()).bestblockhash
 
 
+async def unaffected(crowd: Crowd, process: PoolProcess) -> None:
+    """Two honest miners were never disconnected, and every share of theirs is counted once."""
+    await crowd.progress(5)
+    await crowd.stop()
+    assert crowd.connects == 2
+    assert not set(crowd.rejects) - {STALE}, crowd.rejects
+    require_same(process.shares(), crowd)
+
+
 def states(process: PoolProcess) -> dict[str, BlockState]:
     folder = process.config.site.data_dir / "pool" / "blocks"
     records = [decode_record(path.read_bytes(), path.name) for path in folder.glob("*.json")]
@@ -198,7 +211,8 @@ async def test_a_node_at_fault_is_left_for_another_and_miners_notice_nothing(
         pooling(tmp_path, chain, odd.url, honest.url) as process,
         honest,  # the last to come, so that the odd one is in use
     ):
-        watched = await Watched.connect(process, rpc)
+        watched, crowd = await Watched.connect(process, rpc), Crowd(process.port, 2, pause_s=0.3)
+        await crowd.progress(5)
         if fault == "lies":
             odd.bend = lies_in_transactions
         elif fault == "stalls":
@@ -212,8 +226,10 @@ async def test_a_node_at_fault_is_left_for_another_and_miners_notice_nothing(
 
         await until(is_left)
         assert not watched.is_closed
+        await crowd.progress(10)
         await watched.stop()
         await wins(watched.miner, rpc, process)
+        await unaffected(crowd, process)
         watched.miner.close()
     assert "standing=unfit" in process.log() or fault == "goes away"
     sent_away = [line for line in process.log().splitlines() if "miners_sent_away" in line]
@@ -262,7 +278,7 @@ async def test_a_reorganisation_of_three_moves_miners_at_once_and_blocks_states_
     tmp_path: Path, chain: Chain, rpc: NodeRpc
 ) -> None:
     async with pooling(tmp_path, chain, url_of(chain)) as process:
-        miner = await Miner.connect(process.port)
+        miner, crowd = await Miner.connect(process.port), Crowd(process.port, 2, pause_s=0.3)
         for _ in range(3):
             await wins(miner, rpc, process)
             await until(lambda: builds_on_read(miner, rpc))
@@ -282,4 +298,5 @@ async def test_a_reorganisation_of_three_moves_miners_at_once_and_blocks_states_
         await until(lambda: are(BlockState.IN_CHAIN))
         await until(lambda: builds_on_read(miner, rpc))
         await wins(miner, rpc, process)
+        await unaffected(crowd, process)
         miner.close()

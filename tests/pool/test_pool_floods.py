@@ -6,16 +6,21 @@ import dataclasses
 import json
 import os
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from mbongi.run.pool_identity import Identity
+from mbongi.wire.stratum_v2 import mining
 from tests.pool.practice import Miner
 from tests.pool.several import BLOCK_DIFFICULTY, STALE, Crowd, require_same
 from tests.pool.test_pool_process import PoolProcess
+from tests.pool.v2_miner import V2Miner
 from tests.regtest import Chain, full_node
 
 pytestmark = pytest.mark.system
@@ -151,3 +156,56 @@ async def test_forged_and_replayed_shares_count_for_nothing(pool: PoolProcess) -
     assert json.loads(answers[1])[0] == 22
     assert other_name["error"][0] == 24
     assert (logged["thief.a"], logged["acct.h"]) == (1 + luck, 1)
+
+
+async def test_half_handshakes_and_forged_shares_of_v2_count_for_nothing(pool: PoolProcess) -> None:
+    crowd, port = Crowd(pool.port, 2), pool.config.pool.v2_port
+    key = Identity(pool.config.site.data_dir / "secrets").authority_key
+    steady, thief = [await V2Miner.shake_hands(port, key, now_s=int(time.time())) for _ in range(2)]
+    await steady.open(extended=True, user="acct.v2")
+    await thief.open(extended=True, user="thief.v2")
+    words = [b"", os.urandom(63), os.urandom(64), os.urandom(400)]
+    clumsy = [await asyncio.open_connection("127.0.0.1", port, local_addr=(CLUMSY, 0)) for _ in range(40)]
+    for number, (_reader, writer) in enumerate(clumsy):
+        writer.write(words[number % len(words)])
+    own, others = thief.solve(), steady.solve()
+    assert isinstance(own, mining.SubmitSharesExtended)
+    assert await _verdict(thief, own) == ""
+    forgeries: list[dict[str, Any]] = [
+        {},
+        {"nonce": own.nonce ^ 1},
+        {"job_id": own.job_id + 99},
+        {"channel_id": own.channel_id + 99},
+        {"ntime": own.ntime + 90_000},
+        {"extranonce": own.extranonce + b"x"},
+    ]
+    codes = [await _verdict(thief, msgspec.structs.replace(own, **changes)) for changes in forgeries]
+    codes.append(await _verdict(thief, msgspec.structs.replace(others, channel_id=own.channel_id)))
+    assert await _verdict(steady, others) == "", "it is its finder's still"
+    await crowd.progress(10)
+    async with asyncio.timeout(60):
+        for reader, writer in clumsy:
+            with contextlib.suppress(ConnectionError):
+                while await reader.read(4096):
+                    pass
+            await _closed(writer)
+    assert await _verdict(steady, steady.solve(extranonce=b"8" * 8)) == ""
+    await crowd.stop()
+    for each in (steady, thief):
+        each.close()
+
+    assert codes[0] == "duplicate-share"
+    assert codes[2] == "invalid-job-id"
+    luck = codes.count("")  # another header than the one that was found is a share once in 256 times
+    assert luck < 3, codes
+    logged = Counter(worker for _share, worker in pool.shares())
+    assert (logged["thief.v2"], logged["acct.v2"]) == (1 + luck, 2)
+    assert crowd.connects == 2
+    require_same(pool.shares(), crowd)
+
+
+async def _verdict(miner: V2Miner, share: Any) -> str:
+    """What the pool says against a share; empty where it counts."""
+    miner.say(share)
+    answer = await miner.hear((mining.SubmitSharesSuccess, mining.SubmitSharesError))
+    return "" if isinstance(answer, mining.SubmitSharesSuccess) else str(answer.error_code)

@@ -144,7 +144,11 @@ async def test_a_share_of_stratum_v2_becomes_a_block_too(running: PoolProcess, c
         while (await _info(chain))[0] == before:  # noqa: ASYNC110 -- another process's state
             await asyncio.sleep(0.05)
     _height, tip = await _info(chain)
+    rpc = NodeRpc(chain.address)
+    header = await rpc.header(tip)
+    await rpc.close()
 
+    assert header.version & 0x1FFF_FFE0 == 0x0012_3440, "the node has the header as it was rolled"
     [(share, worker)] = running.shares()
     assert (share.hash[::-1].hex(), worker, share.protocol) == (tip, "acct.v2", 2)
     assert share.version & 0x1FFF_FFE0 == 0x0012_3440

@@ -16,6 +16,8 @@ from mbongi.wire.bitcoin.transaction import Transaction
 from mbongi.wire.stratum_v2 import mining
 from mbongi.wire.stratum_v2 import template_distribution as tdp
 from tests.pool.adapters.stub_provider import StubProvider
+from tests.pool.practice import Miner
+from tests.pool.several import SeveralProcesses, solve_block
 from tests.pool.test_declaring_process import FEE, coin
 from tests.pool.test_pool_process import PoolProcess
 from tests.pool.v2_miner import V2Miner
@@ -68,3 +70,32 @@ async def test_the_providers_template_is_mined_and_its_block_taken_by_the_node_a
     coinbase = Transaction.parse(solution.coinbase_tx)
     assert coinbase.lock_time == own.height - 1
     assert sum(each.value_sat for each in coinbase.outputs) == value_sat
+
+
+async def test_a_block_that_another_process_found_is_told_to_the_provider_too(tmp_path: Path, chain: Chain) -> None:
+    rpc = NodeRpc(chain.address)
+    spend = await coin(rpc)
+    async with StubProvider() as stub:
+        pool = SeveralProcesses(tmp_path, chain, template_provider=stub.address.url())
+        try:
+            await asyncio.to_thread(pool.__enter__)
+            own = await rpc.template()
+            value_sat = own.coinbasevalue + FEE
+            stub.offer(1, [spend], future=True, height=own.height, coinbase_tx_value_remaining=value_sat)
+            stub.tip(1, from_display(own.previousblockhash), own.curtime)
+            miner = await Miner.connect(pool.config.pool.port)
+            while miner.work is None or not miner.work.branch:
+                await miner.read()  # until it has the provider's, which alone has the transaction
+            answer = await miner.submit(await asyncio.to_thread(solve_block, miner))
+            solution = await stub.next(tdp.SubmitSolution)
+            async with asyncio.timeout(20):
+                while (await rpc.info()).bestblockhash == own.previousblockhash:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            miner.close()
+        finally:
+            await asyncio.to_thread(pool.close)
+            await rpc.close()
+
+    assert answer["result"] is True
+    assert isinstance(solution, tdp.SubmitSolution)
+    assert solution.template_id == 1

@@ -22,7 +22,7 @@ echo compiled >>cc.calls
 while [ "$1" != -o ]; do shift; done
 : >"$2"
 """
-NATIVE = "src/mbongi/wire/bitcoin/_native"
+NATIVE = [f"src/mbongi/wire/{part}/_native" for part in ("bitcoin", "noise", "stratum_v1")]
 TOOLS = "sh awk basename cat cksum df dirname env grep mkdir mv printf readlink rm sed sleep tail tee touch"
 
 
@@ -35,7 +35,7 @@ class Site:
 
     def make(self) -> None:
         root = self.root
-        for folder in ("bin", "requirements", "src/mbongi/wire/bitcoin"):
+        for folder in ("bin", "requirements", *[str(Path(each).parent) for each in NATIVE]):
             (root / folder).mkdir(parents=True)
         shutil.copy(ROOT / "mbongi", root / "mbongi")
         for name, text in {
@@ -44,7 +44,7 @@ class Site:
             "package-lock.json": "{}",
             "src/mbongi/__init__.py": "",
             "src/mbongi/cli.py": CLI,
-            f"{NATIVE}.c": "",
+            **{f"{each}.c": "" for each in NATIVE},
         }.items():
             (root / name).write_text(text)
         for tool in TOOLS.split():
@@ -142,23 +142,23 @@ def test_a_changed_lock_file_is_installed_again(ready: Site) -> None:
     assert ready.run("up").stderr == ""
 
 
-def test_the_compiled_part_is_made_once_and_again_after_a_change(ready: Site) -> None:
-    made = ready.root / f"{NATIVE}.abi3.so"
-    assert made.exists()
+def test_the_compiled_parts_are_made_once_and_again_after_a_change(ready: Site) -> None:
+    made = [ready.root / f"{each}.abi3.so" for each in NATIVE]
+    assert all(each.exists() for each in made)
 
     assert ready.run("up").stderr == ""
-    assert (ready.root / "cc.calls").read_text() == "compiled\n"
-    (ready.root / f"{NATIVE}.c").write_text("changed\n")
-    made.unlink()
+    assert (ready.root / "cc.calls").read_text() == "compiled\n" * len(NATIVE)
+    (ready.root / f"{NATIVE[1]}.c").write_text("changed\n")
+    made[1].unlink()
 
     assert ready.run("up").stdout == "ran up\n"
-    assert (ready.root / "cc.calls").read_text() == "compiled\n" * 2
-    assert made.exists()
+    assert (ready.root / "cc.calls").read_text() == "compiled\n" * 2 * len(NATIVE)
+    assert all(each.exists() for each in made)
 
 
 def test_without_a_compiler_it_runs_and_says_so_once(ready: Site) -> None:
     ready.tool("cc", "#!/bin/sh\necho no such header >&2\nexit 1\n")
-    (ready.root / f"{NATIVE}.c").write_text("changed\n")
+    (ready.root / f"{NATIVE[0]}.c").write_text("changed\n")
 
     first, second = ready.run("up"), ready.run("up")
 
@@ -166,7 +166,7 @@ def test_without_a_compiler_it_runs_and_says_so_once(ready: Site) -> None:
     assert "no C compiler with Python's headers" in first.stderr
     assert "apt install gcc python3-dev" in first.stderr
     assert second.stderr == ""
-    assert not (ready.root / f"{NATIVE}.abi3.so").exists()
+    assert not any((ready.root / f"{each}.abi3.so").exists() for each in NATIVE)
 
 
 def test_it_runs_from_any_folder_and_through_a_symlink(ready: Site, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
-"""The virtual site mines on the practice chain: shares of both protocols, blocks, moves, outages, from `up` alone."""
+"""The virtual site mines on the practice chain: shares of both protocols, blocks, moves, outages, from `up` alone.
 
-import http.client
-import json
+Where Bitcoin Core is named, it mines on that chain, over its mining interface where there is one.
+"""
+
+import asyncio
+import contextlib
 import os
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from mbongi.pool.adapters.node_rpc import NodeAddress, NodeRpc
 from mbongi.pool.daemon.share_log import BLOCK_FLAG, LoggedShare, files_of, read_shares
 from mbongi.run.site_lock import leftovers
+from tests.regtest import PROGRAM, full_node
 from tests.system.conftest import site_folder
 from tests.system.running import RunningSite, until
 from tests.system.test_kill import ACCOUNT, ENDED
@@ -47,11 +51,16 @@ answer([[each.address, str(each.kind)] for each in open_alarms(500)])
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
     """24 machines: Antminers, six of them with Stratum V2, and Whatsminers."""
     folder = site_folder(tmp_path_factory)
-    running = RunningSite(folder, machines=24, POOL_BLOCK_DIFFICULTY_MIN=str(BLOCK_DIFFICULTY))
-    try:
+    with contextlib.ExitStack() as stack:
+        settings = {"POOL_BLOCK_DIFFICULTY_MIN": str(BLOCK_DIFFICULTY)}
+        if PROGRAM:
+            chain = stack.enter_context(full_node(tmp_path_factory.mktemp("node")))
+            said = {"ipc": chain.ipc} | chain.settings
+            words = {name: value if isinstance(value, str) else value[0] for name, value in said.items()}
+            settings |= {f"POOL_{name.upper()}": value for name, value in words.items()}
+        running = RunningSite(folder, machines=24, **settings)
+        stack.callback(running.stop)
         yield running.start()
-    finally:
-        running.stop()
 
 
 @pytest.fixture(scope="module")
@@ -73,17 +82,21 @@ def counts(site: RunningSite) -> Counter[str]:
 
 
 def node(site: RunningSite, method: str, *arguments: object) -> Any:
-    """Ask the practice chain's node as any program would."""
-    key = (site.data_dir / "secrets" / "regtest.key").read_text()
-    connection = http.client.HTTPConnection("127.0.0.1", site.ports["POOL_REGTEST_PORT"], timeout=20)
-    try:
-        headers = {"Authorization": "Basic " + b64encode(f"x:{key}".encode()).decode()}
-        connection.request("POST", "/", json.dumps({"method": method, "params": arguments, "id": 1}), headers)
-        answer = json.loads(connection.getresponse().read())
-    finally:
-        connection.close()
-    assert not answer.get("error"), answer
-    return answer["result"]
+    """Ask the chain's node."""
+    if PROGRAM:
+        address = NodeAddress.of_url(site.settings["POOL_NODES"], Path(site.settings["POOL_COOKIES"]))
+    else:
+        key = (site.data_dir / "secrets" / "regtest.key").read_text()
+        address = NodeAddress("127.0.0.1", site.ports["POOL_REGTEST_PORT"], "x", key)
+
+    async def asked() -> Any:
+        rpc = NodeRpc(address)
+        try:
+            return await rpc.call(method, *arguments)
+        finally:
+            await rpc.close()
+
+    return asyncio.run(asked())
 
 
 def machine(site: RunningSite, address: str) -> dict[str, Any]:
@@ -127,7 +140,7 @@ def test_a_machine_that_is_put_to_sleep_hands_in_nothing_more(site: RunningSite)
     assert machine(site, address)["pool"] == ""
 
 
-@pytest.mark.parametrize("name", ["pool", "regtest"])
+@pytest.mark.parametrize("name", ["pool"] if PROGRAM else ["pool", "regtest"])
 def test_a_killed_process_comes_back_and_the_machines_with_it(site: RunningSite, name: str) -> None:
     stated = {each["user"]: each["accepted"] for each in site.virtual_machines()}
 

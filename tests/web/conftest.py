@@ -1,5 +1,6 @@
 """A small site in the database and on the board: six machines, two of them a tenant's, and people to look at them."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from mbongi.base.clock import utc_now
@@ -17,6 +19,9 @@ from mbongi.fleet.models import Event, Machine
 from mbongi.fleet.values import EventKind, MachineState, Severity
 from mbongi.web.live.board import BOARD
 from mbongi.web.live.hub import HUB
+from mbongi.web.live.pool_board import POOL
+from tests.web import pool_site
+from tests.web.pool_site import Minutes, PoolSite
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
@@ -117,5 +122,40 @@ def sign_in(people: Callable[..., User]) -> Callable[..., Client]:
             client.user = people(role, tenant=owner)
             client.force_login(client.user, backend=BACKEND)
         return client
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _empty_pool_board() -> Iterator[None]:
+    POOL.__init__()
+    yield
+    POOL.__init__()
+
+
+@pytest.fixture
+def minutes(monkeypatch: pytest.MonkeyPatch) -> Minutes:
+    """The telemetry of two workers."""
+    found = Minutes()
+    pool_site.use(found, monkeypatch)
+    return found
+
+
+@pytest.fixture
+def site(pilot: Pilot, minutes: Minutes) -> PoolSite:
+    """A pool that speaks, with books."""
+    with acting(SITE):
+        made = pool_site.make_books(pilot.north)
+    pool_site.speak()
+    return made
+
+
+@pytest.fixture
+def public(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Opens pages to everybody."""
+
+    def make(**changes: bool) -> None:
+        config = dataclasses.replace(settings.CONFIG, pool=dataclasses.replace(settings.CONFIG.pool, **changes))
+        monkeypatch.setattr(settings, "CONFIG", config)
 
     return make

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -48,41 +48,6 @@ API = (
     *("/api/v1/pool/account?name=site", "/api/v1/pool/blocks", f"/api/v1/pool/block?hash={HASH}"),
     *("/api/v1/pool/statement", "/api/v1/pool/payouts"),
 )
-
-
-@pytest.fixture(autouse=True)
-def _empty_pool_board() -> Iterator[None]:
-    POOL.__init__()
-    yield
-    POOL.__init__()
-
-
-@pytest.fixture
-def minutes(monkeypatch: pytest.MonkeyPatch) -> Minutes:
-    """The telemetry of two workers."""
-    found = Minutes()
-    pool_site.use(found, monkeypatch)
-    return found
-
-
-@pytest.fixture
-def site(pilot: Pilot, minutes: Minutes) -> PoolSite:
-    """A pool that speaks, with books."""
-    with acting(SITE):
-        made = pool_site.make_books(pilot.north)
-    pool_site.speak()
-    return made
-
-
-@pytest.fixture
-def public(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Opens pages to everybody."""
-
-    def make(**changes: bool) -> None:
-        config = dataclasses.replace(settings.CONFIG, pool=dataclasses.replace(settings.CONFIG.pool, **changes))
-        monkeypatch.setattr(settings, "CONFIG", config)
-
-    return make
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])

@@ -169,6 +169,8 @@ class Pool:
     """How long files of shares stay after they are wholly taken in."""
     minute_days: int = 7
     """How long each worker's minutes stay."""
+    proof_days: int = 400
+    """How long miners may ask for the proof of a window, and each worker's part of the work stays; the roots stay."""
     tls_port: int = 3334
     """Stratum V1 over TLS, where ``tls_certificate`` is set."""
     tls_certificate: str = ""

@@ -33,6 +33,7 @@ LIMITS: Final[Mapping[str, tuple[float, float]]] = {
     "pool.reserve_sat": (0, 21 * 10**14),
     "pool.share_log_days": (1, 36_500),
     "pool.minute_days": (1, 3660),
+    "pool.proof_days": (1, 36_500),
     "pool.processes": (1, 64),
     "pool.shard": (0, 255),
     "pool.without_work_s": (1, 86_400),

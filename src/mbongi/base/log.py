@@ -8,7 +8,13 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-import structlog
+_HIDES_RICH = "rich" not in sys.modules
+if _HIDES_RICH:  # structlog would load it, 6 MB, for tracebacks in colour that no log of ours has
+    sys.modules["rich"] = None  # type: ignore[assignment]
+import structlog  # noqa: E402
+
+if _HIDES_RICH:
+    del sys.modules["rich"]
 
 
 def get_log(name: str) -> structlog.stdlib.BoundLogger:

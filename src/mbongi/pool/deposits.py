@@ -10,6 +10,7 @@ from mbongi.pool.models import Block, Coin
 from mbongi.pool.paying_steps import NewCoin, take_in_float
 from mbongi.pool.payments import Person
 from mbongi.pool.terms import PayingTerms
+from mbongi.pool.values import FLOAT_KEYS
 from mbongi.wire.bitcoin.hashing import display
 from mbongi.wire.bitcoin.transaction import Transaction
 
@@ -30,6 +31,6 @@ def enter_deposit(by: Person, terms: PayingTerms, coin: NewCoin, *, reason: str)
     if is_a_blocks or Coin.objects.filter(txid=txid, index=coin.index).exists():
         text = _("This coin is among the pool's coins already.")
         raise PayoutRefusedError(f"enter coin {name}: it is among the pool's coins already", text)
-    key = f"float:deposit:{name}"
+    key = f"{FLOAT_KEYS}deposit:{name}"
     take_in_float(key, [coin], script=terms.script, unlock=terms.unlock, reason=reason, actor=by.actor)
     return Coin.objects.get(txid=txid, index=coin.index).value_sat

@@ -99,6 +99,14 @@ class ShortOfCoinsError(PayoutError):
         self.missing_sat = missing_sat
 
 
+class NothingToPayError(PayoutError):
+    """No balance may be paid now; ``waiting`` accounts have one that waits."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"payment: nothing to pay; {waiting} accounts wait")
+        self.waiting = waiting
+
+
 class PayoutRefusedError(PayoutError):
     """A step of a payout that the rules do not allow; ``text`` is for the person who asked, in their language."""
 

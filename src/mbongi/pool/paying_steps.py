@@ -21,7 +21,7 @@ from mbongi.pool.models import Block, Coin, Entry, Height, Payment
 from mbongi.pool.payments import locked, record, unsigned_txid_of
 from mbongi.pool.payout_plan import RESERVING, coin_names, coins_of
 from mbongi.pool.rules.block_record import MATURE_CONFIRMATIONS, SETTLED_CONFIRMATIONS, BlockState
-from mbongi.pool.values import FEE_ACCOUNT, FLOAT_ACCOUNT, CoinKind, PaymentState
+from mbongi.pool.values import FEE_ACCOUNT, FLOAT_ACCOUNT, FLOAT_KEYS, CoinKind, PaymentState
 from mbongi.wire.bitcoin.hashing import display
 from mbongi.wire.bitcoin.script import witness_program
 from mbongi.wire.bitcoin.transaction import Transaction
@@ -138,7 +138,6 @@ def _ensure_change(payment: Payment) -> None:
     if payment.change_index is None:
         return
     output = Transaction.parse(bytes(payment.signed or b"")).outputs[payment.change_index]
-    known = Coin.objects.filter(script=output.script).exclude(unlock=b"").first()
     Coin.objects.update_or_create(
         txid=payment.txid,
         index=payment.change_index,
@@ -146,7 +145,7 @@ def _ensure_change(payment: Payment) -> None:
             "kind": CoinKind.CHANGE,
             "value_sat": output.value_sat,
             "script": output.script,
-            "unlock": b"" if known is None else bytes(known.unlock),
+            "unlock": known_unlock(output.script),
             "transaction": payment.signed,
             "made_by": payment,
             "is_gone": False,
@@ -286,11 +285,32 @@ def _is_overtaken_for_good(payment: Payment) -> bool:
     )
 
 
-def blocks_without_coin(script: bytes) -> list[tuple[int, str, int, int]]:
-    """Blocks of ours in the chain whose own output is not among the coins: id, hash, height, the output's index."""
+@dataclass(frozen=True, slots=True)
+class BlockOutput:
+    """A block's output that pays to the pool, whatever its address is by now. ``unlock`` is known from other coins."""
+
+    block_id: int
+    block_hash: str
+    height: int
+    index: int
+    script: bytes
+    unlock: bytes
+
+
+def blocks_without_coin() -> list[BlockOutput]:
+    """The outputs to the pool of its blocks in the chain that are not among the coins."""
     found = Block.objects.filter(state__in=_IN_CHAIN, own_output_index__isnull=False, own_output_sat__gt=0, coins=None)
-    rows = found.filter(own_output_script=script).order_by("height")
-    return list(rows.values_list("pk", "hash", "height", "own_output_index"))  # type: ignore[arg-type]
+    rows = found.order_by("height").values_list("pk", "hash", "height", "own_output_index", "own_output_script")
+    return [
+        BlockOutput(pk, block_hash, height, int(index or 0), bytes(script or b""), known_unlock(bytes(script or b"")))
+        for pk, block_hash, height, index, script in rows
+    ]
+
+
+def known_unlock(script: bytes) -> bytes:
+    """What a script is the hash of, as far as a coin of it tells; empty where none does."""
+    coin = Coin.objects.filter(script=script).exclude(unlock=b"").first()
+    return b"" if coin is None else bytes(coin.unlock)
 
 
 @transaction.atomic
@@ -428,7 +448,7 @@ def forget_chain(key: str, reason: str) -> None:
         Coin.objects.filter(reserved_by=payment).update(reserved_by=None)
         record(payment, PROCESS, "cancel", reason=reason)
     Payment.objects.filter(is_at_rest=False).update(is_at_rest=True)
-    for entry in Entry.objects.filter(key__startswith="float:", undoes=None).exclude(key=key):
+    for entry in Entry.objects.filter(key__startswith=FLOAT_KEYS, undoes=None).exclude(key=key):
         if stands(entry.key):
             reverse(f"{entry.key}:gone", Occasion(PROCESS, reason), undoes=entry.key)
     ledger.append([NewEntry(PROCESS, "pool.coin.forget", "pool:coins", reason)])

@@ -71,6 +71,8 @@ class PracticePerson:
         return permission in self.permissions
 
 
+CANCELLING: Final = (Permission.PAYOUT_PROPOSE, Permission.PAYOUT_APPROVE)
+"""Either permits to cancel a payout."""
 PRACTICE_PROPOSER: Final = PracticePerson("practice:proposer", frozenset({Permission.PAYOUT_PROPOSE}))
 PRACTICE_APPROVER: Final = PracticePerson("practice:approver", frozenset({Permission.PAYOUT_APPROVE}))
 
@@ -280,8 +282,7 @@ def cancel_payout(by: Person, terms: PayingTerms, payment_id: int, *, reason: st
     one of the two can ever be in the chain. Raises NotPermittedError, UnknownPaymentError, PayoutRefusedError.
     """
     what = f"cancel payment {payment_id}"
-    if not by.may(Permission.PAYOUT_APPROVE):
-        _require(by, terms, Permission.PAYOUT_PROPOSE, what)
+    _require(by, terms, next((each for each in CANCELLING if by.may(each)), CANCELLING[0]), what)
     reason = _checked_reason(reason, what)
     payment = locked(payment_id)
     _require_state(payment, what, *(state for state in PaymentState if state.reserves))

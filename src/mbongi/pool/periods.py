@@ -136,13 +136,24 @@ def forget_minutes(before: datetime) -> int:
     return WorkerMinute.objects.filter(minute__lt=before).delete()[0]
 
 
-def _span() -> tuple[int, int, str] | None:
-    """The first and last slice that are not paid for yet, and what is carried; None where FPPS does not hold."""
+def first_unpaid() -> int | None:
+    """The first slice that FPPS has not paid for yet; None where FPPS does not hold."""
     change = SchemeChange.objects.order_by("-id").first()
     if change is None or change.scheme != Scheme.FPPS:
         return None
-    paid = Window.objects.filter(scheme=Scheme.FPPS, block=None).order_by("-last_slice").first()
-    first = max(change.from_slice, paid.last_slice + 1 if paid else 0)
+    paid = _last_period()
+    return max(change.from_slice, paid.last_slice + 1 if paid else 0)
+
+
+def _last_period() -> Window | None:
+    return Window.objects.filter(scheme=Scheme.FPPS, block=None).order_by("-last_slice").first()
+
+
+def _span() -> tuple[int, int, str] | None:
+    """The first and last slice that are not paid for yet, and what is carried; None where FPPS does not hold."""
+    first, paid = first_unpaid(), _last_period()
+    if first is None:
+        return None
     last = Slice.objects.filter(is_closed=True, sequence__gte=first).aggregate(last=Max("sequence"))["last"]
     return None if last is None else (first, last, paid.carried if paid else "")
 

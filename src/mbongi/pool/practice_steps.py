@@ -17,11 +17,9 @@ from mbongi.pool.payments import (
 )
 from mbongi.pool.payout_plan import RESERVING, Wish
 from mbongi.pool.terms import PayingTerms
-from mbongi.pool.values import PaymentState
+from mbongi.pool.values import PRACTICE_ADDRESS_REASON, PRACTICE_REASON, PaymentState
 from mbongi.wire.bitcoin.psbt import Psbt
 
-REASON: Final = "practice: balances are paid every few minutes"
-ADDRESS_REASON: Final = "practice: a practice address, since none is stated"
 _ADDRESSES_PER_ROUND: Final = 100
 
 
@@ -37,7 +35,7 @@ def advance(terms: PayingTerms, wallet: PracticeWallet, at_point: Callable[[str]
     """
     _give_addresses(terms)
     payment = _open() or Payment.objects.get(
-        pk=propose_payout(PRACTICE_PROPOSER, terms, Wish(in_advance=True), reason=REASON)
+        pk=propose_payout(PRACTICE_PROPOSER, terms, Wish(in_advance=True), reason=PRACTICE_REASON)
     )
     at_point("proposed")
     if payment.state == PaymentState.DRAFT:
@@ -61,4 +59,4 @@ def _open() -> Payment | None:
 def _give_addresses(terms: PayingTerms) -> None:
     without = Account.objects.filter(balance_sat__gt=0, payout_address="").exclude(name__startswith=".")
     for name in without.order_by("id").values_list("name", flat=True)[:_ADDRESSES_PER_ROUND]:
-        set_payout_address(PRACTICE_PROPOSER, terms, name, miners_address(name), reason=ADDRESS_REASON)
+        set_payout_address(PRACTICE_PROPOSER, terms, name, miners_address(name), reason=PRACTICE_ADDRESS_REASON)

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Count, Max, Q, QuerySet, Sum
 
 from mbongi.base.ids import TenantId
-from mbongi.pool.models import Account, Block, Cursor, EntryChange, Window, WindowLeaf, Worker, WorkerMinute
+from mbongi.pool.models import Account, Block, Cursor, EntryChange, Slice, Window, WindowLeaf, Worker, WorkerMinute
 from mbongi.pool.rules.block_record import BlockState
 from mbongi.pool.rules.proof import ShareProof, ShareTree
 from mbongi.pool.values import EntryKind, Protocol, Scheme
@@ -41,6 +41,16 @@ class AccountRow:
     def payable_sat(self) -> int:
         """What may be paid at present."""
         return max(min(self.balance_sat, self.balance_sat - self.immature_sat), 0)
+
+    @property
+    def resting_sat(self) -> int:
+        """What of the balance has to wait for its blocks (>= 0): less than is immature, where some was paid ahead."""
+        return max(self.balance_sat, 0) - self.payable_sat
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is one of the pool's own, which no miner works for."""
+        return self.name.startswith(".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +158,9 @@ class CursorRow:
 
 
 def accounts(*, search: str = "", limit: int = PAGE_MAX, offset: int = 0) -> list[AccountRow]:
-    """Accounts by name."""
-    found = Account.objects.filter(name__icontains=search) if search else Account.objects.all()
+    """Accounts by name; ``search`` is part of a name, or the whole address that an account is paid to."""
+    named = Q(name__icontains=search) | Q(payout_address=search)
+    found = Account.objects.filter(named) if search else Account.objects.all()
     return _account_rows(found.order_by("name")[offset : offset + min(limit, PAGE_MAX)])
 
 
@@ -161,6 +172,18 @@ def miners_accounts() -> list[AccountRow]:
 def account(name: str) -> AccountRow | None:
     """One account; None where there is none of that name in the scope."""
     return next(iter(_account_rows(Account.objects.filter(name=name))), None)
+
+
+def account_paid_to(address: str) -> str | None:
+    """The name of the one account that is paid to an address and has another name; None without, or with several."""
+    found = Account.objects.filter(payout_address=address).values_list("name", flat=True)[:2] if address else []
+    names = list(found)
+    return names[0] if len(names) == 1 and names[0] != address else None
+
+
+def newest_work_at() -> datetime | None:
+    """When the newest share was made that is taken in, by the pool's clock; None before the first."""
+    return Slice.objects.order_by("-sequence").values_list("to_at", flat=True).first()
 
 
 def payable_accounts() -> list[AccountRow]:

@@ -8,6 +8,7 @@ from mbongi.pool.crediting import Division, Taken, adopt_block, credit_key, lose
 from mbongi.pool.entries import Occasion, credit, debit, ensure_accounts, lock_books, reverse, stands
 from mbongi.pool.importing import ShardStep, import_shares, positions
 from mbongi.pool.periods import follow_scheme, forget_minutes, note_height, pay_periods, put_aside
+from mbongi.pool.retention import drop_old_work
 
 __all__ = [
     "Division",
@@ -18,6 +19,7 @@ __all__ = [
     "credit",
     "credit_key",
     "debit",
+    "drop_old_work",
     "ensure_accounts",
     "follow_scheme",
     "forget_minutes",

@@ -50,6 +50,11 @@ class TemplateStatus(msgspec.Struct, frozen=True, kw_only=True):
     difficulty: float
     """Of the network, or what a practice chain asks of a block."""
 
+    @property
+    def weight_pct(self) -> float:
+        """Weight by the most that a block may have [%]. Source: BIP 141, 4,000,000 units."""
+        return 100 * self.weight / 4_000_000
+
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A Bitcoin node as the pool sees it. ``reason`` says why it is not followed; ``heard_s`` is None before the first

@@ -108,8 +108,15 @@ RESERVE_ACCOUNT = ".reserve"
 """What pays FPPS: it gets the blocks and what the operator puts aside, and pays for the shares."""
 FLOAT_ACCOUNT = ".float"
 """What the operator put in as coins, see CoinKind.FLOAT."""
+FLOAT_KEYS = "float:"
+"""The keys of its entries begin so."""
 UNKNOWN_WORKER = ".unknown"
 """Shares whose worker's name was lost with a damaged part of a share log."""
+
+
+PRACTICE_REASON = "practice: balances are paid every few minutes"
+"""Why the practice persons propose a payout; pages say it in the reader's language."""
+PRACTICE_ADDRESS_REASON = "practice: a practice address, since none is stated"
 
 
 def account_of(user_name: str) -> str:

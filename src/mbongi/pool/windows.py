@@ -55,16 +55,22 @@ def work_before(last: int, window_work: int, *, without: tuple[str, int] | None 
     ``without`` leaves out the last share: its worker's name and work. Nothing before slice ``since`` counts.
     """
     reach = window_work + (without[1] if without else 0)
-    with connection.cursor() as cursor:
-        cursor.execute(_EDGE, [since, last, reach])
-        found = cursor.fetchone()
-    first = found[0] if found else since
+    found = edge_of(last, reach, since=since)
+    first = since if found is None else found
     inside, edge = _by_worker(first + 1, last), _by_worker(first, first)
     if without is not None:
         newest = inside if first < last else edge
         newest[without[0]] = newest.get(without[0], 0) - without[1]
     work = window_of([inside, edge], window_work)
     return Work(first, last, work)
+
+
+def edge_of(last: int, reach: int, *, since: int = 0) -> int | None:
+    """The slice in which the last ``reach`` hashes up to the end of slice ``last`` begin; None where there is less."""
+    with connection.cursor() as cursor:
+        cursor.execute(_EDGE, [since, last, reach])
+        found = cursor.fetchone()
+    return None if found is None else int(found[0])
 
 
 def work_of_block(block: Block, window_work: int, *, is_own_share_in: bool) -> Work:

@@ -12,11 +12,12 @@ import uvloop
 
 from mbongi.base.config import Config
 from mbongi.base.errors import ConfigError
-from mbongi.pool.daemon.job_stream import Beat, JobStream
+from mbongi.pool.daemon.job_stream import SOLUTION_SUBJECT, Beat, JobStream
 from mbongi.pool.daemon.shipping import Receiver
 from mbongi.pool.daemon.steady_clock import SteadyClock
 from mbongi.pool.rules.job import Job
 from mbongi.run import practice
+from mbongi.run.memory import return_large_buffers
 from mbongi.run.only_one import only_one
 from mbongi.run.pool_lead import Lead
 from mbongi.run.pool_shard import Shard, bus_when_up
@@ -32,6 +33,7 @@ def main(config: Config, arguments: argparse.Namespace | None = None) -> int:  #
     if config.pool.follows:
         raise ConfigError("pool.follows: work comes over the bus here; run `mbongi pool-server --shard N` instead")
     name = f"pool-{config.pool.shard}" if config.pool.processes == 1 else f"pool-{LEAD}"
+    return_large_buffers()
     with only_one(config.site.data_dir, name):
         return uvloop.run(_run(practice.fitted(config)))
 
@@ -108,6 +110,7 @@ class Leading:
         own_shards = frozenset(range(pool.shard, pool.shard + pool.processes))
         receiver = Receiver(self._config.site.data_dir / "pool" / "shares", own_shards=own_shards)
         try:
+            await bus.hear(SOLUTION_SUBJECT, self.lead.take_solution)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._stream.run(bus))
                 tasks.create_task(receiver.run(bus))

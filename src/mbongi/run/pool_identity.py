@@ -6,7 +6,7 @@ from typing import Final
 
 from mbongi.base.clock import utc_now
 from mbongi.base.keys import stored_key
-from mbongi.run import practice
+from mbongi.pool.addresses import authority_secret
 from mbongi.wire.noise.certificate import sign_certificate
 from mbongi.wire.noise.handshake import Responder
 from mbongi.wire.noise.secp import EllSwiftKey, new_secret, x_only_of_secret
@@ -25,7 +25,7 @@ class Identity:
 
     def __init__(self, folder: Path, *, unix_s: Callable[[], float] = lambda: utc_now().timestamp()) -> None:
         self._unix_s = unix_s
-        self._authority = practice.authority_secret(folder)
+        self._authority = authority_secret(folder)
         self._key = EllSwiftKey.of_secret(
             bytes.fromhex(stored_key(folder / "pool-server.key", new_secret().hex().encode()))
         )

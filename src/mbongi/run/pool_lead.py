@@ -7,6 +7,7 @@ from typing import Any, Final
 from mbongi.base.clock import monotonic_s
 from mbongi.base.config import Config
 from mbongi.base.errors import ConfigError
+from mbongi.pool.adapters.node_beside import NodeBeside
 from mbongi.pool.daemon.counters import JOB_NUMBERS, DurableCounter
 from mbongi.pool.daemon.direct import DirectPayouts
 from mbongi.pool.daemon.heads import Heads
@@ -88,6 +89,12 @@ class Lead:
             newest_fees_sat=self.work.newest_fees_sat,
             nodes=tuple(self._node_statuses()),
         )
+
+    def take_solution(self, begin_hex: bytes) -> None:
+        """A block that another process found: to the source of its template, which only this one is connected to."""
+        for node in self.nodes:
+            if isinstance(node, NodeBeside):
+                node.hand_over(begin_hex)
 
     def _node_statuses(self) -> list[NodeStatus]:
         now_s, choice = monotonic_s(), self.heads.choice

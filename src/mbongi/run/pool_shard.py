@@ -63,6 +63,8 @@ class Shard:
         beat: Callable[[], Beat],
     ) -> None:
         self._config, self._number, self._nodes = config, shard, nodes
+        self.tell_solution: Callable[[bytes], None] | None = None
+        """Where another process makes the work: tells it of a found block's beginning, in hex."""
         folder = config.site.data_dir / "pool"
         identity = Identity(config.site.data_dir / "secrets", unix_s=clock.unix_s)
         self.serving = Serving(
@@ -128,8 +130,11 @@ class Shard:
         finally:
             await bus.close()
 
-    def _on_block(self, job: Job, header: bytes, extranonce: bytes, worker: str) -> None:
-        self.blocks.found(job, header, extranonce, worker)
+    def _on_block(self, job: Job, header: bytes, extranonce: bytes, worker: str) -> "asyncio.Future[None]":
+        keeping = self.blocks.found(job, header, extranonce, worker)
+        if self.tell_solution is not None and job.has_block:
+            self.tell_solution(job.block_hex(header, extranonce)[0])
+        return keeping
 
 
 async def open_bus(config: Config, name: str) -> Bus:

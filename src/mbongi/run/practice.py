@@ -1,15 +1,12 @@
 """The practice chain: whether the site is on it, what the pool's figures are there, and where the twin mines."""
 
 import dataclasses
-from pathlib import Path
 from typing import Final
 
 from mbongi.base.config import Config
-from mbongi.base.keys import stored_key
+from mbongi.pool.addresses import pool_addresses
 from mbongi.twin.scale import is_practice, site_scale, site_ths, twin_mines
 from mbongi.twin.values import SitePool
-from mbongi.wire.noise.certificate import PoolAddress
-from mbongi.wire.noise.secp import new_secret, x_only_of_secret
 
 BLOCK_S: Final = 45.0
 """How long the virtual site takes for a block, on average."""
@@ -21,7 +18,6 @@ HASHES_PER_DIFFICULTY: Final = float(1 << 32)
 TERA: Final = 1e12
 DIFFICULTY_START, DIFFICULTY_MIN = 16_384.0, 1.0
 """Of shares on a real chain."""
-EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 -- what is looked for, not what is listened on
 
 
 def fitted(config: Config) -> Config:
@@ -49,16 +45,8 @@ def stated_per_hashed(config: Config) -> float:
 
 def site_pool(config: Config) -> SitePool:
     """Where the virtual machines find the site's pool."""
-    pool = config.pool
-    host = "127.0.0.1" if pool.host in EVERYWHERE else pool.host
-    key = x_only_of_secret(authority_secret(config.site.data_dir / "secrets"))
-    v1 = f"[{host}]:{pool.port}" if ":" in host else f"{host}:{pool.port}"
-    return SitePool(f"stratum+tcp://{v1}", PoolAddress(host, pool.v2_port, key).url())
-
-
-def authority_secret(folder: Path) -> bytes:
-    """The key with which the pool vouches for its servers in Stratum V2; made on first use. Raises ConfigError."""
-    return bytes.fromhex(stored_key(folder / "pool-authority.key", new_secret().hex().encode()))
+    found = pool_addresses(config)
+    return SitePool(found.v1, found.v2)
 
 
 def _block_difficulty(config: Config) -> float:

@@ -76,9 +76,7 @@ class Serving:
         resumable = self.server.resumable.read(self._sessions_file)
         log.info("sessions_kept", shard=shard, sessions=resumable)
         shards = range(config.pool.shard, config.pool.shard + config.pool.processes)
-        others = [each for each in shards if each != shard]
-        if others:
-            self.server.handover = Handover(folder / "sessions", shard, others, self.server.take_over)
+        self._shard, self._others = shard, [each for each in shards if each != shard]
         self._tls_read = _versions(config.pool)
         self.tls = tls_of(config.pool)
         self.trouble = ""
@@ -96,6 +94,7 @@ class Serving:
         self.trouble = reason
         self._troubles += bool(reason)
         if reason and self.server.gate.is_listening:
+            self._take_no_sessions()
             self.server.gate.send_away(reason)
 
     def show(self, text: str, worker: str) -> int:
@@ -139,11 +138,24 @@ class Serving:
                 await self._listen()
                 if troubles != self._troubles or not self._may_listen:
                     # Trouble in the midst of it closed only what was open by then: all ports, or none.
+                    self._take_no_sessions()
                     self.server.gate.send_away(self.trouble or "trouble as ports were opened")
             await asyncio.sleep(LISTEN_LOOK_S)
 
+    def _take_sessions(self) -> None:
+        """Others may pass miners on to here: not before there is work, which else those would wait for."""
+        if self._others and self.server.handover is None:
+            folder = self._sessions_file.parent
+            self.server.handover = Handover(folder, self._shard, self._others, self.server.take_over)
+
+    def _take_no_sessions(self) -> None:
+        if self.server.handover is not None:
+            self.server.handover.close()
+            self.server.handover = None
+
     async def _listen(self) -> None:
         pool = self._config
+        self._take_sessions()
         port = await self.server.listen(pool.host, pool.port)
         v2_port = await self.server.listen_v2(pool.host, pool.v2_port, self._responder)
         if self.tls is not None:

@@ -18,12 +18,15 @@ from django.conf import settings  # noqa: E402
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
 from mbongi.base.log import configure_log  # noqa: E402
+from mbongi.core.identity.postgresql.base import DatabaseWrapper  # noqa: E402
 from mbongi.web.assets import Assets, release  # noqa: E402
 from mbongi.web.live.hub import HUB  # noqa: E402
 from mbongi.web.live.source import IngestSource  # noqa: E402
 
 THREADS_MAX = 12
 """Pages made at the same time, so database connections of one process, at most; further requests wait their turn."""
+DATABASE_S_MAX = 10.0
+"""For the database to take a connection, or to answer a statement; then the page says that it is away."""
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 Message = MutableMapping[str, Any]
@@ -61,6 +64,7 @@ class Application:
         configure_log(process="web", level=log.level, style=log.style)
         # The server's parent process may be killed; its workers must not keep the port then.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        DatabaseWrapper.answer_s_max = DATABASE_S_MAX
         self._serve = Assets(Handler())
         release()
 

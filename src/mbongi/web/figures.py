@@ -60,10 +60,17 @@ def scaled(value: object, unit: str) -> tuple[str, str]:
     figure = known(value)
     if figure is None:
         return NOTHING, unit
+    if not unit and 0 < abs(figure) < _POWER_BELOW:
+        return _power(figure), ""
     steps = _STEPS.get(unit, ((1.0, unit),))
     size, name = next((step for step in steps if abs(figure) >= step[0]), steps[-1])
     shown = figure / size
     return number(shown, 0 if unit == "W" and name == "W" else _decimals(shown)), name
+
+
+def _power(figure: float) -> str:
+    exponent = math.floor(math.log10(abs(figure)))
+    return f"{number(figure / 10.0**exponent, 1)}×10{str(exponent).translate(_RAISED)}"
 
 
 def _decimals(shown: float) -> int:
@@ -73,6 +80,9 @@ def _decimals(shown: float) -> int:
     return 0 if abs(shown) >= 1000 else 1 if abs(shown) >= 100 else 2
 
 
+_POWER_BELOW = 0.001
+"""A smaller number without a unit is shown as a power of ten: zeros are hard to count."""
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 BTC_SAT = 100_000_000
 _BTC_FROM_SAT = 1_000_000
 

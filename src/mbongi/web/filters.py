@@ -89,9 +89,9 @@ def list_query(query: QueryDict, default_sort: str = "position") -> ListQuery:
     return part_query(query, sort)
 
 
-def part_query(query: QueryDict, sort: str = "") -> ListQuery:
+def part_query(query: QueryDict, sort: str = "", *, limit: int = PAGE_SIZE) -> ListQuery:
     """Limit and offset (or page) of a list whose order is read elsewhere. Raises QueryError."""
-    limit = _whole(query, "limit", PAGE_SIZE, 1, PAGE_SIZE_MAX) or PAGE_SIZE
+    limit = _whole(query, "limit", limit, 1, PAGE_SIZE_MAX) or limit
     page = _whole(query, "page", None, 1, 1_000_000)
     offset = _whole(query, "offset", 0, 0, ID_MAX) or 0
     return ListQuery(sort, limit, offset if page is None else (page - 1) * limit)

@@ -26,6 +26,10 @@ def pool_metrics() -> Iterable[Metric]:
     connections.add_metric(["v2"], status.v2_connections)
     yield connections
     yield _gauge("listening", "Whether miners can connect", int(status.listening))
+    yield _gauge(
+        "keeps_shares", "Whether accepted shares can be kept; without, none is accepted", int(status.keeps_shares)
+    )
+    yield _gauge("template_stale", "Whether the nodes answer and give no newer template", int(status.template_stale))
     yield _gauge("best_share_difficulty", "Best share since the start", status.best.difficulty if status.best else 0)
     yield from _template(status)
     yield _durations("job_told_seconds", "From a job to its write to the last connection, by quantile", status.told)

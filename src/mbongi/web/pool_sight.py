@@ -18,7 +18,7 @@ from mbongi.pool import selectors, telemetry
 from mbongi.pool.rules.hashrate import Rate, luck, luck_interval
 from mbongi.pool.rules.vardiff import HASHES_PER_DIFFICULTY
 from mbongi.pool.selectors import BlockRow
-from mbongi.pool.status import PoolStatus
+from mbongi.pool.status import WINDOWS, PoolStatus
 from mbongi.pool.telemetry import RejectRow, Totals
 from mbongi.web.api.structs import Series
 from mbongi.web.live.pool_board import POOL, PoolNow
@@ -40,6 +40,11 @@ class RateBar:
     left: float
     width: float
     at: float
+
+    @property
+    def is_short(self) -> bool:
+        """Whether less is known than the bar's name says."""
+        return self.span_s < 0.98 * WINDOWS[self.name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +233,7 @@ def live(now: PoolNow) -> dict[str, Any]:
         "heard_at": None if now.heard_at is None else now.heard_at.timestamp(),
         "stale": now.is_stale,
         "listening": status.listening,
+        "trouble": bool(status.trouble),
         "workers": status.workers,
         "v1": status.v1_connections,
         "v2": status.v2_connections,

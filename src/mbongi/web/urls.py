@@ -50,6 +50,7 @@ def _pool() -> list[URLPattern]:
         path("pool/account/<path:name>/", pool_books.account),
         path("pool/blocks/", pool_books.blocks),
         path("pool/blocks/<str:hash_>/", pool_books.block),
+        *_downloads("pool/blocks/<str:hash_>", pool_books.window_export),
         path("pool/proof/", pool_books.proof),
         path("pool/payouts/", pool_payouts.payouts),
         path("pool/payouts/<int:payment_id>/", pool_payouts.payout),

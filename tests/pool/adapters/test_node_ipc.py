@@ -75,7 +75,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 def a_job(found: BlockTemplate) -> Job:
     template = template_of(found)
-    return Job(1, template, coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/t/"), made_at_s=0.0)
+    return Job(1, template, coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/t/", 1), made_at_s=0.0)
 
 
 @pytest.mark.parametrize("version", ["v30", "v31"])

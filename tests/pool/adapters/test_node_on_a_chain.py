@@ -9,6 +9,7 @@ import struct
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,8 @@ from mbongi.pool.daemon.heads import Heads
 from mbongi.pool.errors import NodeDenied, NodeRefused
 from mbongi.pool.rules.heads import Limits
 from mbongi.wire.bitcoind import BlockTemplate
-from tests.regtest import Chain, full_node
+from tests.embedded import free_ports
+from tests.regtest import PROGRAM, Chain, full_node
 
 pytestmark = pytest.mark.system
 RESERVED = bytes(32)
@@ -197,3 +199,41 @@ async def test_the_heads_follow_a_real_chain_and_its_proof_of_work(rpc: NodeRpc,
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks)
+
+
+async def test_a_node_that_is_started_again_takes_a_block_at_once_though_its_cookie_is_another(tmp_path: Path) -> None:
+    [port] = free_ports(1)
+    with full_node(tmp_path, port) as first:
+        node = NodeRpc(first.address)
+        await node.template()  # from now on a connection stands ready for found blocks
+        cookie = first.address.authorization()
+    with full_node(tmp_path, port) as second:
+        other = NodeRpc(second.address)
+        name, hex_ = block(await other.template(), b"after the start")
+        assert await node.submit([hex_[:160], hex_[160:]]) is None
+        assert (await node.info()).bestblockhash == name
+        assert (second.address.authorization() != cookie) is bool(PROGRAM)  # bcoin's password is ours and stays
+        for each in (node, other):
+            await each.close()
+
+
+async def test_a_node_that_is_in_its_first_download_is_not_built_on_until_it_is_done(tmp_path: Path) -> None:
+    with full_node(tmp_path, blocks=0) as chain:
+        node = NodeRpc(chain.address)
+        heads = Heads([node], limits=Limits(quiet_s=None), chains={"regtest"})
+        task = asyncio.create_task(heads.run())
+        try:
+            async with asyncio.timeout(20):
+                while heads.sync.in_sync is None:  # noqa: ASYNC110 -- another task's state
+                    await asyncio.sleep(0.05)
+                # A chain of old blocks alone is one that is being loaded; bcoin does not tell.
+                assert (heads.sync.in_sync, heads.node is None) == (not PROGRAM, bool(PROGRAM))
+                await node.call("generatetoaddress", 1, chain.burned)
+                while heads.next_height != 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            assert heads.sync.in_sync is True
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await node.close()

@@ -8,12 +8,11 @@ from coincurve import PrivateKey
 
 from mbongi.pool.adapters.node_paying import PayingNode
 from mbongi.pool.adapters.node_rpc import NodeRpc
-from mbongi.wire.bitcoin.address import address_of_script, networks
 from mbongi.wire.bitcoin.block import Block
 from mbongi.wire.bitcoin.hashing import display, hash160
 from mbongi.wire.bitcoin.sighash import SignedHashes
 from mbongi.wire.bitcoin.transaction import OutPoint, Transaction, TxIn, TxOut
-from tests.regtest import PROGRAM, Chain, full_node
+from tests.regtest import PROGRAM, Chain, address_here, full_node
 
 pytestmark = pytest.mark.system
 KEY = PrivateKey(b"\x0b" * 32)
@@ -45,8 +44,7 @@ def spending(coinbase: Transaction, value_sat: int) -> Transaction:
 
 async def test_a_transaction_is_taken_found_in_a_block_and_its_coin_is_gone(chain: Chain, rpc: NodeRpc) -> None:
     node = PayingNode(rpc)
-    address = address_of_script(SCRIPT, networks()["regtest" if PROGRAM else "regtest-bcoin"])
-    [mined] = await rpc.call("generatetoaddress", 1, address)
+    [mined] = await rpc.call("generatetoaddress", 1, address_here(SCRIPT))
     coinbase = Transaction.parse(Block.parse(await node.block(mined)).transactions[0])
     txid = display(coinbase.txid)
     await rpc.call("generatetoaddress", 100, chain.burned)

@@ -90,7 +90,7 @@ async def test_a_template_is_whole_with_its_transactions_and_passes_the_pools_ow
     transactions = [spend(1), spend(2), spend(3)]
     found = await first(provider, stub, *transactions)
     template = template_of(found)
-    job = Job(1, template, coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/t/"), made_at_s=0.0)
+    job = Job(1, template, coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/t/", 1), made_at_s=0.0)
     header, _ = header_of(job, extranonce=bytes(EXTRANONCE_BYTES), version=4, time_s=template.time_s, nonce=0)
     block = Block.parse(bytes.fromhex(b"".join(job.block_hex(header, bytes(EXTRANONCE_BYTES))).decode()))
     coinbase = Transaction.parse(block.transactions[0])
@@ -203,7 +203,7 @@ async def test_a_found_block_goes_to_the_node_and_to_the_provider_with_its_coinb
 ) -> None:
     found = await first(provider, stub, spend(1))
     template = template_of(found)
-    job = Job(1, template, coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/t/"), made_at_s=0.0)
+    job = Job(1, template, coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/t/", 1), made_at_s=0.0)
     extranonce = bytes(range(EXTRANONCE_BYTES))
     header, _ = header_of(job, extranonce=extranonce, version=0x2345_6780, time_s=1_700_000_009, nonce=77)
 

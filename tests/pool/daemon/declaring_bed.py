@@ -94,8 +94,9 @@ class JdBed(V2Bed):
             subsidy_sat=SUBSIDY,
         )
         template = dataclasses.replace(template, target=self.block_target or template.target)
-        coinbase = coinbase_of(template, [TxOut(SUBSIDY, OURS)], b"/t/")
-        self.server.publish(Job(next(NUMBERS), template, coinbase, made_at_s=self.server.now_s()))
+        number = next(NUMBERS)
+        coinbase = coinbase_of(template, [TxOut(SUBSIDY, OURS)], b"/t/", number)
+        self.server.publish(Job(number, template, coinbase, made_at_s=self.server.now_s()))
 
     async def declarer(self, flags: int = DECLARE_TX_DATA) -> Declarer:
         made = await Declarer.shake_hands(self.jd_port, self.identity.authority_key, now_s=int(self.server.now_s()))

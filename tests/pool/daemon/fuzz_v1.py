@@ -44,7 +44,8 @@ class Client:
         self.yes: set[int] = set()
         """Those of them that it was told are accepted."""
         self.works: list[list[Any]] = []
-        self.session_id, self.extranonce1 = "", b""
+        self.sent: list[list[Any]] = []
+        self.session_id, self.extranonce2_bytes = "", 0
 
     def say(self, data: bytes, cut: int = 0) -> None:
         for part in (data[:cut], data[cut:]):
@@ -74,7 +75,7 @@ class Client:
                 if result is True:
                     self.yes.add(number)
             if isinstance(result, list) and len(result) == 3:
-                self.session_id, self.extranonce1 = result[0][0][1], bytes.fromhex(result[1])
+                self.session_id, self.extranonce2_bytes = result[0][0][1], result[2]
 
 
 class Rig:
@@ -124,21 +125,21 @@ class Rig:
     def _step(self, choices: Choices, client: Client, clients: list[Client]) -> None:
         cut = choices.of(0, 0, 1, 23, choices.number())
         match choices.number() % 16:
-            case 0:
+            case 15:
                 client.say(choices.of(*JUNK) + choices.of(b"\n", b"\n", b"\r\n", b""), cut)
-            case 1:
+            case 14:
                 client.say(choices.take(choices.number()) + b"\n", cut)
-            case 2:
+            case 13:
                 self.server.publish(job(self.server, tip=choices.of(1, next(self._tips))))
-            case 3:
+            case 12:
                 client.session.look(self.server.now_s() + 10.0 ** choices.of(0, 2, 5))
-            case 4 if len(clients) < 4:
+            case 11 if len(clients) < 4:
                 clients.append(self._client(choices, client.session_id))
-            case 5:
+            case 10:
                 client.line.abort()
                 if all(not each.line.is_open for each in clients):
                     clients.append(self._client(choices, client.session_id))
-            case 6 | 7 | 8:
+            case 7 | 8 | 9:
                 self._ask(choices, client, cut)
             case _:
                 client.share(self._share(choices, client), cut)
@@ -162,15 +163,22 @@ class Rig:
     def _share(self, choices: Choices, client: Client) -> list[Any]:
         work = client.works[-1] if client.works and choices.number() % 8 else choices.of(*client.works, ["0"] * 9)
         time_s = int(self.server.current_job.template.time_s) if self.server.current_job else 0
-        fields = [
-            choices.of(*WORKERS),
-            choices.of(*[work[0]] * 6, f"{choices.number(4):x}", "-1", "zz", "", 7, None, "0x1", "1_0", "f" * 900),
-            choices.of(*[choices.take(6).hex().ljust(12, "0")] * 6, "00" * 5, "0", "zz" * 6, "00" * 400, None, 0),
-            choices.of(*[f"{time_s:08x}"] * 6, f"{time_s + 9_000:x}", "0", "-1", "1" * 9, None, time_s),
-            choices.of(*[f"{choices.number(4):08x}"] * 6, "zz", "", "1" * 9, "-1", None, 5),
-        ]
-        rolled = choices.of(None, None, "00002000", "20000000", "1fffe000", "zz", 0)
-        return (fields if rolled is None else [*fields, rolled])[: choices.of(9, 9, 9, 9, 9, 9, 4)]
+        nonce = client.sent[-1][4] if client.sent and choices.number() % 2 else f"{choices.number(2):08x}"
+        fields = ["acct.a", work[0], "00" * client.extranonce2_bytes, f"{time_s:08x}", nonce]
+        client.sent.append(fields)
+        if choices.number() % 4:  # mostly nothing is wrong with it, else one thing
+            rolled = choices.of(None, None, "00002000")
+            return fields if rolled is None else [*fields, rolled]
+        wrong: dict[int, Any] = {
+            0: choices.of(*WORKERS),
+            1: choices.of(f"{choices.number(4):x}", "-1", "zz", "", 7, None, "0x1", "1_0", "f" * 900),
+            2: choices.of(choices.take(client.extranonce2_bytes).hex(), "00" * 5, "0", "zz" * 6, "00" * 400, None, 0),
+            3: choices.of(f"{time_s + 9_000:x}", f"{time_s + 1:X}", "0", "-1", "1" * 9, None, time_s),
+            4: choices.of(f"{choices.number(4):X}", "zz", "", "1" * 9, "-1", None, 5),
+            5: choices.of("20000000", "1fffe000", "e0000000", "zz", 0, -1),
+        }
+        at = choices.number() % 7
+        return [*fields[:at], wrong[at], *fields[at + 1 :]] if at in wrong else fields[:4]
 
     def _look(self, clients: list[Client]) -> None:
         """What must hold after every step."""
@@ -209,9 +217,13 @@ class Rig:
         [work] = honest.works
         assert int(work[0], 16) >> 8 == current.number
         for nonce in range(64):  # every second hash is a share
-            honest.share(["acct.honest", work[0], "00" * 6, work[7], f"{nonce:08x}"])
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        self._look([honest])
+            honest.share(["acct.honest", work[0], "00" * honest.extranonce2_bytes, work[7], f"{nonce:08x}"])
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            honest.hear()
+            if honest.yes:
+                break
+        assert len(honest.yes) == 1
         assert not honest.asked
+        self._look([honest])
         honest.line.abort()

@@ -19,6 +19,7 @@ from mbongi.pool.daemon.blocks import Blocks
 from mbongi.pool.rules.block_record import BlockRecord, BlockState, booked_path, decode_record
 from mbongi.pool.rules.job import EXTRANONCE_BYTES, Job, coinbase_of
 from mbongi.pool.rules.template import empty_template
+from mbongi.wire.bitcoin.hashing import display, sha256d
 from mbongi.wire.bitcoin.transaction import TxOut
 from tests.core.data_plane import SOURCE
 from tests.pool.daemon.fake_node import FakeNode, FakeTips
@@ -36,7 +37,7 @@ def job() -> Job:
     template = empty_template(
         height=HEIGHT, previous_hash=bytes(32), version=4, bits=0x207FFFFF, time_s=9, time_min_s=1, subsidy_sat=50
     )
-    return Job(1, template, coinbase_of(template, [TxOut(50, b"\x51")], b""), made_at_s=0.0)
+    return Job(1, template, coinbase_of(template, [TxOut(50, b"\x51", 1)], b""), made_at_s=0.0)
 
 
 class Bed:
@@ -45,10 +46,10 @@ class Bed:
     def __init__(self, folder: Path, *nodes: FakeNode) -> None:
         self.folder, self.tips = folder, FakeTips(nodes[0])
         self.blocks = Blocks(folder, nodes, self.tips, now_s=lambda: 1_700_000_000.0, pool_script=b"\x51")
-        self.name = ""
+        self.name = display(sha256d(bytes(80)))
 
-    def find(self) -> None:
-        self.name = self.blocks.found(job(), bytes(80), bytes(EXTRANONCE_BYTES), "acct.one")
+    def find(self) -> "asyncio.Future[None]":
+        return self.blocks.found(job(), bytes(80), bytes(EXTRANONCE_BYTES), "acct.one")
 
     @property
     def path(self) -> Path:
@@ -76,13 +77,14 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_a_block_goes_to_every_node_and_stands_on_the_disk_when_the_call_returns(tmp_path: Path) -> None:
+async def test_a_block_goes_to_every_node_at_once_and_is_kept_when_that_is_told(tmp_path: Path) -> None:
     nodes = [FakeNode("a"), FakeNode("b")]
     bed = Bed(tmp_path, *nodes)
 
-    bed.find()
-
+    keeping = bed.find()
     assert [node.submits for node in nodes] == [1, 1]
+    await keeping
+
     kept = bed.path.with_suffix(".block").read_bytes()
     assert bytes.fromhex(kept.decode())[:80] == bytes(80)
     record = bed.record()
@@ -95,7 +97,7 @@ async def test_a_block_that_cannot_be_kept_goes_out_all_the_same(tmp_path: Path)
     node = FakeNode("a")
     bed = Bed(tmp_path / "blocks", node)
     (tmp_path / "blocks").rmdir()
-    bed.find()
+    await bed.find()
     await until(lambda: len(node.taken) == 1)
 
 
@@ -103,7 +105,7 @@ async def test_a_block_is_followed_into_the_chain_until_it_is_mature_and_then_le
     node = FakeNode("a")
     bed = Bed(tmp_path, node)
     async with bed.running():
-        bed.find()
+        await bed.find()
         await until(lambda: bed.state() is BlockState.IN_CHAIN)
         bed.tips.moved(blocks=HEIGHT + 4, depth=5)
         await until(lambda: bed.record().confirmations == 5)
@@ -122,7 +124,7 @@ async def test_a_reorganisation_of_three_turns_a_blocks_state_and_the_next_one_t
     node = FakeNode("a")
     bed = Bed(tmp_path, node)
     async with bed.running():
-        bed.find()
+        await bed.find()
         bed.tips.moved(blocks=HEIGHT + 2, depth=3)
         await until(lambda: bed.record().confirmations == 3)
         before = bed.record()
@@ -141,7 +143,7 @@ async def test_an_orphan_comes_back_with_a_reorganisation_and_a_settled_block_ca
     node = FakeNode("a")
     bed = Bed(tmp_path, node)
     async with bed.running():
-        bed.find()
+        await bed.find()
         bed.tips.moved(blocks=HEIGHT + 5, depth=-1)
         await until(lambda: bed.state() is BlockState.ORPHANED)
         bed.tips.moved(blocks=HEIGHT + 6, depth=7)
@@ -156,7 +158,7 @@ async def test_a_node_that_was_silent_gets_the_block_when_it_is_back_and_after_o
     node = FakeNode("a")
     node.is_silent = True
     bed = Bed(tmp_path, node)
-    bed.find()
+    await bed.find()
     await until(lambda: not bed.blocks._tasks)
     assert node.taken == []
 
@@ -175,7 +177,7 @@ async def test_a_second_node_that_lacks_a_block_gets_it_and_a_silent_one_holds_n
     second.is_silent = third.is_silent = True
     bed = Bed(tmp_path, first, second, third)
     async with bed.running():
-        bed.find()
+        await bed.find()
         await until(lambda: bed.state() is BlockState.IN_CHAIN)
         second.is_silent = False
         await until(lambda: len(second.taken) == 1)
@@ -187,7 +189,7 @@ async def test_a_block_that_every_node_refuses_says_why_and_is_taken_if_they_thi
     first.refuses, second.refuses = "prev-blk-not-found", "bad-txns"
     bed = Bed(tmp_path, first, second)
     async with bed.running():
-        bed.find()
+        await bed.find()
         await until(lambda: bed.state() is BlockState.REFUSED)
         assert bed.record().reason == "node a: prev-blk-not-found; node b: bad-txns"
         first.refuses = None
@@ -200,7 +202,7 @@ async def test_a_refused_block_is_orphaned_when_the_chain_has_gone_on_without_it
     node.refuses = "bad-cb-amount"
     bed = Bed(tmp_path, node)
     async with bed.running():
-        bed.find()
+        await bed.find()
         bed.tips.moved(blocks=HEIGHT + 5, depth=None)
         await until(lambda: bed.state() is BlockState.ORPHANED)
         assert bed.record().reason == "node a: bad-cb-amount"
@@ -211,7 +213,7 @@ async def test_without_a_node_in_use_the_last_state_stands_and_blocks_are_handed
     bed = Bed(tmp_path, node)
     bed.tips.node = None
     async with bed.running():
-        bed.find()
+        await bed.find()
         await until(lambda: len(node.taken) == 1)
         assert bed.state() is BlockState.FOUND
         bed.tips.node = node
@@ -222,7 +224,7 @@ async def test_a_block_that_the_node_forgot_is_handed_in_again(tmp_path: Path) -
     node = FakeNode("a")
     bed = Bed(tmp_path, node)
     async with bed.running():
-        bed.find()
+        await bed.find()
         await until(lambda: bed.state() is BlockState.IN_CHAIN)
         bed.tips.moved(blocks=HEIGHT - 1, depth=None)  # its disk went back to an older copy
         await until(lambda: len(node.taken) == 2)
@@ -232,7 +234,7 @@ async def test_a_record_at_rest_goes_only_once_it_was_booked(tmp_path: Path) -> 
     node = FakeNode("a")
     bed = Bed(tmp_path, node)
     async with bed.running():
-        bed.find()
+        await bed.find()
         await until(lambda: bed.state() is BlockState.IN_CHAIN)
         booked_path(bed.path).touch()
         await until(lambda: bed.record().confirmations == 1)
@@ -276,7 +278,7 @@ def test_a_record_that_cannot_be_read_is_left_alone_and_the_others_are_read(tmp_
 
 
 @pytest.mark.system
-def test_a_found_block_outlives_kill_9_that_comes_right_after_the_call(tmp_path: Path) -> None:
+def test_a_found_block_outlives_kill_9_that_comes_once_it_is_kept(tmp_path: Path) -> None:
     code = """
         import asyncio, os, signal
         from pathlib import Path
@@ -284,7 +286,7 @@ def test_a_found_block_outlives_kill_9_that_comes_right_after_the_call(tmp_path:
         from tests.pool.daemon.test_blocks import Bed
         async def main():
             bed = Bed(Path("."), FakeNode("a"))
-            bed.find()
+            await bed.find()
             os.kill(os.getpid(), signal.SIGKILL)
         asyncio.run(main())
     """

@@ -1,6 +1,8 @@
 """Numbers that are given once, over any kind of end of the process."""
 
 import itertools
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,28 @@ def test_counting_goes_on_where_nothing_can_be_written(tmp_path: Path) -> None:
     counter = DurableCounter(tmp_path / "n", below=100, step=2)
     (tmp_path / ".n").mkdir()
     assert list(itertools.islice(counter, 6)) == [1, 2, 3, 4, 5, 6]
+
+
+def test_nobody_who_takes_a_number_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = DurableCounter(tmp_path / "n", below=1 << 24, step=4)
+    writers, sync = [], os.fsync
+
+    def noted(descriptor: int) -> None:
+        writers.append(threading.current_thread())
+        sync(descriptor)
+
+    monkeypatch.setattr("mbongi.pool.daemon.counters.os.fsync", noted)
+    found = list(itertools.islice(counter, 40))
+
+    assert found == list(range(1, 41))
+    assert len(writers) >= 9, "one for each stretch but the first"
+    assert threading.main_thread() not in writers
+
+
+def test_what_is_given_was_on_the_disk_before_as_the_next_process_sees_it(tmp_path: Path) -> None:
+    counter = DurableCounter(tmp_path / "n", below=1 << 24, step=4)
+    for number in itertools.islice(counter, 30):
+        assert number < int((tmp_path / "n").read_text())
 
 
 def test_an_extranonce_is_held_by_one_at_a_time() -> None:

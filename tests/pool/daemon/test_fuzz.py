@@ -21,6 +21,7 @@ from tests.core.data_plane import SOURCE
 from tests.pool.daemon import fuzz_handshake, fuzz_v1, fuzz_v2
 
 Bench = tuple[asyncio.AbstractEventLoop, Any]
+BYTES = st.binary(min_size=300, max_size=600) | st.binary(max_size=600)
 EXAMPLES = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -60,14 +61,14 @@ def handshake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 @EXAMPLES
-@given(data=st.binary(max_size=600))
+@given(data=BYTES)
 def test_whatever_miners_of_v1_say_each_yes_is_a_share_in_the_log_and_each_share_a_yes(v1: Bench, data: bytes) -> None:
     loop, rig = v1
     loop.run_until_complete(rig.run(data))
 
 
 @EXAMPLES
-@given(data=st.binary(max_size=600))
+@given(data=BYTES)
 def test_whatever_clients_of_v2_do_the_server_goes_on_and_no_share_counts_more_than_its_hash(
     v2: Bench, data: bytes
 ) -> None:
@@ -76,7 +77,7 @@ def test_whatever_clients_of_v2_do_the_server_goes_on_and_no_share_counts_more_t
 
 
 @EXAMPLES
-@given(data=st.binary(max_size=600))
+@given(data=BYTES)
 def test_whatever_comes_for_a_handshake_only_the_right_bytes_open_a_connection(handshake: Bench, data: bytes) -> None:
     loop, rig = handshake
     loop.run_until_complete(rig.run(data))
@@ -92,6 +93,7 @@ def test_a_short_search_guided_by_coverage_finds_nothing(tmp_path: Path, target:
         (tmp_path / str(number)).write_bytes(hashlib.shake_256(bytes([number])).digest(300))
     words = [sys.executable, "-m", "tests.pool.daemon.fuzz_atheris", target, str(tmp_path)]
     limits = ["-runs=60", "-len_control=0", "-max_len=600", "-timeout=120", "-rss_limit_mb=3000"]
+    limits.append(f"-artifact_prefix={tmp_path}/")
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     found = subprocess.run(
         [*words, *limits], env=environment, cwd=SOURCE.parent, capture_output=True, text=True, timeout=400, check=False

@@ -39,13 +39,16 @@ def job(number: int, *, tip: int = 1, full: bool = False) -> Job:
             time_min_s=900,
             subsidy_sat=50,
         )
-    return Job(number, template, coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/t/"), time.time())
+    return Job(
+        number, template, coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/t/", number), time.time()
+    )
 
 
 class End:
     """A process that serves miners, as far as jobs concern it."""
 
     def __init__(self, *, without_work_s: float = 60.0) -> None:
+        self.tip = 0
         self.jobs: list[Job] = []
         self.restored: list[Job] = []
         self.troubles: list[str] = []
@@ -54,6 +57,7 @@ class End:
             on_job=self.jobs.append,
             restore=self.restored.extend,
             on_trouble=self.troubles.append,
+            is_on_tip=lambda job: job.template.previous_hash == self.tip.to_bytes(32, "little"),
             without_work_s=without_work_s,
         )
 
@@ -181,6 +185,23 @@ async def test_without_a_word_for_too_long_miners_are_sent_away_until_there_is_o
 
     assert end.troubles[0].startswith("nothing heard for")
     assert end.troubles[1] == ""
+
+
+async def test_work_that_is_seen_to_build_on_the_tip_goes_on_without_its_maker_until_the_tip_moves(
+    bench: Bench,
+) -> None:
+    stream, end = await bench.stream(lambda: Beat(job=1)), await bench.end(without_work_s=1.5)
+    end.tip = 1
+    stream.publish(job(1, tip=1))
+    await until(lambda: end.jobs)
+    await bench.stop(0)
+    await asyncio.sleep(4)
+    before = list(end.troubles)
+    end.tip = 2
+    await until(lambda: end.troubles)
+
+    assert before == []
+    assert end.troubles[0].startswith("nothing heard for")
 
 
 async def test_jobs_of_an_outage_of_the_bus_arrive_after_it(plane: DataPlane, bench: Bench) -> None:

@@ -348,8 +348,9 @@ def test_a_cancelled_payout_that_was_proposed_again_alike_is_one_transaction(bed
     assert balances() == {}
 
 
-def test_a_block_of_ours_becomes_a_coin_and_an_orphan_none(bed: Bed) -> None:
-    made = coinbase(625_000_000, 77)
+def found_block(bed: Bed, script: bytes) -> Block:
+    """A block of ours in the chain that pays to a script."""
+    made = coinbase(625_000_000, 77, script)
     bed.chain.mine(1, extra=(made.encode(),))
     [worker] = Worker.objects.bulk_create(
         [
@@ -361,7 +362,7 @@ def test_a_block_of_ours_becomes_a_coin_and_an_orphan_none(bed: Bed) -> None:
             )
         ]
     )
-    block = Block.objects.create(
+    return Block.objects.create(
         hash=asyncio.run(bed.chain.tip()).hash,
         height=bed.chain.height,
         found_at=utc_now(),
@@ -373,8 +374,12 @@ def test_a_block_of_ours_becomes_a_coin_and_an_orphan_none(bed: Bed) -> None:
         share_work=1,
         own_output_index=0,
         own_output_sat=625_000_000,
-        own_output_script=WALLET.script,
+        own_output_script=script,
     )
+
+
+def test_a_block_of_ours_becomes_a_coin_and_an_orphan_none(bed: Bed) -> None:
+    block = found_block(bed, WALLET.script)
     bed.rounds(2)
     coin = Coin.objects.get(block=block)
     assert (coin.value_sat, coin.confirmations, coin.kind) == (625_000_000, 1, "coinbase")

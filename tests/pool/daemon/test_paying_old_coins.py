@@ -5,6 +5,7 @@ from hashlib import sha256
 import msgspec
 import pytest
 from coincurve import PrivateKey
+from structlog.testing import capture_logs
 
 from mbongi.pool.models import Coin, Payment
 from mbongi.pool.paying_steps import note_tip
@@ -26,7 +27,7 @@ from mbongi.wire.bitcoin.hashing import display, hash160
 from mbongi.wire.bitcoin.script import push
 from mbongi.wire.bitcoin.sighash import SignedHashes
 from mbongi.wire.bitcoin.transaction import Transaction, TxOut
-from tests.pool.daemon.test_paying import Bed, debits, state_of
+from tests.pool.daemon.test_paying import Bed, debits, found_block, state_of
 from tests.pool.paying_bed import WALLET, balances, owe, terms
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
@@ -107,3 +108,29 @@ class TestAnotherAddress:
         [change] = Coin.objects.filter(made_by=payment)
         assert (bytes(change.script), bytes(change.unlock)) == (self.SCRIPT, own.unlock)
         assert [bytes(each.script) for each in plan.batch.coins] == [self.SCRIPT]
+
+
+@pytest.fixture
+def bed() -> Bed:
+    owe(one=3_000_000)
+    return Bed()
+
+
+def test_a_block_that_paid_to_the_pools_former_address_becomes_a_coin_too(bed: Bed) -> None:
+    former = bytes.fromhex("0014" + "ab" * 20)
+    block = found_block(bed, former)
+    bed.rounds(2)
+
+    coin = Coin.objects.get(block=block)
+    assert (bytes(coin.script), coin.confirmations) == (former, 1)
+
+
+def test_a_former_address_that_nobody_knows_how_to_spend_stops_no_payout(bed: Bed) -> None:
+    block = found_block(bed, bytes.fromhex("0020" + "ab" * 32))
+    payment = bed.signed()
+    with capture_logs() as logged:
+        bed.rounds(2)
+
+    assert not Coin.objects.filter(block=block).exists()
+    assert [each["block"] for each in logged if each["event"] == "coin_not_taken_in"] == [block.hash]
+    assert state_of(payment) == PaymentState.BROADCAST

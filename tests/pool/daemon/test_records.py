@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
+from mbongi.base.clock import monotonic_s
 from mbongi.pool import services
 from mbongi.pool.books_state import BooksState
-from mbongi.pool.daemon.accounting import Records
+from mbongi.pool.daemon.accounting import ADOPT_S, Records
 from mbongi.pool.rules.block_record import BlockRecord, encode_record
 from mbongi.pool.services import Taken
 from tests.pool.accounts_bed import division, hash_text, record
@@ -76,3 +77,17 @@ def test_a_record_that_was_removed_is_no_trouble_any_more(books: Books, records:
     records.step(0)
 
     assert records.state == BooksState()
+
+
+def test_a_share_that_is_on_its_way_is_waited_for_whatever_the_clock_says(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adopted: list[str] = []
+    monkeypatch.setattr(services, "take_record", lambda *_: Taken.WAITS)
+    monkeypatch.setattr(services, "adopt_block", lambda each, _work: adopted.append(each.hash) or True)
+    records.step(monotonic_s())  # its record says that it was found long ago
+    at_once = list(adopted)
+    records.step(monotonic_s() + ADOPT_S + 1)
+
+    assert at_once == []
+    assert sorted(adopted) == sorted(hash_text(number) for number in (1, 2, 3))

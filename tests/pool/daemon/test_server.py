@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mbongi.pool.daemon.gate import Limits
 from mbongi.pool.daemon.server import JOB_S_MAX, Difficulty, PoolServer
 from mbongi.pool.daemon.share_log import ShareLog, files_of, read_shares
 from mbongi.pool.daemon.steady_clock import SteadyClock
+from mbongi.pool.rules.generations import GENERATIONS
 from mbongi.pool.rules.job import Job, coinbase_of
 from mbongi.pool.rules.template import empty_template
 from mbongi.pool.values import Reject
@@ -38,7 +39,8 @@ def job(server: PoolServer, *, tip: int = 1, height: int = 500) -> Job:
         subsidy_sat=625_000_000,
     )
     outputs = [TxOut(625_000_000, bytes.fromhex("0014751e76e8199196d454941c45d1b3a323f1433bd6"))]
-    return Job(next(NUMBERS), template, coinbase_of(template, outputs, b"/test/"), made_at_s=server.now_s())
+    number = next(NUMBERS)
+    return Job(number, template, coinbase_of(template, outputs, b"/test/", number), made_at_s=server.now_s())
 
 
 class Bed:
@@ -78,6 +80,12 @@ class Bed:
 async def bed(tmp_path: Path) -> AsyncIterator[Bed]:
     async with Bed(tmp_path) as made:
         yield made
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 -- the server's state
+            await asyncio.sleep(0.005)
 
 
 async def error_of(miner: Miner, fields: list[str], worker: str = "acct.one") -> list[Any]:
@@ -203,6 +211,24 @@ async def test_a_new_tip_makes_old_work_stale_and_a_refresh_does_not(bed: Bed) -
     assert refreshed["result"] is True
     assert stale[0] == 21
     assert [each["params"][8] for each in miner.notices if each["method"] == "mining.notify"][-2:] == [False, True]
+    miner.close()
+
+
+async def test_a_share_of_a_tip_that_was_left_counts_no_second_time_once_the_tip_is_back(bed: Bed) -> None:
+    miner = await Miner.connect(bed.port)
+    fields = miner.solve()
+    assert (await miner.submit(fields))["result"] is True
+
+    bed.server.publish(job(bed.server, tip=2))
+    bed.server.publish(job(bed.server))
+    await miner.catch_up(bed.server.newest_number)
+    assert miner.work is not None
+    again = [miner.work.job, *fields[1:]]
+    await miner.submit(again)
+
+    assert again[0] != fields[0]
+    hashes = [share.hash for path in files_of(bed.folder) for share, _ in read_shares(path)]
+    assert len(set(hashes)) == len(hashes) >= 1
     miner.close()
 
 
@@ -401,3 +427,61 @@ async def test_shares_of_before_a_restart_are_known_while_their_jobs_may_come_an
 
     assert set(without_work) == {7, 8}, "the newest job may still be one of them"
     assert server._marks == {}
+
+
+async def test_the_share_of_a_block_is_answered_once_the_block_is_kept_and_others_shares_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Bed(tmp_path) as bed:
+        keeping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        bed.server._on_block = lambda *_: keeping
+        miner, other = await Miner.connect(bed.port), await Miner.connect(bed.port, worker="acct.two")
+        bed.server.found_block(job(bed.server), bytes(80), bytes(13), "acct.one")
+        answers = [
+            asyncio.create_task(each.submit(each.solve(), name))
+            for each, name in ((miner, "acct.one"), (other, "acct.two"))
+        ]
+        await until(lambda: len(bed.server._held) == 2)
+        before = bed.kept()
+        keeping.set_result(None)
+        told = [(await each)["result"] for each in answers]
+        after = bed.kept()
+        monkeypatch.setattr("mbongi.pool.daemon.server.KEEP_S_MAX", 0.05)
+        hanging: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        bed.server._on_block = lambda *_: hanging
+        bed.server.found_block(job(bed.server), bytes([1]) * 80, bytes(13), "acct.one")
+        late = await miner.submit(miner.solve(rolled=1 << 13))
+        for each in (miner, other):
+            each.close()
+
+    assert before == []
+    assert told == [True, True]
+    assert sorted(after) == [("acct.one", EASY), ("acct.two", EASY)]
+    assert late["result"] is True, "a disk that hangs does not end the mining"
+
+
+async def test_while_a_block_is_being_kept_new_work_follows_what_waits_and_others_are_answered(tmp_path: Path) -> None:
+    async with Bed(tmp_path) as bed:
+        keeping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        bed.server._on_block = lambda *_: keeping
+        miner, other = await Miner.connect(bed.port), await Miner.connect(bed.port, worker="acct.two")
+        bed.server.found_block(job(bed.server), bytes(80), bytes(13), "acct.one")
+        answer = asyncio.create_task(miner.submit(miner.solve()))
+        await until(lambda: len(bed.server._held) == 1)
+        [session] = bed.server._held
+        session._retarget(EASY * 2)  # the new difficulty, with the work of the old tip, waits behind the answer
+        newest = job(bed.server, tip=2, height=501)
+        bed.server.publish(newest)
+        refused = await error_of(other, other.solve(), "acct.unknown")
+        keeping.set_result(None)
+        kept = (await answer)["result"]
+        await miner.ask("mining.ping", [])
+        assert miner.work is not None
+        works_on, difficulty = int(miner.work.job, 16) // GENERATIONS, miner.difficulty
+        miner.close()
+        other.close()
+
+    assert refused is not None, "answered while the block was being kept"
+    assert kept is True
+    assert difficulty == EASY * 2
+    assert works_on == newest.number, "the last work that the miner was told"

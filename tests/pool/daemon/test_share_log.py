@@ -1,11 +1,12 @@
 """The log of shares: whole batches come back, torn ones do not, names go with them."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mbongi.pool.daemon import share_log
@@ -31,6 +32,7 @@ def test_shares_come_back_with_their_workers_names(tmp_path: Path) -> None:
     assert read(tmp_path) == [("acct.one", 1), ("acct.été", 2), ("acct.one", 3)]
 
 
+@settings(deadline=None)  # each example waits for the disk
 @given(cut=st.integers(1, 250))
 def test_a_torn_last_batch_is_cut_off_and_the_others_stay(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     folder = tmp_path_factory.mktemp("log")
@@ -137,3 +139,78 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
 def test_the_tally_reads_the_same_fields_as_the_whole_record() -> None:
     share = LoggedShare(1, 2, 3, 4.0, 5.0, 6, 7, 8, 9, bytes(range(13)), 1, 130, 11, bytes(range(32)))
     assert SHARE_TALLY.unpack(pack_share(*msgspec.structs.astuple(share))) == (2, 4.0, 5.0, 130)
+
+
+def test_a_full_file_waits_for_the_disk_in_the_thread_that_syncs_and_not_where_shares_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share_log, "FILE_BYTES_MAX", 100)
+    synced, sync = [], os.fdatasync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        sync(descriptor)
+
+    monkeypatch.setattr("mbongi.pool.daemon.share_log.os.fdatasync", noted)
+    log = ShareLog(tmp_path)
+    worker = log.worker("acct.one")
+    for number in range(3):
+        log.append([record(worker, number)], {worker})
+    by_appending = list(synced)
+    log.sync()
+    by_syncing = list(synced)
+    log.sync()
+    open_ones = {each.readlink().name for each in Path("/proc/self/fd").iterdir() if each.exists()}
+    log.close()
+
+    names = [path.name for path in files_of(tmp_path)]
+    assert by_appending == []
+    assert by_syncing == names, "the oldest first"
+    assert synced[: len(by_syncing)] == by_syncing
+    assert open_ones & set(names) == {names[-1]}
+    assert read(tmp_path) == [("acct.one", number) for number in range(3)]
+
+
+def test_a_file_that_becomes_full_as_syncing_begins_is_not_closed_under_its_feet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share_log, "FILE_BYTES_MAX", 100)
+    log = ShareLog(tmp_path)
+    worker = log.worker("acct.one")
+    log.append([record(worker, 1)], {worker})
+
+    meanwhile = iter([2])
+
+    class Full(list[int]):
+        """The thread of the shares comes in between."""
+
+        def __iter__(self) -> Iterator[int]:
+            for number in meanwhile:
+                log.append([record(worker, number)], {worker})
+            return super().__iter__()
+
+    log._full = Full()
+    log.sync()
+    is_dirty = log.dirty
+    log.close()
+
+    assert is_dirty, "what became full meanwhile is synced the next time"
+    assert read(tmp_path) == [("acct.one", 1), ("acct.one", 2)]
+
+
+def test_full_files_that_the_disk_does_not_take_are_no_endless_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share_log, "FILE_BYTES_MAX", 100)
+    log = ShareLog(tmp_path)
+    worker = log.worker("acct.one")
+    for number in range(share_log.UNSYNCED_FILES_MAX + 1):
+        log.append([record(worker, number)], {worker})
+
+    with pytest.raises(ShareLogError, match="8 full files wait for the disk"):
+        log.append([record(worker, 98)], {worker})
+    log.sync()
+    log.append([record(worker, 99)], {worker})
+    log.close()
+
+    assert [number for _, number in read(tmp_path)] == [*range(share_log.UNSYNCED_FILES_MAX + 1), 99]

@@ -31,7 +31,7 @@ def job(*outputs: TxOut, bits: int = 0x1D00FFFF) -> Job:
         time_min_s=1,
         subsidy_sat=sum(each.value_sat for each in outputs),
     )
-    return Job(7, template, coinbase_of(template, outputs, b"tag"), made_at_s=0.0)
+    return Job(7, template, coinbase_of(template, outputs, b"tag", 7), made_at_s=0.0)
 
 
 def test_a_record_says_what_the_block_is_and_what_it_pays() -> None:
@@ -46,8 +46,9 @@ def test_a_record_says_what_the_block_is_and_what_it_pays() -> None:
         time_ms=1_700_000_000_123,
     )
 
-    # The coinbase, field by field (BIP 34 height 101 is pushed as one byte; 3 bytes of tag; 13 of extranonce).
-    script_in = b"\x01\x65" + b"\x03tag" + b"\x01" + bytes(EXTRANONCE_BYTES - 1)
+    # The coinbase, field by field (BIP 34 height 101 is pushed as one byte; 3 bytes of tag; 4 of the number; 13 of
+    # extranonce).
+    script_in = b"\x01\x65" + b"\x03tag" + b"\x04\x07\0\0\0" + b"\x01" + bytes(EXTRANONCE_BYTES - 1)
     coinbase = struct.pack("<i", 2) + b"\x01" + bytes(32) + b"\xff" * 4 + bytes([len(script_in)]) + script_in
     coinbase += b"\xff" * 4 + b"\x02" + struct.pack("<q", 3_000_000_000) + b"\x22" + THEIRS
     coinbase += struct.pack("<q", 2_000_000_000) + b"\x16" + OURS + bytes(4)

@@ -35,7 +35,7 @@ def own(tag: bytes = b"/t/") -> Job:
         time_min_s=900,
         subsidy_sat=SUBSIDY,
     )
-    return Job(3, template, coinbase_of(template, [TxOut(SUBSIDY, OURS)], tag), made_at_s=0.0)
+    return Job(3, template, coinbase_of(template, [TxOut(SUBSIDY, OURS)], tag, 3), made_at_s=0.0)
 
 
 def outputs(*values: tuple[int, bytes]) -> bytes:

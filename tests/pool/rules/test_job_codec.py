@@ -17,7 +17,7 @@ from tests.pool.rules.test_template import SCRIPT, reply
 
 def job() -> Job:
     template = template_of(reply())
-    return Job(77, template, coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/t/"), made_at_s=12.5)
+    return Job(77, template, coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/t/", 77), made_at_s=12.5)
 
 
 def test_a_job_comes_back_with_every_field_and_gives_the_same_block() -> None:

@@ -67,7 +67,7 @@ def reply(**changes: Any) -> BlockTemplate:
 
 
 def job_of(template: Template) -> Job:
-    return Job(1, template, coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/t/"), made_at_s=0.0)
+    return Job(1, template, coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"/t/", 1), made_at_s=0.0)
 
 
 def test_a_block_holds_the_templates_transactions_under_the_headers_root_and_the_coinbases_commitment() -> None:
@@ -86,7 +86,7 @@ def test_a_block_holds_the_templates_transactions_under_the_headers_root_and_the
     assert coinbase.inputs[0].witness == (bytes(32),)
     assert coinbase.outputs[1].script == bytes.fromhex("6a24aa21a9ed") + double(witness_root + bytes(32))
     assert coinbase.outputs[0] == TxOut(job.template.value_sat, SCRIPT)
-    assert coinbase.inputs[0].script == bytes.fromhex("03a0bb0d") + b"\x03/t/" + extranonce
+    assert coinbase.inputs[0].script == bytes.fromhex("03a0bb0d") + b"\x03/t/" + b"\x04\x01\0\0\0" + extranonce
 
 
 def test_what_the_node_states_is_checked() -> None:
@@ -133,9 +133,9 @@ def test_a_coinbase_pays_its_value_to_the_satoshi() -> None:
     template = template_of(reply())
     for outputs in ([TxOut(template.value_sat - 1, SCRIPT)], [], [TxOut(template.value_sat + 1, SCRIPT)]):
         with pytest.raises(TemplateError, match=f"expected {template.value_sat} sat"):
-            coinbase_of(template, outputs, b"")
+            coinbase_of(template, outputs, b"", 1)
     with pytest.raises(TemplateError, match="at most 100"):
-        coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"x" * 90)
+        coinbase_of(template, [TxOut(template.value_sat, SCRIPT)], b"x" * 90, 1)
 
 
 def test_a_practice_chains_target_is_made_harder_and_never_easier() -> None:

@@ -168,3 +168,17 @@ def test_ten_times_more_a_hundred_times_less_sleep_and_waking_are_followed_one_w
             assert near >= 0.9
         assert share_of(simulations, lambda each: turns(each) <= 1) >= 0.95
         assert max(turns(each) for each in simulations) <= 3
+
+
+def test_at_the_maximum_a_miner_too_fast_for_it_stays_and_one_that_slows_down_falls() -> None:
+    vardiff, now_s = Vardiff(0.0, start=8.0, minimum=1.0, maximum=8.0, shares_per_minute=6.0), 0.0
+    for _ in range(2_000):  # a hundred times the goal
+        now_s += 0.1
+        assert vardiff.share(now_s, 8.0) is None
+
+    fell = []
+    for _ in range(20):  # a tenth of the goal
+        now_s += 100.0
+        fell.append(vardiff.share(now_s, vardiff.difficulty))
+    assert 1.0 <= vardiff.difficulty <= 2.0
+    assert any(fell)

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbongi.wire.bitcoin.hashing import display, from_display, root_of_branch, sha256d
+from mbongi.wire.bitcoin.hashing import (
+    coinbase_branch,
+    coinbase_branch_in_python,
+    display,
+    from_display,
+    merkle_root,
+    root_of_branch,
+    sha256d,
+)
 from mbongi.wire.bitcoin.work_hash import hashed_header_in_python, merkle_root_in_python
 
 try:
@@ -73,6 +81,21 @@ def test_compiled_and_python_agree(
         native.use_extensions(each == INSTRUCTIONS)
         assert native.hashed_header(*parts, branch, previous, *fields) == expected
         assert native.merkle_root(*parts, branch) == root_of_branch(sha256d(b"".join(parts)), branch_hashes)
+
+
+@given(st.integers(0, 200).flatmap(lambda count: st.binary(min_size=32 * count, max_size=32 * count)), hashes)
+def test_a_coinbases_branch_is_that_of_the_twin_and_leads_to_the_root(joined: bytes, leaf: bytes) -> None:
+    others = [joined[at : at + 32] for at in range(0, len(joined), 32)]
+    branch = coinbase_branch(others)
+
+    assert branch == coinbase_branch_in_python(others)
+    assert root_of_branch(leaf, branch) == merkle_root([leaf, *others])
+
+
+def test_ids_that_are_not_whole_are_refused() -> None:
+    for each in [] if native is None else [bytes(31), bytes(33)]:
+        with pytest.raises(ValueError, match="expected a multiple of 32"):
+            native.coinbase_branch(each)
 
 
 @pytest.mark.parametrize("size", range(200))

@@ -225,5 +225,7 @@ def test_lines_come_whole_however_they_are_cut(lines: list[bytes], data: st.Data
 
 @pytest.mark.parametrize("data", [b"x" * 101 + b"\n", b"x" * 101, b"ok\n" + b"x" * 101])
 def test_a_line_above_the_limit_is_an_error(data: bytes) -> None:
+    buffer = LineBuffer(bytes_max=100)
     with pytest.raises(TooLongError, match="at most 100"):
-        LineBuffer(bytes_max=100).feed(data)
+        buffer.feed(data)
+    assert buffer.rest == b""

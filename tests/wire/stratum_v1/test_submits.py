@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 from mbongi.wire.errors import WireError
 from mbongi.wire.stratum_v1.lines import decode_line
 from mbongi.wire.stratum_v1.requests import Submit, read_submit
-from mbongi.wire.stratum_v1.submits import decode_submit
+from mbongi.wire.stratum_v1.submits import decode_submit, decode_submit_in_python
+
+try:
+    from mbongi.wire.stratum_v1 import _native as native
+except ImportError:  # no C compiler here; ./mbongi said so
+    native = None  # type: ignore[assignment]
+
+
+def compiled(line: bytes) -> tuple[bytes, Submit] | None:
+    """What the compiled code makes of a line; its twin where nothing was compiled."""
+    return decode_submit_in_python(line) if native is None else native.read_submit(line, Submit)
+
 
 # public-pool, MiningSubmitMessage.spec.ts (b971e9c): a Bitaxe's line, and the fields that the pool reads from it.
 BITAXE = (
@@ -108,3 +119,40 @@ def test_a_damaged_line_gives_the_same_or_nothing(damage: bytes, at: int, cut: i
     if found is not None:
         line = decode_line(data)
         assert found == (bytes(line.id), read_submit(line.arguments))
+
+
+_BLANKS = st.sampled_from(["", " ", "\t", "  "])
+_WORD = st.integers(0, 0xFFFF_FFFF).map("{:08x}".format) | st.integers(0, 0xFFFF_FFFF).map("{:08X}".format)
+
+
+@st.composite
+def usual_lines(draw: st.DrawFn) -> bytes:
+    """Submits as miners write them: any order, any blanks, with version bits or without, of either case."""
+    name = draw(st.text("abcXYZ012._- ", max_size=40))
+    fields = [name, draw(_WORD), draw(st.binary(max_size=64)).hex(), *draw(st.lists(_WORD, min_size=2, max_size=3))]
+    parts = [
+        f'"id"@:@{draw(st.integers(0, 2**64 - 1))}',
+        '"method"@:@"mining.submit"',
+        f'"params"@:@[@{"@,@".join(json.dumps(each) for each in fields)}@]',
+    ]
+    line = f"@{{@{'@,@'.join(draw(st.permutations(parts)))}@}}@".replace("@", draw(_BLANKS))
+    line += draw(st.sampled_from(["\n", "\r\n", ""]))
+    return line.encode()
+
+
+@given(usual_lines())
+def test_compiled_code_reads_usual_lines_as_its_twin_does(line: bytes) -> None:
+    assert compiled(line) == decode_submit_in_python(line)
+
+
+@given(usual_lines(), st.binary(max_size=8), st.integers(0, 200), st.integers(0, 8))
+def test_compiled_code_takes_no_damaged_line_that_its_twin_leaves(line: bytes, new: bytes, at: int, cut: int) -> None:
+    damaged = line[:at] + new + line[at + cut :]
+    found = compiled(damaged)
+    assert found is None or found == decode_submit_in_python(damaged)
+
+
+def test_compiled_code_reads_what_real_miners_send_and_nothing_beyond_the_end() -> None:
+    for line in (BITAXE, WHATSMINER):
+        assert compiled(line) is not None
+        assert all(compiled(line[:end]) is None for end in range(len(line)))

@@ -203,14 +203,18 @@ class NodeBeside(ABC):
     def submit(self, block_hex: Sequence[bytes]) -> Submission:
         """To the node, then to the source, where it is one of its templates'."""
         answer = self._node.submit(block_hex)
-        try:
-            self._hand_over(block_hex)
-        except (WireError, ValueError, NodeError) as error:
-            log.warning("solution_not_handed_over", reason=str(error))
+        self.hand_over(block_hex[0])
         return answer
 
-    def _hand_over(self, block_hex: Sequence[bytes]) -> None:
-        reader = Reader(binascii.unhexlify(block_hex[0]), "block")
+    def hand_over(self, begin_hex: bytes) -> None:
+        """A block's beginning, its coinbase included, to the source, where it is one of its templates'."""
+        try:
+            self._hand_over(begin_hex)
+        except (WireError, ValueError, NodeError) as error:
+            log.warning("solution_not_handed_over", reason=str(error))
+
+    def _hand_over(self, begin_hex: bytes) -> None:
+        reader = Reader(binascii.unhexlify(begin_hex), "block")
         header = Header.parse(reader.take(HEADER_BYTES))
         reader.compact()
         coinbase = Transaction.read(reader)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import time
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from fractions import Fraction
@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from django.db import InterfaceError, OperationalError
 
-from mbongi.base.clock import utc_now
+from mbongi.base.clock import monotonic_s, utc_now
 from mbongi.base.config import Config
 from mbongi.base.log import get_log
 from mbongi.core.threads import ThreadBridge
-from mbongi.pool import services
+from mbongi.pool import selectors, services
 from mbongi.pool.books_state import BooksState, write_books_state
 from mbongi.pool.daemon.importer import Importer
 from mbongi.pool.errors import BalanceError, NodeError, PoolError
@@ -37,11 +37,13 @@ PERIODS_PAUSE_S: Final = 10.0
 CHAIN_PAUSE_S: Final = 30.0
 PLAN_PAUSE_S: Final = 15.0
 TIDY_PAUSE_S: Final = 600.0
+DROP_PAUSE_S: Final = 86_400.0
+"""Each time is an entry in the ledger."""
 OUTAGE_PAUSE_S: Final = 1.0
 REASON_CHARS_MAX: Final = 500
 """Of an error, in what is shown."""
 ADOPT_S: Final = 120.0
-"""A block whose share is in no log so long after it was found is entered without one."""
+"""A block whose share is in no log so long after its record was first seen here is entered without one."""
 
 
 def division_of(config: Config) -> Division:
@@ -68,7 +70,8 @@ class Accounting:
         self._importer = Importer(self._folder / "shares", self._is_address)
         self._records = Records(self._folder / "blocks", self._division)
         self._said: BooksState | None = None
-        self._caught_up_ms = 0
+        self._dropped_at_s = -math.inf
+        self._caught_up_s = -math.inf
         self._is_short = self._is_kept = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -88,14 +91,14 @@ class Accounting:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _import(self) -> float:
-        began_ms = time.time_ns() // 1_000_000
+        began_s = monotonic_s()
         if await self._bridge.call(self._importer.step):
             return 0.0
-        self._caught_up_ms = began_ms
+        self._caught_up_s = began_s
         return IMPORT_PAUSE_S
 
     async def _take_records(self) -> float:
-        await self._bridge.call(self._records.step, self._caught_up_ms)
+        await self._bridge.call(self._records.step, self._caught_up_s)
         state = self._records.state
         if state != self._said:
             self._said = state
@@ -156,11 +159,21 @@ class Accounting:
         return PLAN_PAUSE_S
 
     async def _tidy(self) -> float:
-        pool = self._config.pool
-        removed = await self._bridge.call(self._importer.remove_old_files, time.time() - 86_400 * pool.share_log_days)
+        """Drop what is old by the newest work, where the clock is ahead of that: a clock that jumps ages nothing."""
+        pool, newest = self._config.pool, await self._bridge.call(selectors.newest_work_at)
+        if newest is None:
+            return TIDY_PAUSE_S
+        now = min(utc_now(), newest)
+        old_files = now - timedelta(days=pool.share_log_days)
+        removed = await self._bridge.call(self._importer.remove_old_files, old_files.timestamp())
         if removed:
             log.info("share_files_removed", files=removed)
-        await self._bridge.call(services.forget_minutes, utc_now() - timedelta(days=pool.minute_days))
+        await self._bridge.call(services.forget_minutes, now - timedelta(days=pool.minute_days))
+        if monotonic_s() - self._dropped_at_s > DROP_PAUSE_S:
+            old = now - timedelta(days=pool.proof_days)
+            while await self._bridge.call(services.drop_old_work, self._division, old):
+                log.info("old_work_dropped", before=old.isoformat())
+            self._dropped_at_s = monotonic_s()
         return TIDY_PAUSE_S
 
     def _is_address(self, name: str) -> bool:
@@ -179,13 +192,14 @@ class Records:
         self._read: dict[Path, int] = {}
         self._failed: dict[Path, str] = {}
         self._states: dict[str, str] = {}
+        self._waiting_since_s: dict[Path, float] = {}
 
-    def step(self, caught_up_ms: int) -> None:
-        """Book every record that changed since; ``caught_up_ms``: up to when all shares are taken in."""
+    def step(self, caught_up_s: float) -> None:
+        """Book every record that changed since; ``caught_up_s``: up to when all shares are taken in, monotonic."""
         paths = sorted(self._folder.glob(f"*{RECORD_SUFFIX}"))
         for path in paths:
             try:
-                self._look_at(path, caught_up_ms)
+                self._look_at(path, caught_up_s)
             except FileNotFoundError:
                 continue
             except (OperationalError, InterfaceError):  # the database is away: no record's fault
@@ -194,8 +208,10 @@ class Records:
                 self._note_failure(path, error)
             else:
                 self._note_success(path)
-        self._failed = {path: why for path, why in self._failed.items() if path in set(paths)}
-        self._read = {path: version for path, version in self._read.items() if path in set(paths)}
+        here = set(paths)
+        self._failed = {path: why for path, why in self._failed.items() if path in here}
+        self._read = {path: version for path, version in self._read.items() if path in here}
+        self._waiting_since_s = {path: since_s for path, since_s in self._waiting_since_s.items() if path in here}
         self._states = {hash_: each for hash_, each in self._states.items() if self._path(hash_) in self._read}
 
     @property
@@ -217,21 +233,22 @@ class Records:
     def _path(self, hash_: str) -> Path:
         return self._folder / f"{hash_}{RECORD_SUFFIX}"
 
-    def _look_at(self, path: Path, caught_up_ms: int) -> None:
+    def _look_at(self, path: Path, caught_up_s: float) -> None:
         version = path.stat().st_mtime_ns
         if self._read.get(path) == version:
             return
         record = decode_record(path.read_bytes(), path.name)
-        if self._take(record, caught_up_ms):
+        if self._take(record, path, caught_up_s):
             self._read[path] = version
+            self._waiting_since_s.pop(path, None)
             if record.is_at_rest:
                 booked_path(path).touch()
 
-    def _take(self, record: BlockRecord, caught_up_ms: int) -> bool:
+    def _take(self, record: BlockRecord, path: Path, caught_up_s: float) -> bool:
         taken = services.take_record(record, self._division)
-        if taken is Taken.WAITS and caught_up_ms > record.time_ms + 1000 * ADOPT_S:
-            log.warning("block_without_share", hash=record.hash, worker=record.worker)
-            services.adopt_block(record, 0)
+        if taken is Taken.WAITS and caught_up_s > self._waiting_since_s.setdefault(path, monotonic_s()) + ADOPT_S:
+            if services.adopt_block(record, 0):
+                log.warning("block_without_share", hash=record.hash, worker=record.worker)
             taken = services.take_record(record, self._division)
         if taken is Taken.BOOKED and self._states.get(record.hash) != record.state:
             self._states[record.hash] = record.state

@@ -1,6 +1,5 @@
 """Found blocks on the disk: each block in hex, its record, and whether the record was booked."""
 
-import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,10 @@ RECORDS_MAX: Final = 100_000
 
 
 class BlockFiles:
-    """One folder, which several processes share. What cannot be written is logged and never raised."""
+    """One folder, which several processes share. What cannot be written is logged and never raised.
+
+    All of it may block: call it from a thread, for each block one call after the other.
+    """
 
     def __init__(self, folder: Path, shard: int = 0) -> None:
         self._folder, self._shard = folder, shard
@@ -34,18 +36,18 @@ class BlockFiles:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def keep(self, record: BlockRecord, block_hex: Sequence[bytes]) -> None:
-        """Hand a new record and its block, where we have it, to the kernel, at once."""
+        """Hand a new record and its block, where we have it, to the kernel."""
         self._put(self._path(record.hash, RECORD_SUFFIX), encode_record(record), sync=False)
         if block_hex:
             self._put(self._path(record.hash, BLOCK_SUFFIX), b"".join(block_hex), sync=False)
 
-    async def sync(self, name: str) -> None:
+    def sync(self, name: str) -> None:
         """Bring a new block to the disk."""
         paths = [self._path(name, suffix) for suffix in (RECORD_SUFFIX, BLOCK_SUFFIX)]
-        await asyncio.to_thread(self._sync, [path for path in paths if path.exists()])
+        self._sync([path for path in paths if path.exists()])
 
     def write(self, record: BlockRecord) -> bool:
-        """Replace a record, on the disk when this returns True. May block; call it from a thread."""
+        """Replace a record, on the disk when this returns True."""
         return self._put(self._path(record.hash, RECORD_SUFFIX), encode_record(record), sync=True)
 
     def block_hex(self, name: str) -> bytes | None:
@@ -66,7 +68,7 @@ class BlockFiles:
         return sorted(records, key=lambda record: record.time_ms)
 
     def sweep(self) -> None:
-        """Remove what was booked at rest, and the oldest where there are too many. May block."""
+        """Remove what was booked at rest, and the oldest where there are too many."""
         for mark in self._folder.glob(f"*{BOOKED_SUFFIX}"):
             path = mark.with_suffix(RECORD_SUFFIX)
             record = self._read(path)

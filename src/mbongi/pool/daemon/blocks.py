@@ -8,9 +8,10 @@ import asyncio
 import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -32,6 +33,7 @@ from mbongi.pool.rules.job import Job
 from mbongi.wire.bitcoin.hashing import display, sha256d
 
 log = get_log(__name__)
+_T = TypeVar("_T")
 
 RETRY_S: Final = 2.0
 """Between attempts to hand in what a node lacks, and the longest wait for news of the chain."""
@@ -68,6 +70,8 @@ class _Open:
     ask_at_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     seen_tip: str = ""
     looked_at_s: float = 0.0
+    keeping: "asyncio.Future[None] | None" = None
+    """Done when record and block are written first; None where they were before."""
 
 
 class Blocks:
@@ -84,10 +88,11 @@ class Blocks:
         shard: int = 0,
     ) -> None:
         self._files = BlockFiles(folder, shard)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="blocks")
         self._nodes, self._tips, self._now_s = nodes, tips, now_s
         self._pool_script, self._shard = pool_script, shard
         self._open: dict[str, _Open] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
         self._news = asyncio.Event()
         self._offers = asyncio.Semaphore(OFFERS_MAX)
 
@@ -96,8 +101,8 @@ class Blocks:
         """Those that are followed, by their hash."""
         return {name: each.record for name, each in self._open.items()}
 
-    def found(self, job: Job, header: bytes, extranonce: bytes, worker: str) -> str:
-        """Send a block to every node, then keep it; returns its hash as people write it.
+    def found(self, job: Job, header: bytes, extranonce: bytes, worker: str) -> "asyncio.Future[None]":
+        """Send a block to every node, then keep it; what is returned is done when kill -9 cannot lose it any more.
 
         Nothing is done before the first bytes leave but to put the block's parts in order; its transactions were
         joined when the job was made. A custom job's block that we do not have is its miner's to send; it is followed.
@@ -107,17 +112,6 @@ class Blocks:
         for _node, submission in begun:
             submission.send_rest()
         name = display(sha256d(header))
-        each = self._kept(name, job, header, extranonce, worker, block_hex)
-        for node, submission in begun:
-            each.ask_at_s[node.name] = math.inf
-            self._start(self._heard(each, node, submission))
-        log.info("block_found", hash=name, height=job.template.height, worker=worker, value_sat=job.template.value_sat)
-        return name
-
-    def _kept(
-        self, name: str, job: Job, header: bytes, extranonce: bytes, worker: str, block_hex: Sequence[bytes]
-    ) -> _Open:
-        """Keep a block and its record, before its share is answered, so that kill -9 loses neither."""
         record = record_of(
             job,
             header,
@@ -127,9 +121,16 @@ class Blocks:
             pool_script=self._pool_script,
             time_ms=self._now_ms(),
         )
-        self._files.keep(record, block_hex)
-        self._start(self._files.sync(name))  # the disk itself may take its time
-        return self._open.setdefault(name, _Open(record))
+        each = self._open.setdefault(name, _Open(record))
+        keeping = asyncio.get_running_loop().run_in_executor(self._writer, self._files.keep, record, block_hex)
+        each.keeping = keeping
+        self._watch(keeping)
+        self._start(self._after_keeping(each, self._files.sync, name))  # the disk itself may take its time
+        for node, submission in begun:
+            each.ask_at_s[node.name] = math.inf
+            self._start(self._heard(each, node, submission))
+        log.info("block_found", hash=name, height=job.template.height, worker=worker, value_sat=job.template.value_sat)
+        return keeping
 
     async def run(self) -> None:
         """Hand in again what a node lacks, and follow the blocks until they are at rest."""
@@ -154,15 +155,23 @@ class Blocks:
         """Something changed: look at the blocks now."""
         self._news.set()
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+    async def _after_keeping(self, each: _Open, act: Callable[..., _T], *words: Any) -> _T:
+        """Do something with a block's files once they have been written first."""
+        if each.keeping is not None:
+            await asyncio.wait({each.keeping})
+        return await asyncio.to_thread(act, *words)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._watch(asyncio.create_task(work))
+
+    def _watch(self, step: "asyncio.Future[None]") -> None:
+        self._tasks.add(step)
+        step.add_done_callback(self._ended)
+
+    def _ended(self, step: "asyncio.Future[None]") -> None:
         """Nobody waits for these: what went wrong in one must be said, and the blocks looked at again."""
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
+        self._tasks.discard(step)
+        error = None if step.cancelled() else step.exception()
         if error is not None:
             log.error("block_step_failed", exc_info=error)
             self._news.set()
@@ -180,7 +189,7 @@ class Blocks:
                 return
             block_hex = None
             if depth is None:
-                block_hex = await asyncio.to_thread(self._files.block_hex, each.record.hash)
+                block_hex = await self._after_keeping(each, self._files.block_hex, each.record.hash)
             if block_hex is not None:
                 await self._heard(each, node, node.submit([block_hex]))
             elif depth is not None:
@@ -265,7 +274,7 @@ class Blocks:
             return
         since_ms = record.since_ms if state is record.state else self._now_ms()
         now = msgspec.structs.replace(now, revision=record.revision + 1, since_ms=since_ms)
-        if not await asyncio.to_thread(self._files.write, now):
+        if not await self._after_keeping(each, self._files.write, now):
             return
         each.record = now
         if state is not record.state:

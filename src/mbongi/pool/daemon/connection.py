@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
@@ -14,7 +15,7 @@ from mbongi.pool.daemon.gate import Gate
 from mbongi.pool.daemon.share_log import BLOCK_FLAG, pack_share
 from mbongi.pool.daemon.statistics import Member
 from mbongi.pool.rules.job import Job
-from mbongi.pool.rules.share import is_block
+from mbongi.pool.rules.share import Proof
 from mbongi.wire.bitcoin.target import DIFFICULTY_1_TARGET
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ log = get_log(__name__)
 KEEPALIVE_IDLE_S, KEEPALIVE_S, KEEPALIVE_TRIES = 60, 20, 3
 UNACKNOWLEDGED_MS_MAX = 120_000
 """Sent and not acknowledged for so long: the other end is gone. Source of both: tcp(7)."""
+_header_numbers = struct.Struct("<I64xI4xI").unpack
+"""Version, time and nonce of a header."""
 
 
 class Host(Protocol):
@@ -142,37 +145,41 @@ class PoolConnection(Connection):
     def _accept(
         self,
         job: Job,
-        header: bytes,
-        hash_: bytes,
-        *,
+        proof: Proof,
         extranonce: bytes,
-        worker: int,
-        name: str,
+        whose: tuple[int, str],
+        *,
         difficulty: float,
+        now_s: float,
         answer: Any,
     ) -> None:
-        """Hand in a block where the share makes one, and put the share up for keeping and answering."""
-        server = self.server
-        found = is_block(job, hash_)
-        if found:
+        """Hand in a block where the share makes one, and put the share up for keeping and answering.
+
+        ``whose`` is its worker's number and name.
+        """
+        server, template = self.server, job.template
+        header, hash_, value = proof
+        worker, name = whose
+        is_block = value <= template.target
+        if is_block:
             server.found_block(job, header, extranonce, name)
-        if not server.gate.may_accept(self, worker):
+        if not server.gate.may_accept(self, worker, now_s):
             self.drop()
             return
-        from_bytes = int.from_bytes
+        version, time_s, nonce = _header_numbers(header)
         record = pack_share(
-            int(server.clock.unix_s() * 1000.0),
+            server.clock.unix_ms(now_s),
             worker,
             job.number,
             difficulty,
-            DIFFICULTY_1_TARGET / from_bytes(hash_, "little"),
-            job.template.height,
-            from_bytes(header[68:72], "little"),
-            from_bytes(header[76:80], "little"),
-            from_bytes(header[:4], "little"),
+            DIFFICULTY_1_TARGET / value,
+            template.height,
+            time_s,
+            nonce,
+            version,
             extranonce,
             self.protocol,
-            BLOCK_FLAG if found else 0,
+            BLOCK_FLAG if is_block else 0,
             server.shard,
             hash_,
         )

@@ -1,6 +1,7 @@
 """Numbers that are given once, over every restart, and the parts of the search space made of them."""
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Self
@@ -21,25 +22,41 @@ EXTRANONCE_NUMBERS: Final = 1 << 8 * (EXTRANONCE1_BYTES - 1)
 class DurableCounter:
     """Counts 1, 2, 3 ... up to ``below``, then from 1 again; a restart goes on behind all that may have been given.
 
-    The file names the end of a stretch that is reserved, so one write serves ``step`` numbers. Where the file cannot
-    be written counting goes on and the trouble is logged: a pool that stops would be worse.
+    The file names the end of a stretch that is reserved, so one write serves ``step`` numbers. The first is reserved at
+    once; each next one by a thread, when half of the one in use is gone, so that nobody waits for the disk. Where the
+    file cannot be written counting goes on and the trouble is logged: a pool that stops would be worse.
     """
 
     def __init__(self, path: Path, *, below: int, step: int) -> None:
         self._path, self._below, self._step = path, below, step
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._next = self._reserved = self._read()
+        self._left = 0
+        self._writing: threading.Thread | None = None
+        self._reserve()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> int:
+        if self._left <= self._step // 2 and self._writing is None:
+            self._writing = threading.Thread(target=self._keep, args=(self._after(self._reserved, self._step),))
+            self._writing.start()
+        if self._left == 0:
+            self._reserve()
         number = self._next
-        if number == self._reserved:
-            self._reserved = self._after(number, self._step)
-            self._keep()
-        self._next = self._after(number, 1)
+        self._next, self._left = self._after(number, 1), self._left - 1
         return number
+
+    def _reserve(self) -> None:
+        """Take up the next stretch; waits only where the disk took longer than half a stretch lasted."""
+        self._reserved = self._after(self._reserved, self._step)
+        if self._writing is None:
+            self._keep(self._reserved)
+        else:
+            self._writing.join()
+            self._writing = None
+        self._left += self._step
 
     def _after(self, number: int, count: int) -> int:
         return (number - 1 + count) % (self._below - 1) + 1
@@ -53,11 +70,11 @@ class DurableCounter:
             raise ShareLogError(f"counter {self._path}: cannot be read: {error}; expected a number") from error
         return number if 0 < number < self._below else 1
 
-    def _keep(self) -> None:
+    def _keep(self, end: int) -> None:
         draft = self._path.with_name(f".{self._path.name}")
         try:
             with draft.open("w", encoding="ascii") as file:
-                file.write(f"{self._reserved}\n")
+                file.write(f"{end}\n")
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(self._path)

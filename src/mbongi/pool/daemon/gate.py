@@ -120,16 +120,16 @@ class Gate:
 
     def may_receive(self, connection: "Connection", size: int) -> bool:
         """Whether a connection and its address keep to their rates."""
-        connection.received += size
-        most = self._bytes_max * connection.weight
-        if connection.received <= most and self._addresses.may_receive(connection.address, size):
+        received = connection.received = connection.received + size
+        is_fair = received <= self._bytes_max or received <= self._bytes_max * connection.weight
+        if is_fair and self._addresses.may_receive(connection.address, size):
             return True
         self.strike(connection, "flood")
         return False
 
-    def may_accept(self, connection: "Connection", worker: int) -> bool:
+    def may_accept(self, connection: "Connection", worker: int, now_s: float) -> bool:
         """Whether a worker keeps to its rate of shares."""
-        if self._addresses.may_accept(connection.address, worker, self._now_s()):
+        if self._addresses.may_accept(connection.address, worker, now_s):
             return True
         self.strike(connection, "flood")
         return False

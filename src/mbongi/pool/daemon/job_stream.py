@@ -2,7 +2,8 @@
 
 A job goes out on the bus at once, in parts; the bus keeps the newest few, so that a process that starts has work and
 knows the jobs that miners may still hand in shares for. Every second a beat says which job is the newest and whether
-there is trouble; without beats the last work goes on for a while, then miners are sent away.
+there is trouble; without beats the last work goes on for a while, longer where it is seen to build on the tip still,
+then miners are sent away.
 """
 
 import asyncio
@@ -30,11 +31,16 @@ log = get_log(__name__)
 
 BEAT_S: Final = 1.0
 LOOK_S: Final = 0.25
+ALONE_S_MAX: Final = JOB_S_MAX
+"""So long work goes on at most that is seen to build on the tip, but of whose maker nothing is heard."""
 KNOWN_MAX: Final = 64
 """Numbers of jobs that have come, remembered."""
 BEAT_SUBJECT: Final = "pool.beat"
 WANTED_SUBJECT: Final = "pool.wanted"
 """Whoever lacks the newest job, and does not find it kept, says so there."""
+SOLUTION_SUBJECT: Final = "pool.solution"
+"""The beginning of a found block in hex, its coinbase included: whoever makes the work hands it to where its templates
+come from. To the nodes themselves it went before, from the process that found it."""
 _JOB_SUBJECT: Final = "pool.job"
 
 
@@ -100,7 +106,8 @@ class JobStream:
 
 class JobFeed:
     """The receiving end. ``on_job`` takes each new job, ``restore`` the ones before the newest when it starts or missed
-    some, ``on_trouble`` why there is no work, and an empty text when there is again."""
+    some, ``on_trouble`` why there is no work, and an empty text when there is again. ``is_on_tip`` says whether this
+    process sees by itself that a job builds on the chain's tip."""
 
     def __init__(
         self,
@@ -109,10 +116,11 @@ class JobFeed:
         on_job: Callable[[Job], None],
         restore: Callable[[list[Job]], None],
         on_trouble: Callable[[str], None],
+        is_on_tip: Callable[[Job], bool],
         without_work_s: float,
     ) -> None:
         self._clock, self._on_job, self._restore, self._on_trouble = clock, on_job, restore, on_trouble
-        self._without_work_s = without_work_s
+        self._is_on_tip, self._without_work_s = is_on_tip, without_work_s
         self._assembly = Assembly()
         self._known: dict[int, None] = {}
         self._newest: Job | None = None
@@ -144,8 +152,12 @@ class JobFeed:
 
     def _look(self) -> None:
         silent_s = monotonic_s() - self._heard_at_s
-        if silent_s > self._without_work_s:
+        if silent_s > self._without_work_s and not (silent_s <= ALONE_S_MAX and self._builds_on_tip):
             self._say(f"nothing heard for {silent_s:.0f} s from the process that makes the work")
+
+    @property
+    def _builds_on_tip(self) -> bool:
+        return self._newest is not None and self._is_on_tip(self._newest)
 
     def _say(self, trouble: str) -> None:
         if bool(trouble) != bool(self._trouble):

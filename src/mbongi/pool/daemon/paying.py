@@ -12,9 +12,10 @@ from mbongi.base.log import get_log
 from mbongi.core.threads import ThreadBridge
 from mbongi.pool import paying_steps as steps
 from mbongi.pool.adapters.node_paying import PayingNode, Tip
-from mbongi.pool.errors import NodeError, NodeUnreachable
-from mbongi.pool.paying_steps import NewCoin, Watched
+from mbongi.pool.errors import NodeError, NodeUnreachable, PayoutError
+from mbongi.pool.paying_steps import BlockOutput, NewCoin, Watched
 from mbongi.pool.rules.block_record import SETTLED_CONFIRMATIONS
+from mbongi.pool.rules.payout.coins import input_weight
 from mbongi.pool.terms import PayingTerms
 from mbongi.pool.values import PaymentState
 from mbongi.wire.bitcoin.block import Block
@@ -55,6 +56,7 @@ class Paying:
         self._noted: Tip | None = None
         self._checked_to = 0
         self._absent: dict[int, int] = {}
+        self._unspendable: set[int] = set()
         self._trouble = ""
 
     async def run(self) -> None:
@@ -110,14 +112,27 @@ class Paying:
     async def _collect_coins(self, node: PayingNode) -> None:
         """Take the pool's own outputs of its blocks among the coins, and drop those of orphaned blocks."""
         script, unlock = self._terms.script, self._terms.unlock
-        for block_id, block_hash, height, index in await self._bridge.call(steps.blocks_without_coin, script):
-            raw = await coinbase_of(node, block_hash)
-            coin = NewCoin(raw, index, height, block_id)
-            await self._bridge.call(steps.add_coins, [coin], script=script, unlock=unlock)
+        for each in await self._bridge.call(steps.blocks_without_coin):
+            own = unlock if each.script == script else each.unlock
+            if not self._can_spend(each, own):
+                continue
+            coin = NewCoin(await coinbase_of(node, each.block_hash), each.index, each.height, each.block_id)
+            await self._bridge.call(steps.add_coins, [coin], script=each.script, unlock=own)
             self._noted = None  # its confirmations are to be counted
         if await self._bridge.call(steps.follow_blocks_coins):
             self._noted = None
         await self._bridge.call(steps.complete_unlocks, script, unlock)
+
+    def _can_spend(self, output: BlockOutput, unlock: bytes) -> bool:
+        """Whether a payout can spend it. Of a former address it may not be known how: one such coin stops no payout."""
+        try:
+            input_weight(output.script, unlock)
+        except PayoutError as error:
+            if output.block_id not in self._unspendable:
+                self._unspendable.add(output.block_id)
+                log.warning("coin_not_taken_in", block=output.block_hash, reason=str(error))
+            return False
+        return True
 
     async def _check_coins(self, node: PayingNode, tip: Tip) -> None:
         """Look whether the chain still holds our coins; who has their key may have spent them past the pool."""

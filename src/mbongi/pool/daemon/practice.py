@@ -20,6 +20,7 @@ from mbongi.pool.errors import PayoutError
 from mbongi.pool.paying_steps import NewCoin
 from mbongi.pool.services import lose_block
 from mbongi.pool.terms import PayingTerms
+from mbongi.pool.values import FLOAT_KEYS
 from mbongi.wire.bitcoin.transaction import Transaction
 
 log = get_log(__name__)
@@ -63,7 +64,7 @@ class Practice:
             await self._pay()
 
     async def _take_in_float(self, node: PayingNode, chain: str) -> None:
-        key = f"float:{chain}"
+        key = f"{FLOAT_KEYS}{chain}"
         if await self._bridge.call(practice_steps.has_float, key):
             return
         coins = []

@@ -53,8 +53,11 @@ TIPS_KNOWN: Final = 32
 FOUND_KNOWN: Final = 100
 """Blocks found lately: a declared one is told twice, as a share and by itself."""
 PART_LOOK_S: Final = 0.05
-OnBlock = Callable[[Job, bytes, bytes, str], None]
-"""Called with job, header, extranonce and worker the moment a block is found. Must not block."""
+KEEP_S_MAX: Final = 2.0
+"""So long answers wait for a found block to be kept; a disk that hangs must not end the mining."""
+OnBlock = Callable[[Job, bytes, bytes, str], "asyncio.Future[None] | None"]
+"""Called with job, header, extranonce and worker the moment a block is found. Must not block; what it returns is done
+when the block is kept, and no share is answered before: what was acknowledged survives ``kill -9``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,10 @@ class PoolServer:
         self._passing: set[asyncio.Task[None]] = set()
         self._answering: dict[PoolConnection, None] = {}
         """In the order of their first word of this turn; each once, or its shares would be kept twice."""
+        self._keeping: set[asyncio.Future[None]] = set()
+        """Found blocks on their way to the disk."""
+        self._held: dict[PoolConnection, None] = {}
+        """Connections whose shares wait for these."""
         self._saving = asyncio.Lock()
         self._log_failed = self._save_failed = False
 
@@ -311,13 +318,13 @@ class PoolServer:
     async def _pass_on(
         self, session: V1Session, owner: int, transport: asyncio.Transport, arrival: Callable[[], Arrival]
     ) -> None:
-        assert self.handover is not None
+        handover = self.handover
         while transport.get_write_buffer_size() and not transport.is_closing():  # noqa: ASYNC110 -- it has no event
             await asyncio.sleep(PART_LOOK_S)
         await asyncio.sleep(0)  # by now it has set aside the lines that came together
         if not transport.is_closing():
             descriptor = transport.get_extra_info("socket").fileno()
-            if await self.handover.send(owner, descriptor, arrival()):
+            if handover is not None and await handover.send(owner, descriptor, arrival()):
                 transport.abort()
             else:
                 session.stay(arrival())
@@ -385,7 +392,19 @@ class PoolServer:
             return
         self._found.append(block_hash)
         self.statistics.blocks += 1
-        self._on_block(job, header, extranonce, worker)
+        keeping = self._on_block(job, header, extranonce, worker)
+        if keeping is not None and not keeping.done():
+            self._keeping.add(keeping)
+            keeping.add_done_callback(self._go_on)
+            asyncio.get_running_loop().call_later(KEEP_S_MAX, self._go_on, keeping)
+
+    def _go_on(self, keeping: "asyncio.Future[None]") -> None:
+        """A block is kept, or was waited for long enough: answer what waited for it."""
+        if keeping in self._keeping:
+            self._keeping.discard(keeping)
+            if not keeping.done():
+                log.error("block_not_kept_in_time", seconds=KEEP_S_MAX)
+            self._answer()
 
     def has_answers(self, connection: PoolConnection) -> None:
         """Send a connection's answers at the end of this turn of the loop."""
@@ -395,6 +414,11 @@ class PoolServer:
 
     def _answer(self) -> None:
         sessions, self._answering = self._answering, {}
+        if self._keeping:  # called again when the block is kept; whoever has no share to be kept is answered now
+            self._held |= {each: None for each in sessions if any(type(word) is tuple for word in each.out)}
+            sessions = {each: None for each in sessions if each not in self._held}
+        elif self._held:
+            sessions, self._held = self._held | sessions, {}
         shares = [each for session in sessions for each in session.out if type(each) is tuple]
         kept = self._keep(shares) if shares else True
         for session in sessions:

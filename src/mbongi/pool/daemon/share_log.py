@@ -1,8 +1,9 @@
 """The log of shares: what a miner was told is accepted stands here first.
 
 Files of batches, each with its length and checksum. A batch is handed to the kernel before its shares are answered, so
-that ``kill -9`` loses none; ``sync`` brings it to the disk, called at least once a second. A torn last batch was never
-answered, and is cut off when the log is opened again. Workers' names are written once per file, so each is read alone.
+that ``kill -9`` loses none; ``sync`` brings it to the disk, called at least once a second, full files first. A torn
+last batch was never answered, and is cut off when the log is opened again. Workers' names are written once per file, so
+each is read alone.
 """
 
 import contextlib
@@ -23,6 +24,8 @@ from mbongi.pool.errors import ShareLogError
 log = get_log(__name__)
 
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
+UNSYNCED_FILES_MAX: Final = 8
+"""Full files that wait for the disk, at most; above it nothing is taken, as where nothing can be written."""
 NAME_BYTES_MAX: Final = 255
 NAMES_MAX: Final = 200_000
 """Of one process between its starts; some 300 bytes each."""
@@ -79,8 +82,12 @@ class ShareLog:
         self._written: set[int] = set()
         self._unnamed: list[int] = []
         self.dirty = False
+        self._full: list[int] = []
+        """Descriptors of full files, oldest first, until they are synced and closed."""
+        self._is_new = False
+        """Whether the newest file's name may not be on the disk yet."""
         self._syncing = threading.Lock()
-        """Held while the descriptor is synced or closed: the one must not happen in the midst of the other."""
+        """Held while descriptors are synced or closed: the one must not happen in the midst of the other."""
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for path in files_of(folder)[-1:]:
@@ -127,10 +134,26 @@ class ShareLog:
                 return
             self.dirty = False
             try:
-                os.fdatasync(self._descriptor)
+                self._sync()
             except OSError as error:
                 self.dirty = True
                 raise ShareLogError(f"share log {self._folder}: cannot sync: {error.strerror}") from error
+
+    def _sync(self) -> None:
+        full = list(self._full)  # first: meanwhile the newest may become full itself, and must not be closed here
+        newest = self._descriptor
+        for descriptor in full:
+            os.fdatasync(descriptor)
+            self._full.remove(descriptor)
+            os.close(descriptor)
+        os.fdatasync(newest)
+        if self._is_new:
+            self._is_new = False
+            try:
+                _sync_folder(self._folder)
+            except OSError:
+                self._is_new = True
+                raise
 
     def close(self) -> None:
         """Sync and close."""
@@ -138,7 +161,9 @@ class ShareLog:
             with contextlib.suppress(ShareLogError):
                 self.sync()
             with self._syncing:
-                os.close(self._descriptor)
+                for descriptor in (*self._full, self._descriptor):
+                    os.close(descriptor)
+                self._full.clear()
                 self._descriptor = -1
 
     def _write(self, data: bytes) -> None:
@@ -157,14 +182,16 @@ class ShareLog:
         self.dirty = True
 
     def _rotate(self) -> None:
-        self.sync()
-        with self._syncing:
-            full = self._descriptor
-            try:
-                self._begin_file()
-            except OSError as error:  # the full one stays, and is left with a later batch
-                raise ShareLogError(f"share log {self._folder}: no new file: {error.strerror}") from error
-            os.close(full)
+        """Go on in another file at once; the full one is synced and closed by the next ``sync``."""
+        if len(self._full) >= UNSYNCED_FILES_MAX:
+            raise ShareLogError(f"share log {self._folder}: {len(self._full)} full files wait for the disk")
+        full = self._descriptor
+        try:
+            self._begin_file()
+        except OSError as error:  # the full one stays, and is left with a later batch
+            raise ShareLogError(f"share log {self._folder}: no new file: {error.strerror}") from error
+        self._full.append(full)
+        self.dirty = True
 
     def _begin_file(self) -> None:
         last = files_of(self._folder)[-1:]
@@ -172,7 +199,7 @@ class ShareLog:
         number = max(int(last[0].stem) + 1 if last else 1, int(utc_now().timestamp()))
         path = self._folder / f"{number:012d}{_SUFFIX}"
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._size, self._written = 0, set()
+        self._size, self._written, self._is_new = 0, set(), True
 
 
 def shard_folder(root: Path, shard: int) -> Path:
@@ -216,6 +243,14 @@ def batches(data: bytes) -> Iterator[tuple[int, bytes, int]]:
             return
         at += HEAD.size + size
         yield kind, body, at
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _cut_torn_end(path: Path) -> None:

@@ -119,25 +119,26 @@ class Statistics:
     def gather(self, network_difficulty: float) -> None:
         """Count what was accepted since the last time."""
         fresh, self._fresh = self._fresh, []
-        minute, block = self._minute, BLOCK_FLAG
-        unpack = SHARE_TALLY.unpack_from
-        for record in chain.from_iterable(fresh):
-            number, difficulty, reached, flags = unpack(record)
+        minute, block, work = self._minute, BLOCK_FLAG, 0.0
+        for number, difficulty, reached, flags in SHARE_TALLY.iter_unpack(b"".join(chain.from_iterable(fresh))):
             counts = minute.get(number)
             if counts is None:
                 counts = minute[number] = Counts()
+            work += difficulty
             counts.shares += 1
             counts.work += difficulty
             counts.work_squared += difficulty * difficulty
-            counts.hardest = max(counts.hardest, difficulty)
-            counts.blocks += flags & block
+            if difficulty > counts.hardest:  # noqa: PLR1730 -- a call costs more than all else here
+                counts.hardest = difficulty
+            if flags & block:
+                counts.blocks += 1
             if reached > counts.best:
                 counts.best = reached
                 if self.best is None or reached > self.best[0]:
                     self.best = reached, number
-            self.work += difficulty
-            if network_difficulty > 0:
-                self.expected_blocks += difficulty / network_difficulty
+        self.work += work
+        if network_difficulty > 0:
+            self.expected_blocks += work / network_difficulty
 
     def look(self, members: Iterable[Member], now_s: float) -> None:
         """Who is connected."""

@@ -36,6 +36,10 @@ class SteadyClock:
         """Unix seconds for the record."""
         return self._monotonic() + self._offset_s
 
+    def unix_ms(self, now_s: float) -> int:
+        """Unix milliseconds for the record of what ``now_s`` gave."""
+        return int((now_s - self._start_s + self._offset_s) * 1000.0)
+
     def follow(self) -> None:
         """Look at the system's clock."""
         difference_s = self._present_offset_s() - self._offset_s

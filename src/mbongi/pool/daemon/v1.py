@@ -96,7 +96,8 @@ class V1Session(V1Connection, PoolConnection):
             number = int(share.job_id, 16)
         except ValueError:
             number = -1
-        worker = self.workers.get(share.worker)
+        name = share.worker
+        worker = self.workers.get(name)
         if worker is None:
             self._reject(id_, Reject.UNAUTHORIZED if self.extranonce1 else Reject.NOT_SUBSCRIBED)
             return
@@ -109,31 +110,17 @@ class V1Session(V1Connection, PoolConnection):
         if version is None:
             self._reject(id_, Reject.VERSION_OUT_OF_RANGE, worker)
             return
-        now_s, extranonce = server.now_s(), MARKS[generation] + self.extranonce1 + share.extranonce2
-        refusal, header, hash_ = judge(
-            job,
-            extranonce=extranonce,
-            version=version,
-            time_s=share.time_s,
-            nonce=share.nonce,
-            target=set_to[1],
-            now_s=now_s,
-        )
+        now_s, extranonce = server.clock.now_s(), MARKS[generation] + self.extranonce1 + share.extranonce2
+        difficulty, target = set_to
+        refusal, proof = judge(job, extranonce, version, share.time_s, share.nonce, target, now_s)
         if refusal is not None:
             self._reject(id_, refusal, worker)
             return
         self._strikes = 0
-        self._accept(
-            job,
-            header,
-            hash_,
-            extranonce=extranonce,
-            worker=worker,
-            name=share.worker,
-            difficulty=set_to[0],
-            answer=id_,
-        )
-        self._retarget(self.vardiff.share(now_s, set_to[0]))
+        self._accept(job, proof, extranonce, (worker, name), difficulty=difficulty, now_s=now_s, answer=id_)
+        changed = self.vardiff.share(now_s, difficulty)
+        if changed is not None:
+            self._retarget(changed)
 
     def _reject(self, id_: bytes, why: Reject, worker: int | None = None) -> None:
         self.server.statistics.reject(why, worker)
@@ -153,15 +140,22 @@ class V1Session(V1Connection, PoolConnection):
         return [Member(number, self.agent, self.protocol, difficulty) for number in self.workers.values()]
 
     def new_job(self, *, clean: bool) -> None:
-        """Tell the newest job, at once."""
+        """Tell the newest job, at once; behind what waits to be said, where an older job may be among it."""
         if self.is_ready and self.transport is not None:
-            self.transport.write(self.server.work_line(self.generations.now, clean=clean))
+            line = self.server.work_line(self.generations.now, clean=clean)
+            if self.out:
+                self.out.append(line)
+                self.server.has_answers(self)
+            else:
+                self.transport.write(line)
 
     def flush(self, *, kept: bool) -> None:
         """Send the answers of this turn of the loop; ``kept`` says whether its shares are in the log."""
         out, self.out = self.out, []
         if self.transport is not None:
-            self.transport.write(b"".join([_answered(each, kept=kept) for each in out]))
+            answer = replies.accepted if kept else _not_kept
+            answers = [each if type(each) is bytes else answer(each[4]) for each in out]
+            self.transport.write(b"".join(answers))
 
     def kept(self, unix_s: float) -> Kept | None:
         """What to keep of it, so that it may be taken up again; None before there is anything."""
@@ -280,13 +274,9 @@ class V1Session(V1Connection, PoolConnection):
             self.out.append(line)
 
 
-def _answered(each: "bytes | tuple[bytes, int, Job, bytes, bytes]", *, kept: bool) -> bytes:
-    if type(each) is not tuple:
-        return each  # type: ignore[return-value]
-    if kept:
-        return replies.accepted(each[4])
+def _not_kept(id_: bytes) -> bytes:
     code, text = ANSWERS[Reject.UNAVAILABLE]
-    return replies.error(each[4], code, text)
+    return replies.error(id_, code, text)
 
 
 def job_line(job: Job, generation: int, *, clean: bool) -> bytes:

@@ -61,10 +61,19 @@ class V1Connection(Connection):
         if not gate.may_receive(self, len(data)):
             self.drop()
             return
+        usual = decode_submit(data) if self._buffer.is_whole(data) else None
+        if usual is not None:
+            self._share(*usual)
+        else:
+            self._take_lines(data)
+        if self.out:
+            self.server.has_answers(self)
+
+    def _take_lines(self, data: bytes) -> None:
         try:
             lines = self._buffer.feed(data)
         except TooLongError:
-            gate.strike(self, "too_long")
+            self.server.gate.strike(self, "too_long")
             self.drop()
             return
         for place, raw in enumerate(lines, 1):
@@ -73,9 +82,7 @@ class V1Connection(Connection):
                 self._left_over(lines[place:])
                 return
             if self.transport.is_closing():
-                break  # it was dropped: what follows is not looked at, nor held against its address once more
-        if self.out:
-            self.server.has_answers(self)
+                return  # it was dropped: what follows is not looked at, nor held against its address once more
 
     def _take(self, raw: bytes) -> None:
         usual = decode_submit(raw)

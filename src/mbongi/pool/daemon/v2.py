@@ -285,31 +285,23 @@ class V2Session(V2Connection):
         if (share.version ^ job.template.version) & ~VERSION_GENERAL_MASK:
             self._reject(share, Reject.VERSION_OUT_OF_RANGE)
             return
-        now_s = server.now_s()
+        now_s = server.clock.now_s()
         extranonce = mark + (channel.prefix if rolled is None else channel.extranonce1 + rolled)
-        refusal, header, hash_ = judge(
-            job,
-            extranonce=extranonce,
-            version=share.version,
-            time_s=share.ntime,
-            nonce=share.nonce,
-            target=set_to[1],
-            now_s=now_s,
-        )
+        difficulty, target = set_to
+        refusal, proof = judge(job, extranonce, share.version, share.ntime, share.nonce, target, now_s)
         if refusal is not None:
             self._reject(share, refusal)
             return
         self._accept(
             job,
-            header,
-            hash_,
-            extranonce=extranonce,
-            worker=whose[0] if whose[1] else channel.worker,
-            name=whose[1] or channel.name,
-            difficulty=set_to[0],
-            answer=(share.channel_id, share.sequence_number, set_to[0]),
+            proof,
+            extranonce,
+            whose if whose[1] else channel.whose,
+            difficulty=difficulty,
+            now_s=now_s,
+            answer=(share.channel_id, share.sequence_number, difficulty),
         )
-        if channel.vardiff.share(now_s, set_to[0]) is not None:
+        if channel.vardiff.share(now_s, difficulty) is not None:
             self._retarget(channel)
 
     def _given(self, channel: Channel, job_id: int) -> tuple[Job | None, tuple[float, int] | None, bytes]:
@@ -323,7 +315,7 @@ class V2Session(V2Connection):
 
     def _reject(self, share: mining.SubmitSharesStandard | mining.SubmitSharesExtended, why: Reject) -> None:
         channel = self._channels.get(share.channel_id)
-        self.server.statistics.reject(why, None if channel is None else channel.worker)
+        self.server.statistics.reject(why, None if channel is None else channel.whose[0])
         self.out.append(mining.SubmitSharesError(share.channel_id, share.sequence_number, CODES[why]))
 
     # Work.
@@ -341,7 +333,7 @@ class V2Session(V2Connection):
     def members(self) -> Iterable[Member]:
         """The workers of its channels."""
         channels = self._channels.values()
-        return [Member(each.worker, self.agent, self.protocol, each.vardiff.difficulty) for each in channels]
+        return [Member(each.whose[0], self.agent, self.protocol, each.vardiff.difficulty) for each in channels]
 
     def look(self, now_s: float) -> None:
         """Time has passed: difficulties fall where no share comes, and jobs that came early came too early."""
@@ -413,18 +405,22 @@ class V2Session(V2Connection):
 def _answered(out: list[Any], *, kept: bool) -> list[Message | bytes]:
     """Messages and frames in their order; a run of accepted shares of one channel is one answer."""
     messages: list[Message | bytes] = []
+    accepted_by = -1
+    count = total = 0
     for each in out:
         if type(each) is not tuple:
             messages.append(each)
+            accepted_by = -1
             continue
         channel_id, sequence, difficulty = each[4]
         if not kept:
             messages.append(mining.SubmitSharesError(channel_id, sequence, CODES[Reject.UNAVAILABLE]))
             continue
-        count, total = 1, max(round(difficulty), 1)
-        last = messages[-1] if messages else None
-        if isinstance(last, mining.SubmitSharesSuccess) and last.channel_id == channel_id:
+        if channel_id == accepted_by:
             messages.pop()
-            count, total = last.new_submits_accepted_count + 1, last.new_shares_sum + total
+        else:
+            accepted_by, count, total = channel_id, 0, 0
+        count += 1
+        total += max(round(difficulty), 1)
         messages.append(mining.SubmitSharesSuccess(channel_id, sequence, count, total))
     return messages

@@ -18,7 +18,7 @@ STALE_KNOWN: Final = 4
 class Channel:
     """One miner, or what a proxy makes of several."""
 
-    __slots__ = ("custom", "extranonce1", "generations", "id", "is_extended", "name", "vardiff", "worker")
+    __slots__ = ("custom", "extranonce1", "generations", "id", "is_extended", "vardiff", "whose")
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Channel:
         newest: int,
         extended: bool,
     ) -> None:
-        self.id, self.name, self.worker, self.is_extended = id_, name, worker, extended
+        self.id, self.whose, self.is_extended = id_, (worker, name), extended
         self.extranonce1, self.vardiff = extranonce1, vardiff
         self.generations = Generations(vardiff.difficulty, newest)
         self.custom: dict[int, tuple[Job, tuple[float, int]]] = {}

@@ -88,12 +88,12 @@ class V2Connection(PoolConnection):
             message, self.rest = registry.decode_with_rest(protocol, frame)
         except UnknownMessageError:
             return  # to be discarded, as the specification says of what a side does not know
-        if isinstance(message, setup.SetupConnection):
-            self._set_up(message)
-            return
         handler = self.handlers.get(type(message))
-        if handler is not None and self.is_set_up:
-            handler(self, message)
+        if handler is not None:
+            if self.is_set_up:
+                handler(self, message)
+        elif isinstance(message, setup.SetupConnection):
+            self._set_up(message)
 
     def _set_up(self, message: setup.SetupConnection) -> None:
         code, unsupported = self.refusal(message)

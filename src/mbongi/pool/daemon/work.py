@@ -335,8 +335,9 @@ class Work:
         )
 
     async def _publish(self, node: Node, template: Template) -> None:
-        coinbase = coinbase_of(template, self._payout.outputs(template.value_sat), self._payout.tag)
-        job = Job(next(self._numbers), template, coinbase, made_at_s=self._now_s())
+        number = next(self._numbers)
+        coinbase = coinbase_of(template, self._payout.outputs(template.value_sat), self._payout.tag, number)
+        job = Job(number, template, coinbase, made_at_s=self._now_s())
         await self._require_acceptable(node, job)
         last = self.template
         if template.is_empty and last is not None and last.previous_hash == template.previous_hash:

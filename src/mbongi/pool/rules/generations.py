@@ -28,7 +28,7 @@ class Generations:
         """``newest`` is the number of the newest job; 0 where there is none yet."""
         self.now = SHARED + 1
         self._changes, self._number = 0, newest
-        self._told: dict[int, tuple[float, int, int, int]] = {}  # difficulty, target, first job, last job
+        self._told: dict[int, tuple[tuple[float, int], int, int]] = {}  # difficulty and target, first job, last job
         self._tell(difficulty, newest)
 
     @classmethod
@@ -38,13 +38,13 @@ class Generations:
         made = cls(difficulty, first)
         made.now, made._changes, made._told = generation, changes, {}
         for each, difficulty, first, last in told:
-            made._told[each] = difficulty, target_of_difficulty(difficulty), first, last
+            made._told[each] = (difficulty, target_of_difficulty(difficulty)), first, last
         return made
 
     @property
     def told(self) -> tuple[tuple[int, float, int, int], ...]:
         """All generations that count: number, difficulty, first and last job; the one in force is the last."""
-        return tuple([(each, told[0], told[2], told[3]) for each, told in self._told.items()])
+        return tuple([(each, set_to[0], first, last) for each, (set_to, first, last) in self._told.items()])
 
     @property
     def changes(self) -> int:
@@ -54,12 +54,12 @@ class Generations:
     @property
     def difficulty(self) -> float:
         """In force for work from now on."""
-        return self._told[self.now][0]
+        return self._told[self.now][0][0]
 
     @property
     def target(self) -> int:
         """What hashes of work from now on must meet."""
-        return self._told[self.now][1]
+        return self._told[self.now][0][1]
 
     def change(self, difficulty: float, newest: int) -> bool:
         """Begin a generation; False, and nothing changes, where one job has seen too many."""
@@ -67,8 +67,8 @@ class Generations:
         self._number = newest
         if self._changes > CHANGES_MAX:
             return False
-        before = self._told[self.now]
-        self._told[self.now] = (*before[:3], newest)
+        set_to, first, _last = self._told[self.now]
+        self._told[self.now] = set_to, first, newest
         self.now = self.now % (GENERATIONS - 1) + 1
         self._tell(difficulty, newest)
         if len(self._told) > KEPT:
@@ -78,18 +78,16 @@ class Generations:
     def of(self, generation: int, number: int) -> tuple[float, int] | None:
         """Difficulty and target of a share on a job; None for work that was never given out, or too long ago."""
         told = self._told.get(generation)
-        if told is not None:
-            return told[:2] if told[2] <= number <= told[3] else None
-        return None
+        return told[0] if told is not None and told[1] <= number <= told[2] else None
 
     def of_shared(self, number: int) -> tuple[float, int] | None:
         """The same for a job's shared work, which goes out as the job becomes the newest: what was told before that."""
         found = None
-        for difficulty, target, first, _last in self._told.values():
+        for set_to, first, _last in self._told.values():
             if first < number:
-                found = difficulty, target
+                found = set_to
         return found
 
     def _tell(self, difficulty: float, newest: int) -> None:
         self._told.pop(self.now, None)
-        self._told[self.now] = difficulty, target_of_difficulty(difficulty), newest, 1 << 62
+        self._told[self.now] = (difficulty, target_of_difficulty(difficulty)), newest, 1 << 62

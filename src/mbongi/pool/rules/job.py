@@ -10,6 +10,8 @@ from mbongi.wire.bitcoin.hashing import sha256d
 from mbongi.wire.bitcoin.script import height_push
 from mbongi.wire.bitcoin.transaction import TxOut, compact_size
 
+NUMBER_BYTES = 4
+"""A job's number in the coinbase."""
 GENERATION_BYTES = 1
 """Ours: a miner's generation of difficulty, see ``generations``."""
 EXTRANONCE1_BYTES = 4
@@ -45,16 +47,18 @@ class Coinbase:
         return whole[:4] + b"\x00\x01" + whole[4:-4] + b"\x01\x20" + WITNESS_RESERVED + whole[-4:]
 
 
-def coinbase_of(template: Template, outputs: Sequence[TxOut], tag: bytes) -> Coinbase:
-    """The coinbase that pays ``outputs`` and carries height (BIP 34), tag and room for the extranonce.
+def coinbase_of(template: Template, outputs: Sequence[TxOut], tag: bytes, number: int) -> Coinbase:
+    """The coinbase that pays ``outputs`` and carries height (BIP 34), tag, job number and room for the extranonce.
 
+    The job's number makes the work of each job its own: after a reorganisation back to a tip, or when the mempool is
+    again what it was, a share of the job before is none of the job now, so that none counts twice.
     Raises TemplateError where the outputs do not add up to the template's value to the satoshi, or the script is too
     long.
     """
     total = sum(output.value_sat for output in outputs)
     if total != template.value_sat or any(output.value_sat < 0 for output in outputs):
         raise TemplateError(f"coinbase at {template.height}: outputs of {total} sat; expected {template.value_sat} sat")
-    start = height_push(template.height) + _tag_push(tag)
+    start = height_push(template.height) + _push(tag) + _push(number.to_bytes(NUMBER_BYTES, "little"))
     length = len(start) + EXTRANONCE_BYTES
     if not 2 <= length <= SCRIPT_BYTES_MAX:
         raise TemplateError(f"coinbase at {template.height}: a script of {length} bytes; at most {SCRIPT_BYTES_MAX}")
@@ -67,8 +71,8 @@ def coinbase_of(template: Template, outputs: Sequence[TxOut], tag: bytes) -> Coi
     return Coinbase(before, after)
 
 
-def _tag_push(tag: bytes) -> bytes:
-    return bytes([len(tag)]) + tag if tag else b""
+def _push(data: bytes) -> bytes:
+    return bytes([len(data)]) + data if data else b""
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from mbongi.pool.errors import TemplateError
 from mbongi.pool.values import BLOCK_FUTURE_S_MAX, TIME_MARGIN_S
-from mbongi.wire.bitcoin.hashing import coinbase_branch, from_display, merkle_root, sha256d
+from mbongi.wire.bitcoin.hashing import coinbase_branch, from_display, root_of_branch, sha256d
 from mbongi.wire.bitcoin.script import witness_commitment_script
 from mbongi.wire.bitcoin.target import TARGET_MAX, target_of_bits, work_of_target
 from mbongi.wire.bitcoin.transaction import compact_size
@@ -85,8 +85,8 @@ class KnownTransactions:
             stated, data = each.hash or each.txid, bytes(each.hex)
             found = self._by_stated_id.get(stated)
             known[stated] = found if found is not None and found[1] == data else _checked(place, stated, data)
-            if any(not 0 < parent <= place for parent in each.depends):
-                depends = each.depends
+            depends = each.depends
+            if depends and not all(0 < parent <= place for parent in depends):
                 raise TemplateError(f"template: transaction {place + 1} comes before one that it spends ({depends})")
         if len(known) != len(transactions):
             raise TemplateError(f"template: {len(transactions) - len(known)} of its transactions stand there twice")
@@ -241,7 +241,7 @@ def _commitment(reply: BlockTemplate, witness_ids: list[bytes]) -> bytes | None:
     has_witness = any(each.hash and each.hash != each.txid for each in reply.transactions)
     if not has_witness and not reply.default_witness_commitment:
         return None
-    root = merkle_root([_NULL_HASH, *witness_ids])
+    root = root_of_branch(_NULL_HASH, coinbase_branch(witness_ids))
     script = witness_commitment_script(root, WITNESS_RESERVED)
     stated = reply.default_witness_commitment
     if stated and bytes.fromhex(stated) != script:

@@ -124,12 +124,13 @@ class Vardiff:
         before = self.difficulty
         expected = (now_s - self._seen_s) * self._goal_hz
         if expected > 0.0:
-            if self._is_silence(expected):
+            down = self._down + _DOWN_EXPECTED * expected
+            if (down >= EVIDENCE or self._shares < FIRST_LOOK_SHARES) and self._is_silence(expected):
                 self._break_silence(now_s, expected)
             else:
                 self._seen_s = now_s
                 self._expected += expected
-                self._down += _DOWN_EXPECTED * expected
+                self._down = down
                 self._down_expected += expected
                 up = self._up - _UP_EXPECTED * expected
                 if up > 0.0:
@@ -149,7 +150,8 @@ class Vardiff:
             self._down_shares += weight
         else:
             self._down = self._down_shares = self._down_expected = 0.0
-        if self._up >= EVIDENCE or self._shares < FIRST_LOOK_SHARES or self._shares >= self._next_look:
+        too_fast = self._up >= EVIDENCE and self.difficulty < self._maximum
+        if too_fast or self._shares < FIRST_LOOK_SHARES or self._shares >= self._next_look:
             self._judge()
         return None if self.difficulty == before else self.difficulty
 
@@ -199,7 +201,7 @@ class Vardiff:
 
     def _judge(self) -> None:
         """After a share: rise if it comes too fast, look if it is time to."""
-        if self._up >= EVIDENCE:
+        if self._up >= EVIDENCE and self.difficulty < self._maximum:
             self._sample(self._up_shares, self._up_expected)
             self._rise(shrink=math.exp(-ALARM_SHRINK / math.sqrt(self._shares)))
         elif self._shares >= self._next_look:

@@ -54,8 +54,8 @@ def _endpoint(routes: dict[str, Route]) -> Callable[..., HttpResponse]:
 def _answer(route: Route, request: HttpRequest, number: str) -> HttpResponse:
     if not request.user.is_authenticated:
         return problem(401, title_of(401), _("Send the header “Authorization: Bearer TOKEN”."))
-    if not request.user.may(route.permission):
-        detail = _("This needs the permission %(name)s.") % {"name": route.permission.value}
+    if not any(request.user.may(each) for each in route.permissions):
+        detail = _("This needs the permission %(name)s.") % {"name": route.permission_text}
         return problem(403, title_of(403), detail)
     if number and not (number.isascii() and number.isdigit() and len(number) <= 10 and int(number) <= ID_MAX):
         return problem(404, title_of(404))

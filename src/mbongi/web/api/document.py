@@ -58,7 +58,7 @@ def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": _english(route.summary),
-        "description": f"Permission: {route.permission.value}.",
+        "description": f"Permission: {route.permission_text}.",
         "parameters": parameters,
         "responses": {str(route.status): _response("Success", "application/json", route.answer.__name__)}
         | {str(code): _response(text, "application/problem+json", "Problem") for code, text in _PROBLEMS.items()},

@@ -3,6 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 
 from mbongi.core.identity.values import Permission
+from mbongi.pool.payments import CANCELLING
 from mbongi.pool.rules.proof import ShareProof
 from mbongi.pool.telemetry import SORTS
 from mbongi.web.api import pool_structs as structs
@@ -71,6 +72,8 @@ POOL_ROUTES = (
         _SEE,
         _("One block with its window and credits"),
         Parameter("hash", _TEXT, _("the block's hash")),
+        Parameter("limit", whole(1, 1000, 1000), _("rows of each list, of those with most")),
+        _OFFSET,
     ),
     reading(
         "/pool/proof",
@@ -124,8 +127,9 @@ POOL_ROUTES = (
         f"{_PAYOUT}/cancel",
         views.cancel_payout,
         structs.PoolPayout,
-        _PROPOSE,
+        CANCELLING[0],
         _("Give a payout up"),
         body=structs.PayoutCancel,
+        or_permissions=CANCELLING[1:],
     ),
 )

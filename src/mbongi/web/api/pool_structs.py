@@ -181,13 +181,17 @@ class PoolWindowWork(msgspec.Struct, kw_only=True):
 
 
 class PoolBlockFull(PoolBlock, kw_only=True):
-    """A block with its window and credits, as far as the asker may see them."""
+    """A block with its window and credits, as far as the asker may see them; of both lists the part asked for."""
 
     coinbase_txid: str
     total_work: str | None
     ledger_index: int | None
     credits: list[PoolCredit]
+    credits_total: int
     shares: list[PoolWindowWork]
+    shares_total: int
+    offset: int
+    limit: int
 
 
 class PoolPayout(msgspec.Struct, kw_only=True):

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from django.conf import settings
-
 from mbongi.base.errors import MbongiError
-from mbongi.core.identity.scope import SITE, acting, current_scope
+from mbongi.core.identity.scope import current_scope
 from mbongi.pool import payment_rows, payments, selectors, telemetry
 from mbongi.pool.errors import UnknownPaymentError
 from mbongi.pool.payment_rows import PaymentRow
@@ -14,7 +12,6 @@ from mbongi.pool.rules.hashrate import Rate
 from mbongi.pool.rules.proof import ShareProof
 from mbongi.pool.selectors import AccountRow, BlockRow
 from mbongi.pool.telemetry import WorkerRow
-from mbongi.pool.windows import proof_secret
 from mbongi.web import filters, pool_sight
 from mbongi.web.api import pool_structs as structs
 from mbongi.web.api.structs import Series
@@ -22,6 +19,7 @@ from mbongi.web.api.views import Call
 from mbongi.web.pages.pool import worker_query
 from mbongi.web.pages.pool_payouts import terms
 from mbongi.web.pages.pool_statement import SignedStatement, signed_statement
+from mbongi.web.pool_division import division, share_proof
 
 ROWS_MAX = 1000
 
@@ -181,20 +179,22 @@ def pool_blocks(call: Call) -> structs.PoolBlockList:
 
 def pool_block(call: Call) -> structs.PoolBlockFull:
     """One block with its window, its credits and the work of the workers that the asker may see."""
-    row = selectors.block(call.request.GET.get("hash", ""))
-    if row is None:
+    found = division(call.request.GET.get("hash", ""))
+    if found is None:
         raise NotHereError("block: not known")
-    row = pool_sight.with_luck(row)
-    window = selectors.window(row.window) if row.window else None
-    shares = selectors.window_shares(row.window)[:ROWS_MAX] if row.window else []
-    credited = selectors.credits_of_block(row.hash)[:ROWS_MAX]
+    part = filters.part_query(call.request.GET, limit=ROWS_MAX)
+    rows, window = slice(part.offset, part.offset + part.limit), found.window
     return structs.PoolBlockFull(
-        **_block_facts(row),
-        coinbase_txid=row.coinbase_txid,
+        **_block_facts(found.block),
+        coinbase_txid=found.block.coinbase_txid,
         total_work=None if window is None else str(window.total_work),
         ledger_index=None if window is None else window.ledger_index,
-        credits=[structs.PoolCredit(account=name, sat=sat) for name, sat in credited],
-        shares=[structs.PoolWindowWork(worker=name, work=str(work)) for name, work in shares],
+        credits=[structs.PoolCredit(account=name, sat=sat) for name, sat in found.credits[rows]],
+        credits_total=len(found.credits),
+        shares=[structs.PoolWindowWork(worker=name, work=str(work)) for name, work in found.shares[rows]],
+        shares_total=len(found.shares),
+        offset=part.offset,
+        limit=part.limit,
     )
 
 
@@ -209,10 +209,7 @@ def _block_facts(row: BlockRow) -> dict[str, Any]:
 def pool_proof(call: Call) -> ShareProof:
     """The proof that a worker's work is part of a published window."""
     window, worker = call.request.GET.get("window", ""), call.request.GET.get("worker", "")
-    if worker not in {name for name, _work in selectors.window_shares(window)}:
-        raise NotHereError(f"window {window}: no work of {worker}")
-    with acting(SITE):
-        found = selectors.share_proof(window, worker, proof_secret(settings.CONFIG.site.data_dir))
+    found = share_proof(window, worker)
     if found is None:
         raise NotHereError(f"window {window}: no work of {worker}")
     return found

@@ -33,6 +33,18 @@ class Route:
     parameters: tuple[Parameter, ...] = ()
     body: type[msgspec.Struct] | None = None
     status: int = 200
+    or_permissions: tuple[Permission, ...] = ()
+    """Any of these does as well as ``permission``."""
+
+    @property
+    def permissions(self) -> tuple[Permission, ...]:
+        """The permissions of which the caller needs one."""
+        return (self.permission, *self.or_permissions)
+
+    @property
+    def permission_text(self) -> str:
+        """Their names, as documents and refusals name them."""
+        return " / ".join(each.value for each in self.permissions)
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ from mbongi.core.ledger import selectors
 from mbongi.core.ledger.checkpoints import Keeper, checkpoint_file, signer_of
 from mbongi.core.ledger.errors import LedgerError
 from mbongi.core.ledger.values import Entry
+from mbongi.pool import wording
 from mbongi.web.exports import ROWS_MAX, download
 from mbongi.web.filters import PAGE_SIZE, QueryError, before
 from mbongi.web.guard import needs
@@ -92,9 +93,13 @@ _WORDS: dict[str, Promise] = {
     "pool.payment.unconfirm": _("Payout no longer confirmed"),
     "pool.payment.fail": _("Payout failed"),
     "pool.account.address": _("Payout address set"),
+    "pool.account.change": _("Account's terms changed"),
+    "pool.coin.forget": _("Coins of the former chain forgotten"),
+    "pool.coin.spent_outside": _("Coin spent past the pool"),
     "pool.block.find": _("Block found"),
     "pool.block.adopt": _("Block adopted"),
     "pool.window.publish": _("Payout window published"),
+    "pool.work.drop": _("Old details of the work dropped"),
     "pool.entry.credit": _("Earnings credited"),
     "pool.entry.debit": _("Payment debited"),
     "pool.entry.reversal": _("Entry undone"),
@@ -160,9 +165,10 @@ def ledger(request: HttpRequest) -> HttpResponse:
 
 
 def actor_names(entries: list[Entry]) -> dict[str, str]:
-    """The names of the people among the actors."""
+    """The names of the people among the actors, and of the practice persons."""
     ids = {int(entry.actor.removeprefix("user:")) for entry in entries if entry.actor.startswith("user:")}
-    return {user.actor: user.name for user in identity.users().filter(pk__in=ids)} if ids else {}
+    people = {user.actor: user.name for user in identity.users().filter(pk__in=ids)} if ids else {}
+    return people | {actor: str(words) for actor, words in wording.PERSONS.items()}
 
 
 def checkpoint() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The mining pool at a glance, and its workers."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
@@ -11,7 +12,8 @@ from django.views.decorators.http import require_safe
 from mbongi.core.identity.scope import current_scope
 from mbongi.core.identity.values import Permission
 from mbongi.core.telemetry.errors import StoreRefused, StoreUnavailable
-from mbongi.pool import telemetry, wording
+from mbongi.pool import telemetry
+from mbongi.pool.addresses import pool_addresses
 from mbongi.pool.telemetry import WorkerPage, WorkerRow
 from mbongi.twin.scale import site_scale, twin_mines
 from mbongi.web import filters, pool_sight
@@ -40,7 +42,6 @@ def content_of(**content: Any) -> dict[str, Any]:
     return {
         "here": "pool",
         "site_wide": current_scope().site_wide,
-        "reject_reasons": list(wording.REASONS.items()),
         **content,
     }
 
@@ -52,8 +53,13 @@ def overview(request: HttpRequest) -> HttpResponse:
     if not current_scope().site_wide:
         return redirect("/pool/accounts/")
     config = settings.CONFIG
-    scale = site_scale(config.twin) if twin_mines(config) else None
-    return render(request, "pages/pool.html", content_of(pool=pool_sight.pool(), practice_scale=scale))
+    host = urlsplit(f"//{request.get_host()}").hostname or "localhost"
+    content = content_of(
+        pool=pool_sight.pool(),
+        practice_scale=site_scale(config.twin) if twin_mines(config) else None,
+        connect=pool_addresses(config, host_seen=host) if config.pool.enabled else None,
+    )
+    return render(request, "pages/pool.html", content)
 
 
 @require_safe
@@ -62,7 +68,7 @@ def record(request: HttpRequest) -> HttpResponse:
     """What changes slowly: rejects, latencies, nodes, blocks."""
     if not current_scope().site_wide:
         raise Http404
-    return render(request, "parts/pool_record.html", content_of(pool=pool_sight.pool()))
+    return render(request, "parts/pool_record.html", content_of(pool=pool_sight.pool(), refreshed=True))
 
 
 class Head:
@@ -160,7 +166,7 @@ def worker(request: HttpRequest) -> HttpResponse:
         rows = telemetry.workers(store, worker=name, accounts=accounts).rows if name else []
         rejects = telemetry.rejects(store, worker=name, accounts=accounts) if rows else []
     except (StoreUnavailable, StoreRefused):
-        return render(request, "pages/503.html", content_of(), status=503)
+        return render(request, "pages/pool_away.html", content_of(), status=503)
     if not rows:
         raise Http404
     return render(request, "pages/pool_worker.html", content_of(worker=rows[0], rejects=rejects))

@@ -1,7 +1,9 @@
 """Payouts: shown beforehand in every detail, proposed, approved by somebody else, signed outside, brought back."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import quote
@@ -13,40 +15,35 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mbongi.core.identity.scope import current_scope
 from mbongi.core.identity.values import Permission
 from mbongi.core.ledger import selectors as ledger
-from mbongi.pool import payment_rows, payments
+from mbongi.pool import payment_rows, payments, selectors, wording
 from mbongi.pool.errors import (
+    NothingToPayError,
     NotPermittedError,
     PayoutError,
     PayoutRefusedError,
     ShortOfCoinsError,
     UnknownPaymentError,
 )
-from mbongi.pool.payment_rows import PaymentRow
+from mbongi.pool.payment_rows import ApprovalRow, PaymentRow
 from mbongi.pool.payout_plan import Plan, Wish, plan_payout
 from mbongi.pool.rules.payout.batch import FeePayer
 from mbongi.pool.terms import PayingTerms, terms_of
 from mbongi.pool.values import PaymentState
 from mbongi.web import figures
 from mbongi.web.guard import needs
-from mbongi.web.pages.ledger import sentence
+from mbongi.web.pages.ledger import actor_names, sentence
 from mbongi.web.pages.pool import content_of
 
 FILE_BYTES_MAX = 1_000_000
+ACCOUNTS_MAX = 1000
 FEE_SAT_VB_MAX = Decimal(100_000)
 """Of what the form takes; the configuration's own limit is lower."""
-WAY = (
-    PaymentState.DRAFT,
-    PaymentState.APPROVED,
-    PaymentState.SIGNED,
-    PaymentState.BROADCAST,
-    PaymentState.CONFIRMED,
-)
 WAITING: dict[str, Promise] = {
     "dust": gettext_lazy("below what a transaction may pay"),
     "weight": gettext_lazy("does not fit into this transaction"),
@@ -116,11 +113,19 @@ def wish_of(request: HttpRequest) -> Wish:
         raise PayoutRefusedError(f"fee {text[:20]!r}: no number", _("State the fee as a number.")) from error
     if fee is not None and not (fee.is_finite() and 0 < fee <= FEE_SAT_VB_MAX):
         raise PayoutRefusedError(f"fee {fee}: out of range", _("State the fee as a number."))
-    names = request.POST.get("accounts", "").replace("\0", "").replace(",", " ").split()
+    names = (name.strip() for name in request.POST.get("accounts", "").replace("\0", "").splitlines())
+    asked = tuple(dict.fromkeys(name for name in names if name))
+    if len(asked) > ACCOUNTS_MAX:
+        text = _("Name %(n)d accounts at most; without any name all are paid.") % {"n": ACCOUNTS_MAX}
+        raise PayoutRefusedError(f"{len(asked)} accounts named; at most {ACCOUNTS_MAX}", text)
+    unknown = [name for name in asked if selectors.account(name) is None]
+    if unknown:
+        text = _("No account is named “%(name)s”.") % {"name": unknown[0][:80]}
+        raise PayoutRefusedError(f"account {unknown[0][:80]}: not known", text)
     return Wish(
         fee_sat_kvb=None if fee is None else round(fee * 1000),
         payer=FeePayer(payer) if payer in set(FeePayer) else None,
-        accounts=tuple(dict.fromkeys(names)),
+        accounts=asked,
         in_advance=request.POST.get("in_advance") == "1",
     )
 
@@ -130,6 +135,13 @@ def refusal_text(error: PayoutError) -> str:
     if isinstance(error, ShortOfCoinsError):
         amount, unit = figures.amount(error.missing_sat)
         return _("The coins that may be spent now are %(amount)s %(unit)s short.") % {"amount": amount, "unit": unit}
+    if isinstance(error, NothingToPayError):
+        text = ngettext(
+            "Nothing may be paid now; %(n)d account waits.",
+            "Nothing may be paid now; %(n)d accounts wait.",
+            error.waiting,
+        )
+        return text % {"n": error.waiting}
     return error.text if isinstance(error, PayoutRefusedError) else str(error)
 
 
@@ -149,31 +161,45 @@ def _payout(request: HttpRequest, payment_id: int, *, refusal: str = "", status:
     approvals = payment_rows.approvals(payment_id) if site_wide else []
     may_approve = site_wide and row.state is PaymentState.DRAFT and user.may(Permission.PAYOUT_APPROVE)
     entries = ledger.entries(f"payment:{payment_id}", limit=30) if user.may(Permission.LEDGER_VIEW) else []
+    names = actor_names(entries)
     content = content_of(
         payment=row,
-        way=way_of(row),
+        way=way_of(row, approvals),
         outputs=payment_rows.outputs(payment_id, limit=200),
         approvals=approvals,
         is_own=row.proposed_by == user.actor,
         has_approved=any(each.approved_by == user.actor for each in approvals),
         may_approve=may_approve,
         may_carry=site_wide and row.state is PaymentState.APPROVED and user.may(Permission.PAYOUT_PROPOSE),
-        may_cancel=site_wide
-        and row.state.reserves
-        and (user.may(Permission.PAYOUT_PROPOSE) or user.may(Permission.PAYOUT_APPROVE)),
-        entries=[(entry, sentence(entry.action)) for entry in entries],
+        may_cancel=site_wide and row.state.reserves and any(user.may(each) for each in payments.CANCELLING),
+        entries=[(entry, sentence(entry.action), names.get(entry.actor, entry.actor)) for entry in entries],
         refusal=refusal,
     )
     return render(request, "pages/pool_payout.html", content, status=status)
 
 
-def way_of(row: PaymentRow) -> list[tuple[PaymentState, str]]:
-    """The states of a payout's way, each done, now, or to come; one that ended otherwise has its own at the end."""
-    if row.state not in WAY:
-        return [(row.state, "now")]
-    at = WAY.index(row.state)
-    marks = ["done" if place < at or row.state is PaymentState.CONFIRMED else "" for place in range(len(WAY))]
-    return [(state, "now" if state is row.state and not mark else mark) for state, mark in zip(WAY, marks, strict=True)]
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a payout's way: ``mark`` is ``done``, ``now`` for what it waits for, or empty; None: no time known."""
+
+    label: Promise
+    mark: str
+    at: datetime | None
+
+
+def way_of(row: PaymentRow, approvals: Sequence[ApprovalRow]) -> list[Step]:
+    """The steps of a payout's way; nothing for one that ended otherwise."""
+    if not row.state.is_open:
+        return []
+    steps = list(wording.STEPS)
+    at = steps.index(row.state)
+    approved = max((each.approved_at for each in approvals), default=None)
+    moments = (row.proposed_at, approved, row.signed_at, row.broadcast_at, row.confirmed_at)
+    marks = ["done" if place <= at else "now" if place == at + 1 else "" for place in range(len(steps))]
+    return [
+        Step(wording.STEPS[state], mark, moment if mark == "done" else None)
+        for state, mark, moment in zip(steps, marks, moments, strict=True)
+    ]
 
 
 def _step(request: HttpRequest, payment_id: int, do: Callable[[Any], str]) -> HttpResponse:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from mbongi.pool import wording
 from mbongi.pool.rules.firmware import UNNAMED
-from mbongi.pool.selectors import BlockRow
+from mbongi.pool.selectors import BlockRow, ChangeRow
 from mbongi.pool.telemetry import RejectRow
 from mbongi.pool.values import DONATION_ACCOUNT, FEE_ACCOUNT, FLOAT_ACCOUNT, RESERVE_ACCOUNT, UNKNOWN_WORKER
 from mbongi.web import figures
@@ -22,6 +22,7 @@ from mbongi.web.templatetags.mbongi import chip, sat
 register = template.Library()
 
 SHORT = 8
+_LUCK_MOST = 8.0
 _LOW_MS, _HIGH_MS = 0.1, 10_000.0
 
 
@@ -142,9 +143,63 @@ def payment_chip(state: Any) -> SafeString:
 
 
 @register.simple_tag
-def entry_words(kind: Any) -> Promise:
-    """What an entry of the books records."""
-    return wording.ENTRIES[kind]
+def payment_style(state: Any) -> str:
+    """The style of a payout's state."""
+    return wording.PAYMENTS[state].style
+
+
+@register.simple_tag
+def change_words(change: ChangeRow) -> Promise:
+    """What a change of a balance records."""
+    return wording.entry_words(change.kind, change.key)
+
+
+@register.simple_tag
+def change_source(change: ChangeRow, is_public: Any) -> SafeString:
+    """Where a change comes from: its block or its payout, as a link for who may follow it; else its key by its ends."""
+    kind, _colon, number = change.key.partition(":")
+    if change.block_hash:
+        words, url = format_html("{} {}", _("block"), short(change.block_hash)), f"/pool/blocks/{change.block_hash}/"
+    elif kind == "payment" and number.isdigit():
+        words, url = format_html("{} {}", _("payout"), number), f"/pool/payouts/{number}/"
+    else:
+        return short(change.key)
+    return words if is_public else format_html('<a href="{}">{}</a>', url, words)
+
+
+@register.simple_tag
+def person(name: str, actor: str) -> str:
+    """Who did it: a person's name, else a program's in words, else as the ledger names it."""
+    return name or str(wording.PERSONS.get(actor, actor))
+
+
+@register.filter
+def count_text(value: float) -> str:
+    """A number without a unit: a whole one as such, else in the digits that read best."""
+    return figures.number(value) if float(value).is_integer() else figures.scaled(value, "")[0]
+
+
+@register.filter
+def reason_words(reason: str) -> str:
+    """A reason from the record, a program's in the reader's language."""
+    return wording.reason_words(reason)
+
+
+@register.filter
+def node_reason_words(reason: str) -> str:
+    """What is wrong with a node, in the reader's language."""
+    return wording.node_reason_words(reason)
+
+
+@register.simple_tag
+def reject_counts(row: RejectRow) -> SafeString:
+    """How many shares were rejected for which reason, in the colours of the bar."""
+    found = ((place, label, row.reasons[name]) for place, (name, label) in enumerate(wording.REASONS.items(), 1))
+    return format_html_join(
+        " ",
+        '<span class="nowrap k{}"><i class="key-dot"></i>{} {}</span>',
+        ((place, figures.number(count), label) for place, label, count in found if count),
+    )
 
 
 @register.simple_tag
@@ -184,18 +239,30 @@ def reward(block: BlockRow) -> SafeString:
     return sat(block.subsidy_sat + block.fees_sat if known else None)  # type: ignore[operator]
 
 
+def _luck_place(ratio: float) -> float:
+    """Where a luck lies between 0 and 1: in the middle as expected, at the ends eight times that, and an eighth."""
+    return 0.5 + math.log2(min(max(ratio, 1 / _LUCK_MOST), _LUCK_MOST)) / (2 * math.log2(_LUCK_MOST))
+
+
 @register.simple_tag
 def luck_bar(ratio: float | None) -> SafeString:
-    """A block's luck: the bar is full at twice the expected."""
+    """A block's luck: from the middle to the right where it is good, to the left where it is bad, logarithmic."""
     if ratio is None:
         return format_html('<span class="muted">{}</span>', figures.NOTHING)
+    end = 100 * _luck_place(ratio)
     return format_html(
-        '<span><svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true"><rect class="{}" x="0" y="0"'
-        ' width="{}" height="8"/></svg>{}</span>',
+        '<span><svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true"><rect class="{}" x="{}" y="0"'
+        ' width="{}" height="8"/><rect class="line" x="49.3" y="0" width="1.4" height="8"/></svg>{}</span>',
         "good" if ratio >= 1 else "bad",
-        f"{min(50 * ratio, 100):.1f}",
-        percent(ratio) if ratio < 10 else figures.number(ratio) + "×",
+        f"{min(end, 50):.1f}",
+        f"{abs(end - 50):.1f}",
+        luck_text(ratio),
     )
+
+
+def luck_text(ratio: float) -> str:
+    """Luck in per cent, as a multiple where it is very good."""
+    return str(percent(ratio)) if ratio < 10 else figures.with_unit(ratio, "×")
 
 
 @register.simple_tag
@@ -235,21 +302,24 @@ def part_bar(part: float, top: float) -> SafeString:
 
 
 @register.simple_tag
-def luck_bars(ratios: Sequence[float]) -> SafeString:
-    """The luck of blocks one after the other; the line in the middle is what was to be expected, the top twice it."""
-    step = 100 / max(len(ratios), 24)
+def luck_bars(blocks: Sequence[BlockRow]) -> SafeString:
+    """The luck of blocks one after the other, up from the middle where it is good; logarithmic, as ``luck_bar``."""
+    step = 100 / max(len(blocks), 24)
+    known = ((place, row.height, row.luck) for place, row in enumerate(blocks) if row.luck is not None)
     rects = format_html_join(
         "",
-        '<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>',
+        '<rect class="{}" x="{}" y="{}" width="{}" height="{}"><title>{}: {}</title></rect>',
         (
             (
                 "good" if ratio >= 1 else "bad",
                 f"{place * step + 0.15 * step:.3f}",
-                f"{40 - 20 * min(ratio, 2.0):.2f}",
+                f"{40 - 40 * max(_luck_place(ratio), 0.5):.2f}",
                 f"{0.7 * step:.3f}",
-                f"{20 * min(ratio, 2.0):.2f}",
+                f"{max(40 * abs(_luck_place(ratio) - 0.5), 0.3):.2f}",
+                height,
+                luck_text(ratio),
             )
-            for place, ratio in enumerate(ratios)
+            for place, height, ratio in known
         ),
     )
     return format_html(

@@ -1,6 +1,7 @@
-/* The hashes that a share costs, in compiled code: coinbase, merkle branch and header in one call.
+/* The hashes that a share costs, in compiled code: coinbase, merkle branch and header in one call; and the branch itself,
+   of a template's thousands of transactions.
 
-   Its twin in Python is work_hash.py, which is used where this was not compiled; tests hold the two together.
+   Its twins in Python are work_hash.py and hashing.py, used where this was not compiled; tests hold them together.
    SHA-256 is FIPS 180-4; where the processor has the SHA extensions of x86, its instructions do the rounds. */
 
 #define Py_LIMITED_API 0x030B0000
@@ -263,6 +264,36 @@ static PyObject *hashed_header(PyObject *module, PyObject *const *arguments, Py_
     return Py_BuildValue("(y#y#)", header, (Py_ssize_t)HEADER_BYTES, hash, (Py_ssize_t)HASH_BYTES);
 }
 
+/* The ids after the coinbase's, one after the other: the hashes that lead from it to the root, likewise */
+static PyObject *coinbase_branch(PyObject *module, PyObject *others) {
+    bytes_t ids;
+    (void)module;
+    if (take_bytes(&others, &ids, 1) < 0)
+        return NULL;
+    if (ids.size % HASH_BYTES || ids.size > PY_SSIZE_T_MAX - HASH_BYTES)
+        return PyErr_Format(PyExc_ValueError, "ids of %zd bytes; expected a multiple of 32", ids.size);
+    uint8_t *level = PyMem_Malloc((size_t)ids.size + HASH_BYTES); /* room for a last one that is repeated */
+    uint8_t branch[8 * sizeof ids.size * HASH_BYTES];             /* a level halves its count */
+    if (!level)
+        return PyErr_NoMemory();
+    memcpy(level, ids.at, (size_t)ids.size);
+    size_t depth = 0;
+    for (size_t count = (size_t)ids.size / HASH_BYTES; count; count /= 2) {
+        memcpy(branch + HASH_BYTES * depth++, level, HASH_BYTES);
+        if (count % 2 == 0) { /* without the first an odd number is left */
+            memcpy(level + HASH_BYTES * count, level + HASH_BYTES * (count - 1), HASH_BYTES);
+        }
+        for (size_t i = 0; i < count / 2; i++) {
+            sha256_t sha;
+            sha_begin(&sha);
+            sha_add(&sha, level + HASH_BYTES * (2 * i + 1), 2 * HASH_BYTES);
+            sha_end_twice(&sha, level + HASH_BYTES * i);
+        }
+    }
+    PyMem_Free(level);
+    return PyBytes_FromStringAndSize((const char *)branch, (Py_ssize_t)(HASH_BYTES * depth));
+}
+
 static PyObject *use_extensions(PyObject *module, PyObject *wish) {
     int wished = PyObject_IsTrue(wish);
     (void)module;
@@ -276,6 +307,7 @@ static PyObject *use_extensions(PyObject *module, PyObject *wish) {
 static PyMethodDef methods[] = {
     {"merkle_root", (PyCFunction)(void (*)(void))merkle_root, METH_FASTCALL, "See work_hash.merkle_root."},
     {"hashed_header", (PyCFunction)(void (*)(void))hashed_header, METH_FASTCALL, "See work_hash.hashed_header."},
+    {"coinbase_branch", coinbase_branch, METH_O, "See hashing.coinbase_branch."},
     {"use_extensions", use_extensions, METH_O, "Use the processor's SHA instructions or not; says whether."},
     {NULL, NULL, 0, NULL},
 };

@@ -6,6 +6,11 @@ from hashlib import sha256
 
 from mbongi.wire.errors import WireError
 
+try:
+    from mbongi.wire.bitcoin import _native as native
+except ImportError:  # no C compiler here; ./mbongi said so
+    native = None  # type: ignore[assignment]
+
 HASH_BYTES = 32
 
 
@@ -56,6 +61,14 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 
 def coinbase_branch(others: Sequence[bytes]) -> list[bytes]:
     """The hashes that lead from the coinbase to the root, deepest first; ``others`` are the ids after it."""
+    if native is None:
+        return coinbase_branch_in_python(others)
+    joined = native.coinbase_branch(b"".join(others))
+    return [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]
+
+
+def coinbase_branch_in_python(others: Sequence[bytes]) -> list[bytes]:
+    """The same; some times slower."""
     branch: list[bytes] = []
     level = list(others)  # without its first, which depends on the coinbase
     while level:

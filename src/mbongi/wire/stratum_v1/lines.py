@@ -26,6 +26,10 @@ class LineBuffer:
         """The beginning of a line whose end has not come."""
         return self._rest
 
+    def is_whole(self, data: bytes) -> bool:
+        """Whether these bytes follow a line's end and end with one: a line, if not several, and not too long."""
+        return not self._rest and data.endswith(b"\n") and len(data) <= self._bytes_max
+
     def feed(self, data: bytes) -> list[bytes]:
         """Raises TooLongError for a line above the limit, its line feed not counted.
 
@@ -36,10 +40,12 @@ class LineBuffer:
                 raise TooLongError(f"stratum: a line of {len(data) - 1} bytes; at most {self._bytes_max}")
             line = data.strip()
             return [line] if line else []
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        longest = max(map(len, lines), default=0)
-        if max(longest, len(self._rest)) > self._bytes_max:
-            raise TooLongError(f"stratum: a line of {max(longest, len(self._rest))} bytes; at most {self._bytes_max}")
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = b""
+        longest = max(map(len, (rest, *lines)))
+        if longest > self._bytes_max:
+            raise TooLongError(f"stratum: a line of {longest} bytes; at most {self._bytes_max}")
+        self._rest = rest
         return [stripped for line in lines if (stripped := line.strip())]
 
 

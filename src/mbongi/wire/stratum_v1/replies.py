@@ -31,7 +31,7 @@ def result(id_: bytes, value: Any) -> bytes:
 
 def accepted(id_: bytes) -> bytes:
     """The commonest answer of all: yes."""
-    return b'{"id":%b,"result":true,"error":null}\n' % id_
+    return b'{"id":' + id_ + b',"result":true,"error":null}\n'
 
 
 def error(id_: bytes, code: Code, text: str) -> bytes:

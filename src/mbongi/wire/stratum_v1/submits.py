@@ -1,9 +1,10 @@
 """The hot path: a ``mining.submit`` line straight into its share. What it leaves, ``decode_line`` reads.
 
-Typed decoding takes half the time of the general reader or of a regular expression over the bytes.
+In compiled code (``_native.c``) where ``./mbongi`` could compile it: it takes 0.5 µs, typed decoding 1.2, the general
+reader and a regular expression over the bytes twice that. What the compiled code leaves is decoded here.
 """
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -31,7 +32,7 @@ ID_DIGITS_USUAL = 20
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-def decode_submit(data: bytes) -> tuple[bytes, Submit] | None:
+def decode_submit_in_python(data: bytes) -> tuple[bytes, Submit] | None:
     """The id as it came and the share, where the line is a submit in the usual form; None for any other line.
 
     None says nothing against a line: hand it to ``decode_line``. What comes is the same as by that way.
@@ -47,3 +48,17 @@ def decode_submit(data: bytes) -> tuple[bytes, Submit] | None:
         )
     except (ValueError, RecursionError):  # of the decoder, of an id, of a field: all are ValueErrors
         return None
+
+
+if TYPE_CHECKING:
+    decode_submit = decode_submit_in_python
+else:
+    try:
+        from mbongi.wire.stratum_v1._native import read_submit
+    except ImportError:
+        decode_submit = decode_submit_in_python
+    else:
+
+        def decode_submit(data: bytes) -> tuple[bytes, Submit] | None:
+            """See decode_submit_in_python."""
+            return read_submit(data, Submit) or decode_submit_in_python(data)

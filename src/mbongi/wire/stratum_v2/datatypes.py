@@ -147,11 +147,9 @@ def _blob_codec(blob: Blob) -> Codec:
     def read(data: bytes, at: int) -> tuple[bytes, int]:
         length = length_at(data, at)
         at += prefix
-        if length > bytes_max:
-            raise TooLongError(f"a field of {length} bytes; at most {bytes_max}")
         value = data[at : at + length]
-        if len(value) != length:
-            raise WireError(f"a field of {length} bytes, {len(value)} left")
+        if length > bytes_max or len(value) != length:
+            raise length_error(length, bytes_max, len(value))
         return value, at + length
 
     def write(value: bytes) -> bytes:
@@ -160,6 +158,13 @@ def _blob_codec(blob: Blob) -> Codec:
         return len(value).to_bytes(prefix, "little") + value
 
     return Codec(read, write)
+
+
+def length_error(length: int, bytes_max: int, left: int) -> WireError:
+    """What is wrong with a field that announces so many bytes while so many are left."""
+    if length > bytes_max:
+        return TooLongError(f"a field of {length} bytes; at most {bytes_max}")
+    return WireError(f"a field of {length} bytes, {left} left")
 
 
 def _text_codec(blob: Blob) -> Codec:

@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, get_type_hints
 import msgspec
 
 from mbongi.wire.errors import WireError
-from mbongi.wire.stratum_v2.datatypes import Fixed, codec_of, wire_type
+from mbongi.wire.stratum_v2.datatypes import Blob, Fixed, codec_of, length_error, wire_type
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -52,13 +52,17 @@ class Layout(Generic[Kind]):
 
 
 class _Part(NamedTuple):
-    """Some fields in a row, all of fixed size or only one; ``is_plain`` where ``form`` alone reads and writes them."""
+    """Some fields in a row, all of fixed size or only one; ``is_plain`` where ``form`` alone reads and writes them.
+
+    ``short_bytes_max`` is for bytes whose length is one byte, the most that there may be; else 0.
+    """
 
     fields: slice
     read: Callable[[bytes, int], tuple[Any, int]]
     write: Callable[..., bytes]
     form: struct.Struct | None = None
     is_plain: bool = False
+    short_bytes_max: int = 0
 
 
 def _parts(kind: type[Message]) -> list[_Part]:
@@ -83,7 +87,9 @@ def _single(annotation: Any, fields: slice) -> _Part:
         value, at = codec.read(data, at)
         return (value,), at
 
-    return _Part(fields, read, codec.write)
+    kind = wire_type(annotation)
+    short_bytes_max = kind.bytes_max if isinstance(kind, Blob) and kind.prefix == 1 and not kind.is_text else 0
+    return _Part(fields, read, codec.write, short_bytes_max=short_bytes_max)
 
 
 def _run(kinds: list[Any], fields: slice) -> _Part:
@@ -115,21 +121,24 @@ def _is_plain(parts: list[_Part]) -> bool:
 def _reader(kind: type[Kind], parts: list[_Part]) -> Callable[[bytes], tuple[Kind, int]]:
     if _is_plain(parts):
         return _read_run(kind, parts[0].form)
-    if len(parts) == 2 and parts[0].is_plain:  # an extended share is one
-        return _read_run_and_last(kind, parts[0].form, parts[1].read)
+    if len(parts) == 2 and parts[0].is_plain and parts[1].short_bytes_max:  # an extended share is one
+        return _read_run_and_short(kind, parts[0].form, parts[1].short_bytes_max)
     return _read_parts(kind, parts)
 
 
-def _read_run_and_last(
-    kind: type[Kind], form: struct.Struct | None, last: Callable[[bytes, int], tuple[Any, int]]
+def _read_run_and_short(
+    kind: type[Kind], form: struct.Struct | None, bytes_max: int
 ) -> Callable[[bytes], tuple[Kind, int]]:
     assert form is not None
-    unpack, size = form.unpack_from, form.size
+    with_length, start = struct.Struct(form.format + "B"), form.size + 1
+    unpack = with_length.unpack_from
 
     def read(payload: bytes) -> tuple[Kind, int]:
-        values = unpack(payload)
-        more, end = last(payload, size)
-        return kind(*values, *more), end
+        *values, length = unpack(payload)
+        end = start + length
+        if length > bytes_max or end > len(payload):
+            raise length_error(length, bytes_max, len(payload) - start)
+        return kind(*values, payload[start:end]), end
 
     return read
 

@@ -115,8 +115,10 @@ def decode(protocol: Protocol | None, message_type: int, payload: bytes, extensi
 
 def decode_with_rest(protocol: Protocol | None, frame: Frame) -> tuple[Message, bytes]:
     """The message in a frame, and the bytes behind its last field, where extensions add theirs. Errors as in decode."""
-    message, end = _layout(protocol, frame.message_type, frame.extension_type).read(frame.payload)
-    return message, frame.payload[end:]
+    message_type, payload, extension_type = frame.message_type, frame.payload, frame.extension_type
+    usual = None if extension_type or protocol is None else _CORE[protocol].get(message_type)
+    message, end = (usual or _layout(protocol, message_type, extension_type)).read(payload)
+    return message, payload[end:]
 
 
 def encode(message: Message, extension_fields: bytes = b"") -> bytes:

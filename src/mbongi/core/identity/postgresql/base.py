@@ -1,7 +1,8 @@
 """Every statement runs as the role ``mbongi_app`` and in the scope of the work that issues it."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 from django.db import DatabaseError as WrappedDatabaseError
@@ -26,6 +27,10 @@ def _wanted() -> _Session:
 class DatabaseWrapper(base.DatabaseWrapper):
     """A connection that never issues a statement in another scope than the present one."""
 
+    answer_s_max: ClassVar[float | None] = None
+    """How long this process waits for a connection, and for the answer to a statement [s, >= 2]; None: as long as it
+    takes. Afterwards the connection is given up with an OperationalError: a database that hangs is as good as away."""
+
     def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
         super().__init__(settings_dict, alias)
         self._told: _Session | None = None
@@ -44,6 +49,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         wanted = _wanted()
         if wanted != self._told:
             self._tell(wanted)
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """A connection of psycopg that keeps to ``answer_s_max``."""
+        limit_s = self.answer_s_max
+        if limit_s is None:
+            return super().get_new_connection(conn_params)
+        made = super().get_new_connection({**conn_params, "connect_timeout": int(limit_s)})
+        made.wait = functools.partial(_wait, made, limit_s)
+        return made
 
     def init_connection_state(self) -> None:
         """Forget what the former connection was told."""
@@ -115,3 +129,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
         finally:
             self._in_control = False
         self._forget_if_told_in_transaction()
+
+
+def _wait(made: psycopg.Connection[Any], limit_s: float, answers: Any, **words: Any) -> Any:
+    """Wait for what the server answers, but no longer than ``limit_s``."""
+    try:
+        return psycopg.Connection.wait(made, answers, **({"timeout": limit_s} | words))
+    except psycopg.OperationalError as error:
+        if made.closed or made.pgconn.transaction_status != psycopg.pq.TransactionStatus.ACTIVE:
+            raise
+        made.pgconn.finish()  # its answer may still come, and would be taken for that to another statement
+        raise psycopg.OperationalError(
+            f"database: no answer within {limit_s:g} s; the connection is given up"
+        ) from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from mbongi.pool.errors import PayoutError, ShortOfCoinsError
+from mbongi.pool.errors import NothingToPayError, PayoutError, ShortOfCoinsError
 from mbongi.pool.rules.payout.amounts import PPM, split
 from mbongi.pool.rules.payout.coins import Coin, by_worth, growing, input_weight
 from mbongi.wire.bitcoin.script import dust_limit_sat
@@ -141,7 +141,7 @@ def build_batch(
     worth = by_worth(coins, policy.fee_sat_kvb)
     while True:
         if not wanted:
-            raise PayoutError(f"payment: nothing to pay; {len(left_out)} accounts wait")
+            raise NothingToPayError(len(left_out))
         draft = _draft(wanted, required, worth, policy, change_script)
         small = {
             each.account for each, sent_sat in zip(wanted, draft.sent, strict=True) if sent_sat < max(each.dust_sat, 1)

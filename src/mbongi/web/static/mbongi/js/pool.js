@@ -26,7 +26,11 @@ export function start(page) {
   }
   let heard = Number(page.dataset.heard || 0);
   const banner = page.querySelector("[data-pool-stale]");
-  const look = () => { if (banner && heard) banner.hidden = now() - heard < SILENT_S; };
+  const look = () => {
+    if (!banner || !heard) return;
+    banner.hidden = now() - heard < SILENT_S;
+    page.classList.toggle("is-silent", !banner.hidden);
+  };
   setInterval(look, 1000);
   live.on("pool", (pool) => {
     if (!pool.heard_at) return;
@@ -34,6 +38,11 @@ export function start(page) {
     page.querySelector("[data-pool-never]")?.remove();
     for (const node of page.querySelectorAll("[data-pool]")) paint(node, pool);
     for (const node of page.querySelectorAll("[data-pool-heard]")) node.dateTime = new Date(heard * 1000).toISOString();
+    const notes = page.querySelector("#pool-notes");
+    if (notes && pool.trouble !== undefined && pool.trouble !== (notes.dataset.trouble === "1")) {
+      notes.dataset.trouble = pool.trouble ? "1" : "";
+      htmx.trigger(page.querySelector("[data-pool-record]"), "refresh");
+    }
     look();
   });
 }

@@ -45,8 +45,15 @@ function decimalsOf(shown) {
   return shown >= 1000 ? 0 : shown >= 100 ? 1 : 2;
 }
 
+// Zeros are hard to count.
+function power(value) {
+  const exponent = Math.floor(Math.log10(value));
+  return number(value / 10 ** exponent, 1) + "×10" + [...String(exponent)].map((one) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(one)]).join("");
+}
+
 export function scaled(value, unit) {
   if (value === null || value === undefined || !Number.isFinite(value)) return [NOTHING, unit];
+  if (!unit && value > 0 && value < 0.001) return [power(value), ""];
   const [size, name] = stepOf(value, unit);
   const shown = value / size;
   const decimals = unit === "W" && name === "W" ? 0 : decimalsOf(Math.abs(shown));
