@@ -22,6 +22,7 @@ from mbongi.fleet.daemon.operating import Operating
 from mbongi.fleet.daemon.persistence import AWAY, Database
 from mbongi.fleet.daemon.recording import Recording
 from mbongi.fleet.daemon.scanning import Scanner, ScanRun
+from mbongi.fleet.daemon.verifying import Verifier
 from mbongi.fleet.poller import Poller
 from mbongi.fleet.ranges import ScanRangeError
 from mbongi.fleet.reading import DetailReport, Found, MachineReading, StateChange
@@ -111,6 +112,7 @@ class FleetProcess:
         self.scanner = Scanner(config.fleet, self._database, self._reload.set)
         self.actor = Actor(config.fleet, self._database, self.poller.poll_soon)
         self.operating = Operating(self._database, self.actor.wake)
+        self.verifier = Verifier(self._database)
         self._watch = Watch()
         self._bus: Bus | None = None
 
@@ -125,6 +127,7 @@ class FleetProcess:
             self.scanner.run(),
             self.actor.run(),
             self.operating.run(),
+            self.verifier.run(),
             self._keep_targets(),
             self._tick(),
             self._serve_bus(),
@@ -176,6 +179,7 @@ class FleetProcess:
         sights = self._pool_side.fill(readings)
         self.outgoing.put(readings)
         self.recording.seen(readings)
+        self.verifier.readings(readings)
         self._note(self._watch.pool_side(sights))
         self._note(self._watch.readings(readings))
 
