@@ -269,7 +269,7 @@ def test_statistics_count_reports_and_repairs_of_the_period(ada: Any, machine_id
         )
     found = work_order_rows.repairs(30)
     (model,) = found.models
-    assert (model.model, model.machines, model.mtbf.count) == ("Antminer S21", 1, 2)
+    assert (model.model, model.machines, model.mtbf.seen) == ("Antminer S21", 1, 2)
     assert model.observed_h == pytest.approx(94, abs=0.01)
     assert model.mtbf.value_h == pytest.approx(47, abs=0.01)
     assert model.repair.value_h == pytest.approx(3)

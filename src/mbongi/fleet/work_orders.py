@@ -148,7 +148,7 @@ def _clean(text: str) -> str:
 
 
 def _machine(machine_id: int | None) -> Machine:
-    machine = Machine.objects.select_for_update().filter(pk=machine_id).first()
+    machine = Machine.objects.select_for_update().filter(pk=machine_id or 0).first()
     if machine is None:
         raise WorkRefusedError(f"machine {machine_id}: not known", _("No such machine is known."))
     return machine
@@ -156,9 +156,9 @@ def _machine(machine_id: int | None) -> Machine:
 
 def _order(new: NewWork) -> WorkOrder:
     number = new.order
-    if number is None:
+    if number is None and new.order_key is not None:
         number = WorkEntry.objects.filter(key=new.order_key).values_list("order_id", flat=True).first()
-    order = WorkOrder.objects.select_for_update().filter(pk=number).first()
+    order = WorkOrder.objects.select_for_update().filter(pk=number or 0).first()
     if order is None:
         raise WorkRefusedError(f"work order {new.order or new.order_key}: not known", _("No such work order is known."))
     return order
@@ -176,7 +176,8 @@ def _check(user: "User", new: NewWork) -> None:
 
 
 def _conflict(order: WorkOrder, key: UUID | None) -> WorkEntry:
-    found = WorkEntry.objects.filter(order=order, key=key, outcome=Outcome.CONFLICT).first()
+    conflicts = WorkEntry.objects.filter(order=order, outcome=Outcome.CONFLICT)
+    found = None if key is None else conflicts.filter(key=key).first()
     if found is None:
         raise WorkRefusedError(f"settle {key}: no conflict of order {order.pk}", _("No such conflict is known."))
     return found
@@ -295,8 +296,9 @@ def escalate(machine_id: int, fault: Fault, note: str, *, key: UUID, actor: str 
 def fixed_orders() -> dict[MachineId, int]:
     """The machines whose repair is to be verified, and when the last of it was done [ms since 1970, UTC]."""
     found: dict[MachineId, int] = {}
-    for machine_id, at in WorkOrder.objects.filter(state=WorkState.FIXED).values_list("machine_id", "fixed_at"):
-        at_ms = int(at.timestamp() * 1000)
+    rows = WorkOrder.objects.filter(state=WorkState.FIXED, fixed_at__isnull=False)
+    for machine_id, at in rows.values_list("machine_id", "fixed_at"):
+        at_ms = int(at.timestamp() * 1000) if at else 0
         found[MachineId(machine_id)] = max(at_ms, found.get(MachineId(machine_id), at_ms))
     return found
 

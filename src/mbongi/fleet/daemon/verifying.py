@@ -35,7 +35,7 @@ class Verifier:
     async def run(self) -> None:
         """Until cancelled. While the database is away, what was proved waits."""
         while True:
-            with contextlib.suppress(AWAY):
+            with contextlib.suppress(*AWAY):
                 await self.look()
             await asyncio.sleep(self._look_s)
 

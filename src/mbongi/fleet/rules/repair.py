@@ -26,7 +26,8 @@ class Mean(NamedTuple):
     value_h: float | None
     low_h: float | None
     high_h: float | None
-    count: int
+    seen: int
+    """How many failures or repairs it rests on."""
 
 
 def mtbf(observed_h: float, failures: int, confidence: float = CONFIDENCE) -> Mean:
