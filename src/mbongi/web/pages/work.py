@@ -38,7 +38,7 @@ EXPORT = (
 KINDS: dict[WorkState, tuple[EntryKind, ...]] = {
     WorkState.OPEN: (EntryKind.TAKE, EntryKind.FIX, EntryKind.NOTE, EntryKind.CANCEL),
     WorkState.TAKEN: (EntryKind.FIX, EntryKind.RELEASE, EntryKind.NOTE, EntryKind.CANCEL),
-    WorkState.FIXED: (EntryKind.REOPEN, EntryKind.NOTE),
+    WorkState.FIXED: (EntryKind.NOTE, EntryKind.REOPEN),
     WorkState.VERIFIED: (EntryKind.NOTE,),
     WorkState.CANCELLED: (EntryKind.NOTE,),
 }

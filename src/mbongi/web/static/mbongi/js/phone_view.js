@@ -22,7 +22,7 @@ function chip(state, words) {
 }
 
 const card = (title, ...content) => make("section", { class: "card" }, title ? make("header", {}, make("h2", {}, title)) : null, ...content);
-const clock = (words) => new Intl.DateTimeFormat(words.language, { dateStyle: "short", timeStyle: "short" });
+const clock = (words) => new Intl.DateTimeFormat(words.language === "en" ? "en-GB" : words.language, { dateStyle: "short", timeStyle: "short" });
 
 export function draw(page, state, words, acts) {
   drawStatus(page.querySelector("[data-phone-status]"), state, words, acts);
@@ -136,7 +136,7 @@ function machineView(state, words, acts) {
   const text = make("textarea", { id: "text", maxlength: 1000 });
   const form = make("form", { class: "body stack", onsubmit: async (event) => {
     event.preventDefault();
-    await acts.keep({ kind: "report", machine_id: machine.id, fault: fault.value, text: text.value.trim() }, `${machine.name} · ${words.entries.report}: ${words.faults[fault.value]}`);
+    await acts.keep({ kind: "report", machine_id: machine.id, fault: fault.value, text: text.value.trim() }, `${machine.name} · ${words.entries.report} · ${words.faults[fault.value]}`);
   } },
   make("div", { class: "field" }, make("label", { for: "fault" }, words.whatIsWrong), fault),
   make("div", { class: "field" }, make("label", { for: "text" }, words.whatSeen), text),
@@ -187,7 +187,7 @@ function partCard(state, words, acts, about, name) {
   const pieces = make("input", { id: "pieces", type: "number", value: 1, min: 1, max: 1000, inputmode: "numeric" });
   return card(words.usePart, make("form", { class: "body stack", onsubmit: async (event) => {
     event.preventDefault();
-    await acts.keep({ kind: "part", ...about, part: part.value, pieces: Number(pieces.value) }, `${name} · ${words.entries.part}: ${part.value} × ${pieces.value}`);
+    await acts.keep({ kind: "part", ...about, part: part.value, pieces: Number(pieces.value) }, `${name} · ${words.entries.part} · ${part.value} × ${pieces.value}`);
   } }, make("div", { class: "work-part" }, make("div", { class: "field" }, make("label", { for: "part" }, words.part), part), make("div", { class: "field" }, make("label", { for: "pieces" }, words.pieces), pieces)),
   make("button", { class: "button wide" }, words.usePart)));
 }
