@@ -337,10 +337,22 @@ def test_a_process_started_again_under_its_number_has_its_slots_at_once() -> Non
     in_bed(3, story)
 
 
+@pytest.mark.parametrize("stop_s", [step / 4 for step in range(18, 44)])
+def test_however_long_a_process_is_stopped_it_never_uses_what_another_has(stop_s: float) -> None:
+    async def story(bed: Bed) -> None:
+        for process in list(bed.processes.values()):
+            process.going.clear()
+            await bed.pass_s(stop_s)
+            process.going.set()
+            await bed.until(bed.is_fair)
+
+    in_bed(2, story, seed=int(stop_s * 4))
+
+
 EVENTS = st.tuples(
     st.sampled_from(["kill", "stop", "go", "cut", "join", "start", "leave", "down", "up", "wipe", "busy", "idle"]),
     st.integers(0, 4),
-    st.floats(0, 12),
+    st.floats(0, 4) | st.floats(5.5, 10),
 )
 
 
@@ -368,7 +380,7 @@ def test_whatever_happens_no_slot_is_used_by_two_and_in_the_end_all_is_well(
     run_virtually(told())
 
 
-async def _happen(bed: Bed, event: str, number: int) -> None:  # noqa: C901 -- a table of what may happen
+async def _happen(bed: Bed, event: str, number: int) -> None:
     process = bed.processes.get(number)
     match event:
         case "down" | "up":
