@@ -184,7 +184,7 @@ class SiteBed:
         async def ask_it() -> bytes:
             connected = await BusClient.open(self.config, name="test")
             try:
-                return await connected.request(STATUS_SUBJECT, b"")
+                return await connected.request(f"{STATUS_SUBJECT}.0", b"")
             finally:
                 await connected.close()
 

@@ -25,7 +25,7 @@ class Record:
     def __init__(self, work: Work) -> None:
         self.work, self.endings, self.over = work, [], asyncio.Event()
 
-    async def insist(self, function, *arguments):
+    async def insist(self, function, *arguments, **options):
         if function is acting.interrupted_actions:
             return [self.work]
         ((ending,),) = arguments

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from tests.system.browser import Visit, chromium
+from tests.system.browser import WAIT_MS, Visit, chromium
 from tests.system.running import FAST_S, TIMEOUT_S, RunningSite, until
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
@@ -18,6 +18,18 @@ NAME, EMAIL, PASS_PHRASE = "Ada Makosso", "ada@example.org", "the river runs pas
 ALIVE_MS = 30_000
 ONE_POLL_MS = (2 * FAST_S + TIMEOUT_S + 4) * 1000
 """A poll may just have begun; the next one sees the fault, held up by it for the time limit; then comes the page."""
+
+LOSE_FIRST_ANSWER = """
+const ask = window.fetch;
+window.fetch = async (...words) => {
+  const answer = await ask(...words);
+  if (String(words[0]).endsWith("entries.json") && !sessionStorage.lost) {
+    sessionStorage.lost = "1";
+    throw new TypeError("the answer is lost");
+  }
+  return answer;
+};
+"""
 
 
 @pytest.fixture(scope="module")
@@ -158,13 +170,64 @@ def test_every_page_speaks_french_and_english(visit: Visit) -> None:
     expect(page.locator("h1")).to_have_text("Overview")
 
 
+def test_what_a_technician_enters_without_a_link_arrives_once(
+    visit: Visit, browser: Browser, site: RunningSite
+) -> None:
+    context = browser.new_context(
+        locale="en-GB", viewport={"width": 390, "height": 844}, storage_state=visit.page.context.storage_state()
+    )
+    page, phone = context.new_page(), f"{site.address}/work/phone/"
+    page.set_default_timeout(WAIT_MS)
+    status = page.locator("[data-phone-status]")
+    page.goto(phone)
+    expect(status).to_have_attribute("data-is", "online", timeout=WAIT_MS)
+    page.wait_for_function("navigator.serviceWorker.controller !== null")
+
+    context.set_offline(True)
+    page.goto(f"{phone}?m=1")  # as a label's code opens it
+    page.select_option("#fault", "cable")
+    page.fill("#text", "plug loose")
+    page.click("button.primary")
+    expect(page.locator("[data-entry=waiting]")).to_have_count(1)
+    page.goto(f"{phone}?m=1")  # the browser was closed in between
+    page.locator("button.line").first.click()
+    page.locator("[data-act=fix]").click()
+    expect(status).to_have_attribute("data-waiting", "2")
+
+    # The site takes the entries in, but its first answer is lost: the phone hands them in again.
+    page.add_init_script(LOSE_FIRST_ANSWER)
+    context.set_offline(False)
+    page.goto(phone)
+    page.wait_for_function("sessionStorage.lost === '1'")
+    page.reload()
+    expect(status).to_have_attribute("data-waiting", "0", timeout=WAIT_MS)
+
+    orders = page.request.get(f"{site.address}/api/v1/work-orders?machine=1").json()
+    assert [(one["fault"], one["note"], one["state"]) for one in orders["items"]] == [("cable", "plug loose", "fixed")]
+    entries = page.request.get(f"{site.address}/api/v1/work-orders/{orders['items'][0]['id']}").json()["entries"]
+    assert [one["kind"] for one in entries] == ["report", "fix"]
+    context.close()
+
+
 @pytest.mark.parametrize("width", [1440, 390])
 def test_no_page_complains_asks_others_or_runs_over_its_edge(visit: Visit, width: int) -> None:
     visit.page.set_viewport_size({"width": width, "height": 900})
     visit.complaints.clear()
 
     pool = ("/pool/", "/pool/workers/", "/pool/accounts/", "/pool/blocks/", "/pool/payouts/")
-    for path in ("/", "/floor/", "/machines/", "/events/", "/ledger/", "/account/", "/tokens/", "/machines/1/", *pool):
+    work = ("/work/", "/work/list/", "/work/1/", "/work/stock/", "/work/statistics/", "/work/labels/")
+    for path in (
+        "/",
+        "/floor/",
+        "/machines/",
+        "/events/",
+        "/ledger/",
+        "/account/",
+        "/tokens/",
+        "/machines/1/",
+        *pool,
+        *work,
+    ):
         page = visit.go(path)
         page.wait_for_load_state("load")
         over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

@@ -85,8 +85,10 @@ class Fleet:
     http_port: int = 80
     framed_port: int = 4433
     """Whatsminers with API 3."""
+    processes: int = 1
+    """Poller processes of this data folder; from 2 on they lease the machines over the bus."""
     workers: int = 200
-    """Machines asked at the same time, at most."""
+    """Machines asked at the same time by each process, at most."""
     timeout_s: float = 5.0
     """The longest that one device may hold a worker."""
     actions_at_once: int = 1000

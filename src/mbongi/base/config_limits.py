@@ -15,6 +15,7 @@ LIMITS: Final[Mapping[str, tuple[float, float]]] = {
     "telemetry.keep_hour_days": (1, 36_500),
     "telemetry.memory_bytes_max": (200_000_000, 10**15),
     "telemetry.query_s_max": (1, 3600),
+    "fleet.processes": (1, 16),
     "fleet.workers": (1, 10_000),
     "fleet.actions_at_once": (1, 20_000),
     "fleet.timeout_s": (0.05, 60),

@@ -4,12 +4,13 @@ The process claims an action, performs it, and finishes it; one that was running
 with ``interrupted`` set, and must be verified, not repeated.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
+from django.db.models import F
 
 from mbongi.base.clock import utc_now
 from mbongi.base.ids import ActionId, MachineId
@@ -19,6 +20,7 @@ from mbongi.core.ledger.values import NewEntry
 from mbongi.fleet.errors import UnknownActionError
 from mbongi.fleet.events import ActionFinished
 from mbongi.fleet.models import Action
+from mbongi.fleet.rules.leases import SLOTS
 from mbongi.fleet.values import ActionKind, ActionStatus, Family
 
 if TYPE_CHECKING:
@@ -66,14 +68,16 @@ class Ending:
     verified: bool | None = None
 
 
-def claim_actions(limit: int = 20, *, by_hand: int | None = None) -> list[Work]:
+def claim_actions(limit: int = 20, *, by_hand: int | None = None, slots: Collection[int] | None = None) -> list[Work]:
     """Take up to ``limit`` requested actions, oldest first, for performing; they are ``running`` from now on.
 
+    ``slots``: of machines in these only (``rules.leases``); None: of all.
     At most ``by_hand`` of them, where given, belong to no operation: nothing else limits the load that those change.
     Requests older than EXPIRES_AFTER are failed instead, as are those whose machine has lost its address.
     """
-    hand = _claim(limit if by_hand is None else min(limit, by_hand), Action.objects.filter(operation=None))
-    return hand + _claim(limit - len(hand), Action.objects.filter(operation__isnull=False))
+    among = _in_slots(slots)
+    hand = _claim(limit if by_hand is None else min(limit, by_hand), among.filter(operation=None))
+    return hand + _claim(limit - len(hand), among.filter(operation__isnull=False))
 
 
 @transaction.atomic
@@ -100,10 +104,19 @@ def _claim(limit: int, among: "QuerySet[Action]") -> list[Work]:
     return [_work(row, interrupted=False) for row in taken]
 
 
-def interrupted_actions() -> list[Work]:
-    """The actions that are running by the record. Only whoever knows that no other process runs may ask."""
-    rows = Action.objects.filter(status=ActionStatus.RUNNING).select_related("machine").order_by("pk")
-    return [_work(row, interrupted=True) for row in rows]
+def interrupted_actions(*, slots: Collection[int] | None = None, but_not: Collection[ActionId] = ()) -> list[Work]:
+    """The actions that are running by the record, ``but_not`` the asker's own.
+
+    Only whoever knows that nobody else writes to the machines of these ``slots`` (None: to any) may ask.
+    """
+    rows = _in_slots(slots).filter(status=ActionStatus.RUNNING).exclude(pk__in=but_not)
+    return [_work(row, interrupted=True) for row in rows.select_related("machine").order_by("pk")]
+
+
+def _in_slots(slots: Collection[int] | None) -> "QuerySet[Action]":
+    if slots is None:
+        return Action.objects.all()
+    return Action.objects.annotate(slot=F("machine_id") % SLOTS).filter(slot__in=slots)
 
 
 def _work(row: Action, *, interrupted: bool) -> Work:

@@ -36,5 +36,9 @@ class MissingPageError(DeviceError, LookupError):
     """The machine answers, but has no such page or command."""
 
 
+class FencedError(DeviceError):
+    """The machine is no longer this process's to ask; nothing was sent, and nothing is known."""
+
+
 class RejectedError(DeviceError, ValueError):
     """The machine understood a write and did not take it."""

@@ -52,3 +52,15 @@ class ProfileRefusedError(ActionRefusedError):
 
 class OperationRefusedError(ActionRefusedError):
     """An operation that cannot be planned so, or not be brought from its state into the one asked for."""
+
+
+class UnknownOrderError(FleetError, LookupError):
+    """No such work order, or none that the asker may see."""
+
+
+class UnknownPartError(FleetError, LookupError):
+    """No such spare part."""
+
+
+class WorkRefusedError(ActionRefusedError):
+    """An entry on a work order, or a move of stock, that cannot be used."""

@@ -110,3 +110,26 @@ class OperationChanged(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     tenant_id: int | None
     at_ms: int
+
+
+@message("fleet.work_order.v1")
+class WorkOrderChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A work order was reported or came into another state."""
+
+    order_id: int
+    machine_id: int
+    fault: str
+    state: str
+    tenant_id: int | None
+    at_ms: int
+
+
+@message("fleet.stock_low.v1")
+class StockLow(msgspec.Struct, frozen=True, kw_only=True):
+    """A part's stock fell to its reorder point or below."""
+
+    part: str
+    name: str
+    pieces: int
+    reorder_point: int
+    at_ms: int

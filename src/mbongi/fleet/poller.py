@@ -10,7 +10,7 @@ import contextlib
 import heapq
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -19,6 +19,7 @@ from mbongi.base.clock import monotonic_s
 from mbongi.base.config import Fleet
 from mbongi.base.ids import MachineId
 from mbongi.base.log import get_log
+from mbongi.fleet.adapters.links import always
 from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.adapters.session import Access, Session
 from mbongi.fleet.device_errors import DeniedError, DeviceError, GarbledError, MissingPageError
@@ -32,6 +33,8 @@ log = get_log(__name__)
 
 STATES_EVERY_S = 0.2
 """Changes of state and details are handed over together, this often at most."""
+SOON_S = 2.0
+"""Machines that are to be asked at once get their first question within this time, evenly, so that no wave breaks."""
 _GOLDEN = 0.6180339887498949
 _SLOW_TIER_ERRORS = (GarbledError, MissingPageError, DeniedError)
 
@@ -78,10 +81,10 @@ class _Machine:
 class _Rack:
     """Machines that are asked together."""
 
-    __slots__ = ("again", "due_s", "machines", "name", "pending", "readings")
+    __slots__ = ("again", "due_s", "machines", "name", "once", "pending", "readings")
 
-    def __init__(self, name: str, due_s: float) -> None:
-        self.name, self.due_s = name, due_s
+    def __init__(self, name: str, due_s: float, *, once: bool = False) -> None:
+        self.name, self.due_s, self.once = name, due_s, once
         self.machines: list[_Machine] = []
         self.readings: list[MachineReading] = []
         self.pending = 0
@@ -89,10 +92,13 @@ class _Rack:
 
 
 class Poller:
-    """Polls its targets while ``run`` runs. For one event loop; every call comes from that loop."""
+    """Polls its targets while ``run`` runs. For one event loop; every call comes from that loop.
 
-    def __init__(self, config: Fleet, targets: Iterable[Target] = ()) -> None:
-        self.config = config
+    ``may_ask`` is looked at before every question; while it says no, nothing is sent and nothing is said of machines.
+    """
+
+    def __init__(self, config: Fleet, targets: Iterable[Target] = (), *, may_ask: Callable[[], bool] = always) -> None:
+        self.config, self._may_ask = config, may_ask
         self.statistics = PollStatistics()
         self._access = Access.of(config)
         self._machines: dict[MachineId, _Machine] = {}
@@ -114,22 +120,39 @@ class Poller:
 
     # What to poll.
 
-    def set_targets(self, targets: Iterable[Target]) -> None:
-        """Replace the targets. Machines that stay keep their connections, challenges, states and schedule."""
+    def set_targets(self, targets: Iterable[Target], *, soon: bool = False) -> None:
+        """Replace the targets. Machines that stay keep their connections, challenges, states and schedule.
+
+        Machines that go are asked nothing more from now on. ``soon``: new ones are asked within SOON_S once, before
+        their racks' turns.
+        """
         wanted = {target.machine_id: target for target in targets}
+        new: list[_Machine] = []
         for machine_id in self._machines.keys() - wanted.keys():
-            self._machines.pop(machine_id).session.close()
+            self._machines.pop(machine_id).session.end()
         keep = len(wanted) <= self._keep_links_max
         for machine_id, target in wanted.items():
             machine = self._machines.get(machine_id)
             if machine is None or (machine.target.address, machine.target.family) != (target.address, target.family):
                 if machine is not None:
-                    machine.session.close()
-                self._machines[machine_id] = _Machine(target, Session(target.address, self._access, keep_links=keep))
+                    machine.session.end()
+                session = Session(target.address, self._access, keep_links=keep, may_ask=self._may_ask)
+                self._machines[machine_id] = machine = _Machine(target, session)
+                new.append(machine)
             else:
                 machine.target, machine.session.keep_links = target, keep
         self._set_racks()
+        if soon:
+            self._plan_once(new)
         self._wake.set()
+
+    def _plan_once(self, machines: list[_Machine]) -> None:
+        racks: dict[str, _Rack] = {}
+        for machine in machines:
+            racks.setdefault(machine.target.rack, _Rack(machine.target.rack, 0.0, once=True)).machines.append(machine)
+        now, spread_s = monotonic_s(), min(SOON_S, self.config.fast_s)
+        for place, rack in enumerate(racks.values()):
+            self._plan(rack, now + spread_s * place / len(racks))
 
     def _set_racks(self) -> None:
         """Sort the machines into racks; a new rack's first round falls into its place in the fast period."""
@@ -219,6 +242,9 @@ class Poller:
         now = monotonic_s()
         while self._schedule and self._schedule[0][0] <= now:
             due_s, _, rack = heapq.heappop(self._schedule)
+            if rack.once:
+                self._start_round(rack, now)
+                continue
             if rack.due_s != due_s or self._racks.get(rack.name) is not rack:
                 continue  # planned anew, or gone, since this entry was made
             if rack.pending:
@@ -238,7 +264,7 @@ class Poller:
             if machine.next_try_s <= now and not machine.busy:
                 machine.busy = True
                 asked.append(machine)
-            else:
+            elif machine.state is not None:
                 rack.readings.append(self._spanned(machine, self._unasked(machine)))
         rack.pending = len(asked)
         self._queue.extend((rack, machine) for machine in asked)
@@ -256,7 +282,9 @@ class Poller:
         while self._queue:
             rack, machine = self._queue.popleft()
             try:
-                rack.readings.append(self._spanned(machine, await self._poll(machine)))
+                reading = await self._poll(machine) if self._asks(machine) else None
+                if reading is not None:
+                    rack.readings.append(self._spanned(machine, reading))
             finally:
                 machine.busy = False
             rack.pending -= 1
@@ -282,8 +310,14 @@ class Poller:
 
     # One poll.
 
-    async def _poll(self, machine: _Machine) -> MachineReading:
-        """Ask one machine what is due; whatever happens, a reading with its state comes back."""
+    def _asks(self, machine: _Machine) -> bool:
+        return self._may_ask() and self._machines.get(machine.target.machine_id) is machine
+
+    async def _poll(self, machine: _Machine) -> MachineReading | None:
+        """Ask one machine what is due; whatever happens, a reading with its state comes back.
+
+        None: meanwhile it became another's to ask, and a broken poll says nothing of the machine.
+        """
         self.statistics.polls += 1
         reading, started = _blank(machine), monotonic_s()
         try:
@@ -309,6 +343,9 @@ class Poller:
             reading.poll_ms = (ended - started) * 1000.0
             machine.session.slow.put_into(reading, ended)
             complete(reading)
+        if not self._asks(machine):
+            machine.session.close()
+            return None
         reading.state = found.state.value
         self._note_state(machine, found)
         return reading

@@ -10,6 +10,7 @@ import msgspec
 from mbongi.base.ids import MachineId
 
 STATUS_SUBJECT = "fleet.status"
+"""Each fleet process answers for itself under this and its number, 0 where there is one."""
 """The bus request that a running fleet process answers."""
 
 

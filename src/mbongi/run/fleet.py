@@ -1,11 +1,13 @@
 """Finds, polls and controls the machines; `fleet scan RANGE` looks once and shows what is there."""
 
 import argparse
+import contextlib
 
 import msgspec
 import uvloop
 
 from mbongi.base.config import Config
+from mbongi.base.errors import ConfigError
 from mbongi.base.log import get_log
 from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusError
@@ -22,6 +24,9 @@ log = get_log(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """``fleet`` alone runs the process; ``fleet scan RANGE`` scans once."""
+    parser.add_argument(
+        "--shard", type=int, metavar="N", help="number of this process, where fleet.processes is 2 or more"
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     scan = commands.add_parser("scan", help="scan ranges of addresses once, and enter the machines found")
     scan.add_argument("ranges", nargs="+", metavar="RANGE", help="such as 10.20.0.0/20; several may be given")
@@ -35,25 +40,38 @@ def main(config: Config, arguments: argparse.Namespace | None = None) -> int:
         from mbongi.run.fleet_scan import scan_once  # noqa: PLC0415 -- Django must be set up first
 
         return uvloop.run(scan_once(config, tuple(arguments.ranges), dry_run=arguments.dry_run))
-    with only_one(config.site.data_dir, "fleet"):
-        return uvloop.run(_run(config))
+    shard = _shard(config, None if arguments is None else arguments.shard)
+    with contextlib.ExitStack() as locks:
+        locks.enter_context(only_one(config.site.data_dir, "fleet", among_equals=shard is not None))
+        if shard is not None:
+            locks.enter_context(only_one(config.site.data_dir, f"fleet-{shard}"))
+        return uvloop.run(_run(config, shard))
 
 
-async def ready(config: Config) -> bool:
+def _shard(config: Config, shard: int | None) -> int | None:
+    count = config.fleet.processes
+    if count == 1 and shard is not None:
+        raise ConfigError(f"--shard {shard}: fleet.processes is 1, so `mbongi fleet` polls all; set it to 2 or more")
+    if count > 1 and (shard is None or not 0 <= shard < count):
+        raise ConfigError(f"--shard {shard}: expected 0..{count - 1}, as fleet.processes is {count}")
+    return shard
+
+
+async def ready(config: Config, shard: int = 0) -> bool:
     """Whether the process answers over the bus within a second."""
     try:
         bus = await Bus.open(config, name="probe", limit_s=0.5)
     except BusError:
         return False
     try:
-        return bool(await bus.request(STATUS_SUBJECT, b"", limit_s=0.4))
+        return bool(await bus.request(f"{STATUS_SUBJECT}.{shard}", b"", limit_s=0.4))
     except BusError:
         return False
     finally:
         await bus.close()
 
 
-async def _run(config: Config) -> int:
+async def _run(config: Config, shard: int | None) -> int:
     from mbongi.core.threads import ThreadBridge  # noqa: PLC0415 -- Django must be set up first
     from mbongi.fleet.daemon.process import FleetProcess  # noqa: PLC0415
 
@@ -64,7 +82,7 @@ async def _run(config: Config) -> int:
         await bus.hear(f"{WORKERS_SUBJECT}.*", lambda data: pool_side.hear(_seen_by_pool(data, ths_per_hs)))
 
     async with ThreadBridge() as bridge:
-        await FleetProcess(config, bridge, pool_side=pool_side, on_bus=hear_the_pool).run(stop)
+        await FleetProcess(config, bridge, pool_side=pool_side, on_bus=hear_the_pool, number=shard).run(stop)
     log.info("fleet_stopped")
     return 0
 

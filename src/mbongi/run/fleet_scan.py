@@ -29,7 +29,6 @@ from mbongi.fleet.daemon.process import (
 )
 from mbongi.fleet.daemon.scanning import Scanner
 from mbongi.fleet.reading import Found
-from mbongi.fleet.values import STATUS_SUBJECT
 
 LOOK_S = 0.25
 Ask = Callable[[int], Awaitable[ScanReply]]
@@ -59,7 +58,7 @@ async def _fleet_bus(config: Config) -> Bus | None:
     except BusError:
         return None
     try:
-        await bus.request(STATUS_SUBJECT, b"", limit_s=1.0)
+        await bus.request(PROGRESS_SUBJECT, msgspec.json.encode(ProgressRequest(number=0)), limit_s=1.0)
     except BusError:
         await bus.close()
         return None

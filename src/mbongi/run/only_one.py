@@ -14,13 +14,16 @@ class AlreadyRunsError(MbongiError, RuntimeError):
 
 
 @contextlib.contextmanager
-def only_one(data_dir: Path, name: str) -> Iterator[None]:
-    """Hold ``name`` in this data folder; the kernel lets go of it however the process ends. Raises AlreadyRunsError."""
+def only_one(data_dir: Path, name: str, *, among_equals: bool = False) -> Iterator[None]:
+    """Hold ``name`` in this data folder; the kernel lets go of it however the process ends. Raises AlreadyRunsError.
+
+    ``among_equals``: together with others who do likewise, so that nobody holds it alone meanwhile.
+    """
     path = lock_path(data_dir, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="ascii") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if among_equals else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
             other = file.read().strip() or "unknown"

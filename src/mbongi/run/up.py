@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from mbongi.base.clock import monotonic_s, utc_now
-from mbongi.base.config import Config, Pool, Twin
+from mbongi.base.config import Config, Fleet, Pool, Twin
 from mbongi.base.errors import ConfigError
 from mbongi.base.log import log_to
 from mbongi.base.status import SiteStatus, StatusError, write_status
@@ -112,7 +112,7 @@ def plan(config: Config, *, with_twin: bool) -> list[list[Service]]:
     servers = {"postgres": config.postgres.url, "bus": config.bus.url, "telemetry": config.telemetry.url}
     first = [name for name, url in servers.items() if not url] + (["twin"] if with_twin else [])
     first += ["regtest"] if runs_practice_chain(config) else []
-    steps = [_services(first), _services(["recorder", "ingest"]), _services(["fleet"]), _services(["web"])]
+    steps = [_services(first), _services(["recorder", "ingest"]), _fleet_services(config.fleet), _services(["web"])]
     if config.pool.enabled:
         steps[2] += _pool_services(config.pool)
     return steps
@@ -120,6 +120,16 @@ def plan(config: Config, *, with_twin: bool) -> list[list[Service]]:
 
 def _services(names: Sequence[str]) -> list[Service]:
     return [Service(name, _command(name), _probe(name)) for name in names]
+
+
+def _fleet_services(fleet: Fleet) -> list[Service]:
+    """One process for all machines, or several that lease them."""
+    if fleet.processes == 1:
+        return _services(["fleet"])
+    return [
+        Service(f"fleet-{number}", _command("fleet", "--shard", str(number)), _probe("fleet", shard=number))
+        for number in range(fleet.processes)
+    ]
 
 
 def _pool_services(pool: Pool) -> list[Service]:

@@ -3,6 +3,7 @@
     GET  /health                               {"machines": 60, "practice": {"hash_scale", "hashes", "pooled"}}
     GET  /machines                             [{"address", "family", "model", "rack", "slot", "phase", "fault", ...}]
     GET  /machines/ADDRESS                     one of them
+    GET  /askers                               {ADDRESS: [{"source", "since_s", "until_s", "questions"}, ...], ...}
     POST /machines/ADDRESS/fault               {"fault": "hung"}; any word of GET /faults, "none" mends
     POST /machines/ADDRESS/api-write           {"allowed": true}; Whatsminers only
     GET  /faults                               the words
@@ -12,6 +13,7 @@ is refused.
 """
 
 import asyncio
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mbongi.twin.errors import TwinError, UnknownAddressError, UnknownFaultError
@@ -68,6 +70,9 @@ class Control:
     def after_reply(self) -> None:
         """Nothing follows from an answer."""
 
+    def asked_by(self, source: str) -> None:
+        """Whoever drills may ask."""
+
     def answer_http(self, request: HttpRequest) -> HttpReply:
         """One request."""
         host = request.headers.get("host", "").rsplit(":", 1)[0]
@@ -100,6 +105,10 @@ class Control:
                 return _json({"machines": len(site.places), "practice": self._practice()})
             case ["faults"]:
                 return _json([str(fault) for fault in Fault])
+            case ["askers"]:
+                return _json(
+                    {address: [asdict(asker) for asker in place.askers] for address, place in site.places.items()}
+                )
             case ["machines"]:
                 return _json([self._described(place.machine) for place in site.places.values()])
             case ["machines", address]:

@@ -48,6 +48,9 @@ class Host(Protocol):
     def after_reply(self) -> None:
         """Called once an answer has changed the machine's network state."""
 
+    def asked_by(self, source: str) -> None:
+        """Called with the address of whoever asked, for each answer."""
+
 
 class Connection(asyncio.Protocol):
     """What all protocols share: the machine's list of open connections, its faults, closing."""
@@ -58,6 +61,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, host: Host) -> None:
         self.host = host
         self.transport: asyncio.Transport | None = None
+        self.source = ""
         self.timer: asyncio.TimerHandle | None = None
         self.loop = asyncio.get_running_loop()
 
@@ -65,6 +69,7 @@ class Connection(asyncio.Protocol):
         """Take a new connection."""
         # uvloop's transports are no subclass of asyncio's, so only the type checker can be told.
         self.transport = cast(asyncio.Transport, transport)
+        self.source = (transport.get_extra_info("peername") or ("",))[0]
         self.host.connections.add(self)
         self.expect_within(self.idle_s)
 
@@ -93,6 +98,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, data: bytes, *, close: bool) -> None:
         """Send an answer as the machine's fault lets it."""
+        self.host.asked_by(self.source)
         fault = self.host.fault
         if fault is Fault.SLOW:
             self.loop.call_later(self.host.slow_s, functools.partial(self._write, data, close=close))

@@ -3,7 +3,9 @@
 import asyncio
 import resource
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -33,6 +35,8 @@ log = get_log(__name__)
 
 FILES_SPARE = 512
 """File descriptors kept for open connections and everything else, beyond one for each listener."""
+ASKERS_MAX = 32
+"""Of a machine, how many that asked it one after the other are remembered."""
 FIRMWARES: Mapping[Family, Callable[[VirtualMachine], Firmware]] = {
     Family.ANTMINER: Antminer,
     Family.WHATSMINER: Whatsminer,
@@ -51,6 +55,16 @@ SERVICES: Mapping[str, Callable[..., Connection]] = {
 """What listens on each of the configuration's ports (``twin.rpc_port`` …), where a firmware has an answer for it."""
 
 
+@dataclass(slots=True)
+class Asker:
+    """Somebody who asked a machine, ``questions`` in a row, from and until these moments [monotonic s]."""
+
+    source: str
+    since_s: float
+    until_s: float
+    questions: int = 1
+
+
 class Place:
     """One machine in the site: its firmware, its listening sockets while it is up, its open connections."""
 
@@ -64,6 +78,7 @@ class Place:
                 self.ports.append((word, ports[word], partial(connection, self, answer)))
         self.connections: set[Connection] = set()
         self.servers: list[asyncio.AbstractServer] = []
+        self.askers: deque[Asker] = deque(maxlen=ASKERS_MAX)
         self.is_up = False
         self.timer: asyncio.TimerHandle | None = None
 
@@ -75,6 +90,15 @@ class Place:
     def noise(self, length: int) -> bytes:
         """Bytes that mean nothing."""
         return self.machine.random.randbytes(length)
+
+    def asked_by(self, source: str) -> None:
+        """Remember who asked, and from when to when, until somebody else does."""
+        now_s = time.monotonic()
+        last = self.askers[-1] if self.askers else None
+        if last is None or last.source != source:
+            self.askers.append(Asker(source, now_s, now_s))
+        else:
+            last.until_s, last.questions = now_s, last.questions + 1
 
     async def open(self) -> None:
         """Listen on every port of the machine. Raises TwinError where a port is taken."""

@@ -51,16 +51,13 @@ STATES: Mapping[str, MachineState] = {state.word: state for state in MachineStat
 
 def machine_filter(query: QueryDict) -> MachineFilter:
     """The machines that a query asks for. Raises QueryError."""
-    text = query.get("q", "").strip()
-    if len(text) > TEXT_MAX:
-        raise QueryError("q", _("at most %(limit)d characters") % {"limit": TEXT_MAX})
     return MachineFilter(
-        states=_choices(query, "state", STATES.__getitem__, tuple(STATES)),
-        families=_choices(query, "family", Family, tuple(Family)),
+        states=choices(query, "state", STATES.__getitem__, tuple(STATES)),
+        families=choices(query, "family", Family, tuple(Family)),
         models=tuple(model for model in query.getlist("model") if model),
-        hall=_whole(query, "hall", None, 0, 32767),
-        rack=_whole(query, "rack", None, 0, 32767),
-        text=text,
+        hall=whole(query, "hall", None, 0, 32767),
+        rack=whole(query, "rack", None, 0, 32767),
+        text=text(query, "q"),
         with_alarm=query.get("alarm", "") in {"1", "true", "on"},
     )
 
@@ -72,9 +69,9 @@ def event_filter(query: QueryDict) -> EventFilter:
     if state not in states:
         raise QueryError("is", _("expected one of %(choices)s") % {"choices": "open, past"})
     return EventFilter(
-        machine_id=_whole(query, "machine", None, 1, ID_MAX),
-        kinds=_choices(query, "kind", EventKind, tuple(EventKind)),
-        severities=_choices(query, "severity", Severity, tuple(Severity)),
+        machine_id=whole(query, "machine", None, 1, ID_MAX),
+        kinds=choices(query, "kind", EventKind, tuple(EventKind)),
+        severities=choices(query, "severity", Severity, tuple(Severity)),
         is_open=states[state],
         since=_moment(query, "since"),
         until=_moment(query, "until"),
@@ -91,28 +88,37 @@ def list_query(query: QueryDict, default_sort: str = "position") -> ListQuery:
 
 def part_query(query: QueryDict, sort: str = "", *, limit: int = PAGE_SIZE) -> ListQuery:
     """Limit and offset (or page) of a list whose order is read elsewhere. Raises QueryError."""
-    limit = _whole(query, "limit", limit, 1, PAGE_SIZE_MAX) or limit
-    page = _whole(query, "page", None, 1, 1_000_000)
-    offset = _whole(query, "offset", 0, 0, ID_MAX) or 0
+    limit = whole(query, "limit", limit, 1, PAGE_SIZE_MAX) or limit
+    page = whole(query, "page", None, 1, 1_000_000)
+    offset = whole(query, "offset", 0, 0, ID_MAX) or 0
     return ListQuery(sort, limit, offset if page is None else (page - 1) * limit)
 
 
 def before(query: QueryDict) -> int | None:
     """Where a list that runs backwards goes on. Raises QueryError."""
-    return _whole(query, "before", None, 0, 2**62)
+    return whole(query, "before", None, 0, 2**62)
 
 
 def hours(query: QueryDict, limit: int = 24 * 366) -> int:
     """The length of a series. Raises QueryError."""
-    return _whole(query, "hours", 24, 1, limit) or 24
+    return whole(query, "hours", 24, 1, limit) or 24
 
 
 def limit(query: QueryDict) -> int:
     """The length of a page. Raises QueryError."""
-    return _whole(query, "limit", PAGE_SIZE, 1, PAGE_SIZE_MAX) or PAGE_SIZE
+    return whole(query, "limit", PAGE_SIZE, 1, PAGE_SIZE_MAX) or PAGE_SIZE
 
 
-def _choices(query: QueryDict, name: str, read: Callable[[str], T], known: tuple[Any, ...]) -> tuple[T, ...]:
+def text(query: QueryDict, name: str) -> str:
+    """Words to find. Raises QueryError where there are too many."""
+    found = query.get(name, "").strip()
+    if len(found) > TEXT_MAX:
+        raise QueryError(name, _("at most %(limit)d characters") % {"limit": TEXT_MAX})
+    return found
+
+
+def choices(query: QueryDict, name: str, read: Callable[[str], T], known: tuple[Any, ...]) -> tuple[T, ...]:
+    """Words out of a list, several with commas. Raises QueryError."""
     found = [part for value in query.getlist(name) for part in value.split(",") if part]
     try:
         return tuple(read(part) for part in found)
@@ -121,13 +127,14 @@ def _choices(query: QueryDict, name: str, read: Callable[[str], T], known: tuple
         raise QueryError(name, text) from error
 
 
-def _whole(query: QueryDict, name: str, default: int | None, low: int, high: int) -> int | None:
-    text = query.get(name, "")
-    if not text:
+def whole(query: QueryDict, name: str, default: int | None, low: int, high: int) -> int | None:
+    """A whole number within limits. Raises QueryError."""
+    found = query.get(name, "")
+    if not found:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 20) or not low <= int(text) <= high:
+    if not (found.isascii() and found.isdigit() and len(found) <= 20) or not low <= int(found) <= high:
         raise QueryError(name, _("expected a whole number from %(low)d to %(high)d") % {"low": low, "high": high})
-    return int(text)
+    return int(found)
 
 
 def _moment(query: QueryDict, name: str) -> datetime | None:

@@ -26,6 +26,9 @@ from mbongi.web.pages import (
     pool_statement,
     start,
     tokens,
+    work,
+    work_phone,
+    work_stock,
 )
 
 
@@ -64,6 +67,25 @@ def _pool() -> list[URLPattern]:
     ]
 
 
+def _work() -> list[URLPattern]:
+    return [
+        path("work/", work.board, name="work"),
+        path("work/list/", work.orders),
+        *_downloads("work/list", work.export),
+        path("work/new/", work.new),
+        path("work/<int:order_id>/", work.order),
+        path("work/<int:order_id>/enter/", work.enter),
+        path("work/stock/", work_stock.stock),
+        path("work/stock/<int:part_id>/", work_stock.part),
+        path("work/statistics/", work.statistics),
+        path("work/labels/", work.labels),
+        path("work/phone/", work_phone.phone),
+        path("work/phone/worker.js", work_phone.worker),
+        path("work/phone/site.json", work_phone.site),
+        path("work/phone/entries.json", work_phone.entries),
+    ]
+
+
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("alarms/", overview.alarms),
@@ -76,6 +98,7 @@ urlpatterns = [
     path("machines/<int:machine_id>/actions/<str:kind>/", actions.ask),
     path("actions/<int:action_id>/", actions.action_state),
     *_pool(),
+    *_work(),
     path("events/", events.events, name="events"),
     *_downloads("events", events.export),
     path("ledger/", ledger.ledger, name="ledger"),

@@ -53,7 +53,7 @@ def test_a_hot_chip_opens_after_its_hold_time_and_clears_only_below_the_dead_ban
 
 def test_a_figure_that_nobody_knows_changes_nothing():
     watch = Watch()
-    watch.load([(MACHINE, EventKind.OVER_TEMPERATURE, "")])
+    watch.adopt({MACHINE}, [(MACHINE, EventKind.OVER_TEMPERATURE, "")])
 
     assert not watch.readings([reading(0)])
     assert words(watch.readings([reading(10, chip_temp_max_c=60.0)])) == ["-over_temperature"]
@@ -131,7 +131,7 @@ def test_no_pool_that_takes_shares_is_a_condition_unless_the_machine_does_not_sa
 
 def test_what_was_open_before_a_restart_is_not_opened_again():
     watch = Watch()
-    watch.load([(MACHINE, EventKind.OFF, "")])
+    watch.adopt({MACHINE}, [(MACHINE, EventKind.OFF, "")])
 
     assert not watch.states([change(MachineState.OFF)])
     assert words(watch.states([change(MachineState.MINING, 5)])) == ["-off"]

@@ -271,9 +271,9 @@ class Bus:
             raise BusUnavailable(f"request {subject}: {error or 'no answer'}") from error
         return bytes(reply.data)
 
-    async def serve(self, subject: str, handler: Handler) -> None:
+    async def serve(self, subject: str, handler: Handler) -> Callable[[], Awaitable[None]]:
         """Answer requests for ``subject``; several servers of one subject share them. A handler's error is logged and
-        leaves its caller to time out."""
+        leaves its caller to time out. What it returns ends it."""
 
         async def answer(message: Msg) -> None:
             try:
@@ -283,7 +283,13 @@ class Bus:
             except Exception:
                 log.exception("request_failed", subject=subject)
 
-        await self._client.subscribe(subject, queue="servers", cb=answer)
+        subscription = await self._client.subscribe(subject, queue="servers", cb=answer)
+
+        async def end() -> None:
+            with suppress(nats.errors.Error, OSError):
+                await subscription.unsubscribe()
+
+        return end
 
     async def newest(self, stream: str, subject: str) -> bytes | None:
         """The newest message that the stream keeps of a subject; None where there is none. Raises BusUnavailable."""

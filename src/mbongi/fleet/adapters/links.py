@@ -4,9 +4,17 @@ A cancelled exchange breaks its connection, so nothing of an old answer reaches 
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
-from mbongi.fleet.device_errors import DeviceError, GarbledError, RefusedError, SilentError, UnreachableError
+from mbongi.fleet.device_errors import (
+    DeviceError,
+    FencedError,
+    GarbledError,
+    RefusedError,
+    SilentError,
+    UnreachableError,
+)
 from mbongi.wire.btminer_v3 import FrameParser
 from mbongi.wire.cgminer import REPLY_BYTES_MAX, is_whole
 from mbongi.wire.errors import WireError
@@ -17,20 +25,34 @@ class StaleLinkError(UnreachableError):
     """A kept connection turned out to be closed before it took the question."""
 
 
+def always() -> bool:
+    """Whoever asks for all machines may always ask."""
+    return True
+
+
+def never() -> bool:
+    """Whoever had to let go of a machine may not ask it any more."""
+    return False
+
+
 class _Rpc(asyncio.Protocol):
     """One question, one answer, until the device closes or the answer is known to be whole."""
 
-    __slots__ = ("answer", "question", "received", "transport")
+    __slots__ = ("answer", "may_ask", "question", "received", "transport")
 
-    def __init__(self, question: bytes, answer: "asyncio.Future[bytes]") -> None:
-        self.question, self.answer = question, answer
+    def __init__(self, question: bytes, answer: "asyncio.Future[bytes]", may_ask: Callable[[], bool]) -> None:
+        self.question, self.answer, self.may_ask = question, answer, may_ask
         self.received = b""
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are of its own class, so only their use can tell.
         self.transport = cast("asyncio.Transport", transport)
-        self.transport.write(self.question)
+        if self.may_ask():
+            self.transport.write(self.question)
+        else:
+            self.answer.set_exception(FencedError("no longer ours to ask"))
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self.received = self.received + data if self.received else data
@@ -54,12 +76,15 @@ class _Rpc(asyncio.Protocol):
             self.transport.abort()
 
 
-async def rpc(address: str, port: int, question: bytes) -> bytes:
-    """Ask on the RPC port. Raises RefusedError, UnreachableError or GarbledError."""
+async def rpc(address: str, port: int, question: bytes, may_ask: Callable[[], bool] = always) -> bytes:
+    """Ask on the RPC port, if ``may_ask`` still says so once the connection stands.
+
+    Raises RefusedError, UnreachableError, GarbledError or FencedError.
+    """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[bytes] = loop.create_future()
     try:
-        transport, _ = await loop.create_connection(lambda: _Rpc(question, answer), address, port)
+        transport, _ = await loop.create_connection(lambda: _Rpc(question, answer, may_ask), address, port)
     except OSError as error:
         raise connection_error(error, port) from error
     try:

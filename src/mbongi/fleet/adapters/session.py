@@ -9,10 +9,11 @@ import msgspec
 
 from mbongi.base.clock import monotonic_s
 from mbongi.base.config import Fleet
-from mbongi.fleet.adapters.links import FramedLink, HttpLink, StaleLinkError, rpc
+from mbongi.fleet.adapters.links import FramedLink, HttpLink, StaleLinkError, always, never, rpc
 from mbongi.fleet.device_errors import (
     DeniedError,
     DeviceError,
+    FencedError,
     GarbledError,
     MissingPageError,
     RefusedError,
@@ -117,6 +118,7 @@ class Session:
     """One machine, asked one thing at a time. Every question may raise a DeviceError; none has a time limit of its own.
 
     ``keep_links`` False closes each connection after its answer, for sites with more machines than file descriptors.
+    ``may_ask`` is looked at before every single question; once it says no, each raises FencedError.
     """
 
     __slots__ = (
@@ -129,13 +131,16 @@ class Session:
         "keep_links",
         "link",
         "marks",
+        "may_ask",
         "signer",
         "slow",
         "token",
     )
 
-    def __init__(self, address: str, access: Access, *, keep_links: bool = True) -> None:
-        self.address, self.access, self.keep_links = address, access, keep_links
+    def __init__(
+        self, address: str, access: Access, *, keep_links: bool = True, may_ask: Callable[[], bool] = always
+    ) -> None:
+        self.address, self.access, self.keep_links, self.may_ask = address, access, keep_links, may_ask
         self.signer = DigestSigner(access.antminer_user, access.antminer_password)
         self.link: HttpLink | None = None
         self.framed: FramedLink | None = None
@@ -185,6 +190,7 @@ class Session:
 
     async def send(self, method: str, target: str, body: bytes | None = None, *, token: str = "") -> Response:
         """Send a request, with a token where one is given, and take whatever response comes, 401 too."""
+        self._check()
         authorization = token or self.signer.sign(method, target)
         data = request(method, target, host=self.address, authorization=authorization, body=body)
         link = self.link
@@ -206,6 +212,7 @@ class Session:
             raise type(error)(f"{self.address}: {error}") from error
 
     async def _over(self, link: HttpLink, data: bytes) -> Response:
+        self._check()
         response = await link.exchange(data)
         if not self.keep_links:
             link.close()
@@ -225,8 +232,9 @@ class Session:
 
     async def ask_bytes(self, question: bytes) -> bytes:
         """Ask an RPC command and take its answer as it came."""
+        self._check()
         try:
-            return await rpc(self.address, self.access.rpc_port, question)
+            return await rpc(self.address, self.access.rpc_port, question, self._may_ask_now)
         except DeviceError as error:
             raise type(error)(f"{self.address}: {error}") from error
 
@@ -241,6 +249,7 @@ class Session:
         return self.read(decoder, await self._ask_framed(question, again=again))
 
     async def _ask_framed(self, question: bytes, *, again: bool) -> bytes:
+        self._check()
         link = self.framed
         if link is not None and link.is_open:
             try:
@@ -258,10 +267,23 @@ class Session:
             raise type(error)(f"{self.address}: {error}") from error
 
     async def _over_framed(self, link: FramedLink, question: bytes) -> bytes:
+        self._check()
         answer = await link.exchange(question)
         if not self.keep_links:
             link.close()
         return answer
+
+    def end(self) -> None:
+        """Break the connections, and ask nothing more, whatever is under way."""
+        self.may_ask = never
+        self.close()
+
+    def _may_ask_now(self) -> bool:
+        return self.may_ask()
+
+    def _check(self) -> None:
+        if not self.may_ask():
+            raise FencedError(f"{self.address}: no longer ours to ask")
 
     def read(self, read: Callable[[bytes], Found], data: bytes) -> Found:
         """Decode an answer. Raises GarbledError that names the machine."""

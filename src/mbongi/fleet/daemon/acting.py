@@ -11,19 +11,21 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Protocol
 
-from mbongi.base.clock import utc_now
+from mbongi.base.clock import monotonic_s, utc_now
 from mbongi.base.config import Fleet
-from mbongi.base.ids import MachineId
+from mbongi.base.ids import ActionId, MachineId
 from mbongi.base.log import get_log
 from mbongi.fleet import services
 from mbongi.fleet.action_work import EXPIRES_AFTER, Ending, Work, interrupted_actions
 from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.adapters.session import Access, Session
 from mbongi.fleet.control import write
+from mbongi.fleet.daemon.leasing import Share
 from mbongi.fleet.daemon.persistence import AWAY, Database
-from mbongi.fleet.device_errors import DeviceError
+from mbongi.fleet.device_errors import DeviceError, FencedError
 from mbongi.fleet.ports import Outcome
 from mbongi.fleet.reading import MachineReading
+from mbongi.fleet.rules.leases import slot_of
 from mbongi.fleet.values import ActionKind
 
 log = get_log(__name__)
@@ -37,6 +39,8 @@ ENDINGS_MAX = 1_000
 """Endings written down in one transaction, at most; those that come meanwhile make the next one."""
 LOOK_S = 1.0
 """How often the database is asked for new actions when nothing else says that there are some."""
+SWEEP_S = 10.0
+"""How often the record is asked for actions that another process began and left."""
 ACTION_S_MAX = 180.0
 REBOOT_SEEN_S = 60.0
 """A machine that was told to reboot is down by then; until then its uptime proves nothing."""
@@ -63,26 +67,43 @@ class Actor:
         config: Fleet,
         database: Database,
         poll_soon: PollSoon,
+        share: Share | None = None,
     ) -> None:
+        """``share``: whose machines' actions are performed; None: those of all."""
         self._database, self._poll_soon = database, poll_soon
         self._access, self._timeout_s = Access.of(config), config.timeout_s
         self._free, self._free_by_hand = config.actions_at_once, min(BY_HAND_AT_ONCE, config.actions_at_once)
         self._wake = asyncio.Event()
-        self._running: set[asyncio.Task[Ending]] = set()
+        self._share = share or Share(whole=True)
+        self._running: dict[asyncio.Task[Ending | None], Work] = {}
         self._ended: asyncio.Queue[tuple[Work, Ending]] = asyncio.Queue()
+        self._own: set[ActionId] = set()
+        """Actions that are under way here, or whose ending is not written down yet."""
+        self._sweep_at_s = -math.inf
 
     def wake(self) -> None:
         """Look for new actions at once."""
+        self._wake.set()
+
+    def busy_slots(self) -> set[int]:
+        """The slots in which something is under way."""
+        return {slot_of(work.machine_id) for work in self._running.values()}
+
+    def keep_own(self) -> None:
+        """Let go of what is under way on machines that are no longer ours; look at once for what others left."""
+        for task, work in self._running.items():
+            if not self._share.has(work.machine_id):
+                task.cancel()
+        self._sweep_at_s = -math.inf
         self._wake.set()
 
     async def run(self) -> None:
         """First take up what an earlier process left, then perform what comes, until cancelled."""
         recorder = asyncio.create_task(self._record())
         try:
-            for work in await self._database.insist(interrupted_actions):
-                await self._wait_for_room()
-                self._begin(work)
             while True:
+                if monotonic_s() >= self._sweep_at_s:
+                    await self._take_up()
                 await self._wait_for_room()
                 for work in await self._claim():
                     self._begin(work)
@@ -98,9 +119,24 @@ class Actor:
                 task.cancel()
             await asyncio.gather(recorder, *self._running, return_exceptions=True)
 
+    async def _take_up(self) -> None:
+        """What runs by the record on our machines, and not here, was left by another process."""
+        self._sweep_at_s = monotonic_s() + SWEEP_S
+        slots = self._share.open_slots
+        if slots is not None and not slots:
+            return
+        for work in await self._database.insist(interrupted_actions, slots=slots, but_not=frozenset(self._own)):
+            await self._wait_for_room()
+            self._begin(work)
+
     async def _claim(self) -> list[Work]:
+        slots = self._share.open_slots
+        if slots is not None and not slots:
+            return []
         try:
-            return await self._database.call(services.claim_actions, self._free, by_hand=self._free_by_hand)
+            return await self._database.call(
+                services.claim_actions, self._free, by_hand=self._free_by_hand, slots=slots
+            )
         except AWAY:
             return []
 
@@ -109,18 +145,24 @@ class Actor:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
 
     def _begin(self, work: Work) -> None:
+        if not self._share.has(work.machine_id) or work.action_id in self._own:
+            return  # Lost since the database was asked. It is "running" by the record, and its new owner finds it.
+        self._own.add(work.action_id)
         self._free -= 1
         self._free_by_hand -= not work.is_step
         task = asyncio.get_running_loop().create_task(self._see_through(work))
-        self._running.add(task)
+        self._running[task] = work
         task.add_done_callback(lambda task: self._over(work, task))
 
-    def _over(self, work: Work, task: asyncio.Task[Ending]) -> None:
-        self._running.discard(task)
+    def _over(self, work: Work, task: asyncio.Task[Ending | None]) -> None:
+        del self._running[task]
         self._free += 1
         self._free_by_hand += not work.is_step
-        if not task.cancelled():
-            self._ended.put_nowait((work, task.result()))
+        ending = None if task.cancelled() else task.result()
+        if ending is None:
+            self._own.discard(work.action_id)
+        else:
+            self._ended.put_nowait((work, ending))
 
     async def _record(self) -> None:
         """Write endings down, as many at a time as have come together."""
@@ -129,6 +171,7 @@ class Actor:
             while not self._ended.empty() and len(over) < ENDINGS_MAX:
                 over.append(self._ended.get_nowait())
             await self._write_down([ending for _work, ending in over])
+            self._own -= {work.action_id for work, _ending in over}
             self._wake.set()
             for is_static in (False, True):
                 ids = [work.machine_id for work, _ending in over if (work.kind in _STATIC) is is_static]
@@ -145,14 +188,18 @@ class Actor:
                 for ending in endings:
                     await self._write_down([ending])
 
-    async def _see_through(self, work: Work) -> Ending:
+    async def _see_through(self, work: Work) -> Ending | None:
+        """How it ended; None where the machine became another process's meanwhile, which will look into it."""
         log.info("action_begins", action_id=work.action_id, kind=work.kind, machine_id=work.machine_id)
-        session = Session(work.address, self._access)
+        session = Session(work.address, self._access, may_ask=lambda: self._share.has(work.machine_id))
         try:
             async with asyncio.timeout(ACTION_S_MAX):
                 ending = await (self._resume(work, session) if work.interrupted else self._perform(work, session))
         except TimeoutError:
             ending = _failure(work, f"not over within {ACTION_S_MAX:g} s; look at the machine")
+        except FencedError:
+            log.info("action_left_to_others", action_id=work.action_id)
+            return None
         except DeviceError as error:
             ending = _failure(work, str(error))
         except Exception as error:

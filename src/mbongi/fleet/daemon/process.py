@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import functools
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from mbongi.base.config import Config
 from mbongi.base.ids import MachineId
 from mbongi.base.log import get_log
+from mbongi.core.bus.cells import Cell
 from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusError, BusUnavailable
 from mbongi.core.bus.streams import EVENTS
@@ -18,14 +20,18 @@ from mbongi.core.telemetry.outgoing import Outgoing
 from mbongi.core.threads import ThreadBridge
 from mbongi.fleet import selectors
 from mbongi.fleet.daemon.acting import Actor
+from mbongi.fleet.daemon.keep_lock import KeepLock
+from mbongi.fleet.daemon.leasing import Leasing, Share
 from mbongi.fleet.daemon.operating import Operating
 from mbongi.fleet.daemon.persistence import AWAY, Database
 from mbongi.fleet.daemon.recording import Recording
 from mbongi.fleet.daemon.scanning import Scanner, ScanRun
+from mbongi.fleet.daemon.verifying import Verifier
 from mbongi.fleet.poller import Poller
 from mbongi.fleet.ranges import ScanRangeError
-from mbongi.fleet.reading import DetailReport, Found, MachineReading, StateChange
+from mbongi.fleet.reading import DetailReport, Found, MachineReading, StateChange, Target
 from mbongi.fleet.rules.conditions import Watch
+from mbongi.fleet.rules.leases import SLOTS, slot_of
 from mbongi.fleet.rules.pool_side import PoolSide
 from mbongi.fleet.telemetry import READING
 from mbongi.fleet.values import STATUS_SUBJECT, ConditionChange
@@ -46,8 +52,11 @@ _WAKE_KINDS = {"event.fleet.action_requested.v1", "event.fleet.machine_changed.v
 
 
 class FleetStatus(msgspec.Struct, kw_only=True):
-    """The process at this moment."""
+    """The process at this moment. ``slots`` of 64 are its share of the machines; one process at a time leads."""
 
+    number: int = 0
+    slots: int = SLOTS
+    leads: bool = True
     machines: int
     polls: int
     failures: int
@@ -99,18 +108,34 @@ class FleetProcess:
         *,
         pool_side: PoolSide | None = None,
         on_bus: Callable[[Bus], Awaitable[None]] | None = None,
+        number: int | None = None,
     ) -> None:
-        """``on_bus`` is called with the bus once it is there, to subscribe to what other domains tell."""
-        self._config = config
+        """``on_bus`` is called with the bus once it is there, to subscribe to what other domains tell.
+
+        ``number``: of this process among several, which lease the machines; None: it is alone, and has them all.
+        """
+        self._config, self.number = config, number or 0
+        self._name = "fleet" if number is None else f"fleet-{number}"
+        self.share = Share(whole=number is None)
         self._pool_side, self._on_bus = pool_side or PoolSide(), on_bus
         self._database = Database(bridge)
         self._reload = asyncio.Event()
-        self.poller = Poller(config.fleet)
+        self.poller = Poller(config.fleet, may_ask=self.share.may_ask)
         self.outgoing = Outgoing(READING, "fleet")
         self.recording = Recording(self._database)
         self.scanner = Scanner(config.fleet, self._database, self._reload.set)
-        self.actor = Actor(config.fleet, self._database, self.poller.poll_soon)
+        self.actor = Actor(config.fleet, self._database, self.poller.poll_soon, share=self.share)
         self.operating = Operating(self._database, self.actor.wake)
+        self.verifier = Verifier(self._database)
+        self._leasing: Leasing | None = None
+        if number is not None:
+            keeper = KeepLock(config.site.data_dir)
+            busy = self.actor.busy_slots
+            self._leasing = Leasing(self.share, keeper, number, on_change=self._on_share, busy_slots=busy)
+        self._leading, self._following = asyncio.Event(), asyncio.Event()
+        (self._leading if self.share.leads else self._following).set()
+        self._targets: list[Target] = []
+        self._adopted: set[MachineId] = set()
         self._watch = Watch()
         self._bus: Bus | None = None
 
@@ -122,9 +147,10 @@ class FleetProcess:
         work = [
             self.poller.run(self._on_batch, self._on_states, self._on_details),
             self.recording.run(),
-            self.scanner.run(),
+            self._while_leading(self.scanner.run),
             self.actor.run(),
-            self.operating.run(),
+            self._while_leading(self.operating.run),
+            self.verifier.run(),
             self._keep_targets(),
             self._tick(),
             self._serve_bus(),
@@ -152,7 +178,6 @@ class FleetProcess:
         """Read what is known; without the database there is nothing to poll, so this waits for it."""
         while not stop.is_set():
             try:
-                self._watch.load(await self._database.call(selectors.open_conditions))
                 await self.reload_targets()
             except AWAY:
                 await asyncio.sleep(BUS_RETRY_S)
@@ -167,6 +192,8 @@ class FleetProcess:
         except TimeoutError:
             log.warning("records_left_behind", rows=len(self.recording))
         if self._bus is not None:
+            if self._leasing is not None:
+                await self._leasing.leave(_table(self._bus))
             await self.outgoing.drain(self._bus, DRAIN_S)
             await self._bus.close()
 
@@ -176,6 +203,7 @@ class FleetProcess:
         sights = self._pool_side.fill(readings)
         self.outgoing.put(readings)
         self.recording.seen(readings)
+        self.verifier.readings(readings)
         self._note(self._watch.pool_side(sights))
         self._note(self._watch.readings(readings))
 
@@ -200,13 +228,39 @@ class FleetProcess:
     # The list of machines.
 
     async def reload_targets(self) -> None:
-        """Read the list of machines and poll what it says. Raises while the database is away."""
-        targets = await self._database.call(selectors.targets)
-        known: set[MachineId] = {target.machine_id for target in targets}
-        self.poller.set_targets(targets)
+        """Read the list of machines and poll this process's share of it. Raises while the database is away."""
+        self._targets = await self._database.call(selectors.targets)
+        new = self._own_ids() - self._adopted
+        # Conditions first: what another process saw open is not opened a second time, and is seen to clear.
+        self._watch.adopt(new, await self._database.call(selectors.open_conditions) if new else [])
+        self._adopted |= new & self._own_ids()
+        self._poll_own()
+
+    def _own_targets(self) -> list[Target]:
+        return [target for target in self._targets if slot_of(target.machine_id) in self.share.slots]
+
+    def _own_ids(self) -> set[MachineId]:
+        return {target.machine_id for target in self._own_targets()}
+
+    def _poll_own(self) -> None:
+        targets, known = self._own_targets(), self._own_ids()
+        self.poller.set_targets(targets, soon=self._leasing is not None)
+        self._adopted &= known
         self._watch.keep_only(known)
         self._pool_side.keep_only(known)
         self.recording.keep_only(known)
+
+    def _on_share(self) -> None:
+        """The share is another: what is lost is let go of at once; what is gained is read up on first."""
+        polled = self.poller.states()
+        self.poller.set_targets([target for target in self._own_targets() if target.machine_id in polled])
+        self.actor.keep_own()
+        self._reload.set()
+        for event, is_so in ((self._leading, self.share.leads), (self._following, not self.share.leads)):
+            if is_so:
+                event.set()
+            else:
+                event.clear()
 
     async def _keep_targets(self) -> None:
         while True:
@@ -219,7 +273,23 @@ class FleetProcess:
             try:
                 await self.reload_targets()
             except AWAY:
-                continue
+                # A machine taken over is polled all the same, by the list that is known.
+                self._poll_own()
+
+    async def _while_leading(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run ``work`` whenever this process leads, and end it when it no longer does."""
+        while True:
+            await self._leading.wait()
+            doing, over = asyncio.create_task(work()), asyncio.create_task(self._following.wait())
+            try:
+                await asyncio.wait({doing, over}, return_when=asyncio.FIRST_COMPLETED)
+                if doing.done():
+                    doing.result()
+                await over
+            finally:
+                doing.cancel()
+                over.cancel()
+                await asyncio.gather(doing, over, return_exceptions=True)
 
     # The bus.
 
@@ -228,18 +298,30 @@ class FleetProcess:
         self._bus = bus = await self._connected()
         if self._on_bus is not None:
             await self._on_bus(bus)
-        await bus.serve(STATUS_SUBJECT, self._answer_status)
-        await bus.serve(SCAN_SUBJECT, self._answer_scan)
-        await bus.serve(PROGRESS_SUBJECT, self._answer_progress)
+        await bus.serve(f"{STATUS_SUBJECT}.{self.number}", self._answer_status)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.outgoing.run(bus))
             group.create_task(self._listen(bus))
+            group.create_task(self._while_leading(functools.partial(self._answer_scans, bus)))
+            if self._leasing is not None:
+                group.create_task(self._leasing.run(_table(bus)))
+
+    async def _answer_scans(self, bus: Bus) -> None:
+        ends = [
+            await bus.serve(SCAN_SUBJECT, self._answer_scan),
+            await bus.serve(PROGRESS_SUBJECT, self._answer_progress),
+        ]
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for end in ends:
+                await end()
 
     async def _connected(self) -> Bus:
         is_told = False
         while True:
             try:
-                bus = await Bus.open(self._config, name="fleet", limit_s=5.0)
+                bus = await Bus.open(self._config, name=self._name, limit_s=5.0)
                 await self._ensure_streams(bus)
             except BusUnavailable as error:
                 if not is_told:
@@ -261,7 +343,7 @@ class FleetProcess:
         """Look for work as soon as the bus tells of some; without the bus the timers find it."""
         while True:
             try:
-                async for delivery in bus.consume(EVENTS, "fleet", "event.fleet.>"):
+                async for delivery in bus.consume(EVENTS, self._name, "event.fleet.>"):
                     if delivery.subject in _WAKE_KINDS:
                         self.actor.wake()
                         self._reload.set()
@@ -282,6 +364,9 @@ class FleetProcess:
         """The process at this moment."""
         statistics = self.poller.statistics
         return FleetStatus(
+            number=self.number,
+            slots=len(self.share.slots) if self.share.may_ask() else 0,
+            leads=self.share.leads,
             machines=len(self.poller.states()),
             polls=statistics.polls,
             failures=statistics.failures,
@@ -328,6 +413,11 @@ def scan_reply(run: ScanRun, seen: int) -> ScanReply:
         displaced=len(result.displaced),
         error=run.error,
     )
+
+
+def _table(bus: Bus) -> Cell:
+    """Where the table of leases stands."""
+    return Cell(bus, "fleet", "leases")
 
 
 def _now_ms() -> int:

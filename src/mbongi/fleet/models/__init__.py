@@ -9,5 +9,6 @@ from mbongi.fleet.models.action import Action
 from mbongi.fleet.models.group import Group, Profile
 from mbongi.fleet.models.machine import Event, Machine
 from mbongi.fleet.models.operation import Operation
+from mbongi.fleet.models.work_order import Part, StockMove, WorkEntry, WorkOrder
 
-__all__ = ["Action", "Event", "Group", "Machine", "Operation", "Profile"]
+__all__ = ["Action", "Event", "Group", "Machine", "Operation", "Part", "Profile", "StockMove", "WorkEntry", "WorkOrder"]

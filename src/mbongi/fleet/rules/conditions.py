@@ -8,7 +8,7 @@ figure that nobody knows changes nothing. Limits, with unit and source: ``condit
 import csv
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -89,11 +89,11 @@ class Watch:
         self._pending: dict[Key, _Pending] = {}
         self._shares: dict[MachineId, _Shares] = {}
 
-    def load(self, conditions: Iterable[Key]) -> None:
-        """Take over the conditions that are recorded as open, so that a restart opens none a second time."""
-        self._open.clear()
+    def adopt(self, machine_ids: Collection[MachineId], conditions: Iterable[Key]) -> None:
+        """Take machines over, with those recorded conditions that are theirs, so that none is opened a second time."""
         for machine_id, kind, part in conditions:
-            self._open.setdefault(machine_id, set()).add((kind, part))
+            if machine_id in machine_ids:
+                self._open.setdefault(machine_id, set()).add((kind, part))
 
     def keep_only(self, machine_ids: set[MachineId]) -> None:
         """Forget machines that are no longer asked."""

@@ -18,6 +18,8 @@ from mbongi.fleet.errors import (
     NotPermittedError,
     UnknownActionError,
     UnknownMachineError,
+    UnknownOrderError,
+    UnknownPartError,
 )
 from mbongi.pool.errors import NotPermittedError as PoolNotPermittedError
 from mbongi.pool.errors import PayoutError, PayoutRefusedError, UnknownPaymentError
@@ -88,6 +90,8 @@ def _refusal(error: Exception) -> HttpResponse:
         RequestDataTooBig: 413,
         UnknownMachineError: 404,
         UnknownActionError: 404,
+        UnknownOrderError: 404,
+        UnknownPartError: 404,
         UnknownPaymentError: 404,
         NotHereError: 404,
         NotPermittedError: 403,

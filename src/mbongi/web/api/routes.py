@@ -8,6 +8,7 @@ from mbongi.fleet.values import EventKind, Family, MachineState, Severity
 from mbongi.web.api import structs, views
 from mbongi.web.api.pool_routes import POOL_ROUTES
 from mbongi.web.api.route import Parameter, Route, one_of, reading, whole
+from mbongi.web.api.work_routes import WORK_ROUTES
 from mbongi.web.measures import measures
 
 _LIMIT = Parameter("limit", whole(1, 1000, 50), _("rows of one answer"))
@@ -99,5 +100,6 @@ ROUTES = (
     reading(
         "/ledger/checkpoint", views.ledger_checkpoint, structs.LedgerState, _LEDGER, _("The newest signed checkpoint")
     ),
+    *WORK_ROUTES,
     *POOL_ROUTES,
 )

@@ -9,10 +9,12 @@ from django.views.decorators.http import require_safe
 
 from mbongi.core.identity.values import Permission
 from mbongi.core.ledger import selectors as ledger
-from mbongi.fleet import selectors, wording
+from mbongi.fleet import selectors, wording, work_order_rows
 from mbongi.fleet.errors import UnknownMachineError
+from mbongi.fleet.rules.work_orders import WorkState
 from mbongi.fleet.selectors import EventFilter
 from mbongi.fleet.values import HAND_KINDS, ActionKind
+from mbongi.fleet.work_order_rows import OrderFilter
 from mbongi.twin.scale import site_scale, twin_mines
 from mbongi.web import sight
 from mbongi.web.guard import needs
@@ -27,6 +29,7 @@ LIVE = (
     *("board2_temp_c", "board3_temp_c", "poll_ms", "psu_temp_c", "frequency_mhz", "voltage_v"),
     *("pool_side_ths", "pool_side_low_ths", "pool_side_high_ths"),
 )
+UNFIXED = tuple(state for state in WorkState if state.is_unfixed)
 assert set(LIVE) - {"hashrate_pct", "fan_rpm", "reject_pct"} <= set(FIGURES)
 
 
@@ -51,6 +54,8 @@ def machine(request: HttpRequest, machine_id: int) -> HttpResponse:
         "detail": one.row.detail,
         "live": f"ids={machine_id}&figures={','.join(LIVE)}",
         "action_kinds": action_kinds(request.user),
+        "may_report": request.user.may(Permission.WORK_DO),  # type: ignore[union-attr]
+        "unfixed_orders": work_order_rows.orders(OrderFilter(machine_id=machine_id, states=UNFIXED), limit=1).total,
         "practice_scale": site_scale(settings.CONFIG.twin) if twin_mines(settings.CONFIG) else None,
     }
     return render(request, "pages/machine.html", content | record(machine_id, request.user))
