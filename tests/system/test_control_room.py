@@ -24,12 +24,18 @@ const ask = window.fetch;
 window.fetch = async (...words) => {
   const answer = await ask(...words);
   if (String(words[0]).endsWith("entries.json") && !sessionStorage.lost) {
-    sessionStorage.lost = "1";
+    sessionStorage.lost = document.documentElement.dataset.lost = "1";
     throw new TypeError("the answer is lost");
   }
   return answer;
 };
 """
+
+WORKER_RULES = """new Promise((resolve) => {
+  const look = () => navigator.serviceWorker.controller && resolve(true);
+  navigator.serviceWorker.addEventListener("controllerchange", look);
+  look();
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +187,7 @@ def test_what_a_technician_enters_without_a_link_arrives_once(
     status = page.locator("[data-phone-status]")
     page.goto(phone)
     expect(status).to_have_attribute("data-is", "online", timeout=WAIT_MS)
-    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    page.evaluate(WORKER_RULES)
 
     context.set_offline(True)
     page.goto(f"{phone}?m=1")  # as a label's code opens it
@@ -198,7 +204,7 @@ def test_what_a_technician_enters_without_a_link_arrives_once(
     page.add_init_script(LOSE_FIRST_ANSWER)
     context.set_offline(False)
     page.goto(phone)
-    page.wait_for_function("sessionStorage.lost === '1'")
+    expect(page.locator("html")).to_have_attribute("data-lost", "1", timeout=WAIT_MS)
     page.reload()
     expect(status).to_have_attribute("data-waiting", "0", timeout=WAIT_MS)
 
