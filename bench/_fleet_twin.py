@@ -27,8 +27,10 @@ def virtual_site(config: Twin) -> Iterator[dict[Family, list[Position]]]:
     """Run the machines while the block runs; gives their places by family."""
     places = positions(config)
     command = [sys.executable, "-m", "mbongi.cli", "twin"]
-    for name in ("machines", "network", "per_rack", "rpc_port", "http_port", "control_port"):
+    for name in ("machines", "network", "per_rack", "rpc_port", "http_port", "framed_port", "control_port"):
         command += [f"--{name.replace('_', '-')}", str(getattr(config, name))]
+    if config.families:
+        command += ["--families", ",".join(config.families)]
     child = subprocess.Popen(
         command, cwd=ROOT, env=environment() | {"MBONGI_POOL_ENABLED": "false"}, stderr=subprocess.PIPE, text=True
     )
@@ -46,13 +48,14 @@ def virtual_site(config: Twin) -> Iterator[dict[Family, list[Position]]]:
 
 def _wait(child: "subprocess.Popen[str]", config: Twin, last: Position) -> None:
     """Until the last machine takes connections."""
-    port = config.rpc_port if last.family is not Family.BITAXE else config.http_port
+    ports = (config.rpc_port, config.http_port, config.framed_port)
     until = time.monotonic() + START_S
     while time.monotonic() < until:
         if child.poll() is not None:
             raise SystemExit(f"the virtual site did not start: {child.stderr.read() if child.stderr else ''}")
-        with contextlib.suppress(OSError), socket.create_connection((last.address, port), timeout=1):
-            return
+        for port in ports:
+            with contextlib.suppress(OSError), socket.create_connection((last.address, port), timeout=1):
+                return
         time.sleep(0.2)
     raise SystemExit(f"the virtual site did not start within {START_S:g} s")
 
