@@ -47,6 +47,7 @@ class MachineRow:
     rack: int | None
     slot: int | None
     rack_label: str
+    group_id: int | None
     tenant_id: TenantId | None
     state: MachineState
     state_since: datetime
@@ -108,6 +109,7 @@ class MachineFilter:
     models: Sequence[str] = ()
     hall: int | None = None
     rack: int | None = None
+    group_id: int | None = None
     tenant_id: int | None = None
     text: str = ""
     with_alarm: bool = False
@@ -205,7 +207,7 @@ def _filtered(filters: MachineFilter) -> "QuerySet[Machine]":
     for name, chosen in (("state", filters.states), ("family", filters.families), ("model", filters.models)):
         if chosen:
             rows = rows.filter(**{f"{name}__in": list(chosen)})
-    for name in ("hall", "rack", "tenant_id"):
+    for name in ("hall", "rack", "group_id", "tenant_id"):
         if getattr(filters, name) is not None:
             rows = rows.filter(**{name: getattr(filters, name)})
     if filters.with_alarm:
@@ -257,6 +259,7 @@ def machine_row(row: Machine) -> MachineRow:
         rack=row.rack,
         slot=row.slot,
         rack_label=rack_label(row.hall, row.rack),
+        group_id=row.group_id,
         tenant_id=None if row.tenant_id is None else TenantId(row.tenant_id),
         state=MachineState(row.state),
         state_since=row.state_since,

@@ -102,6 +102,15 @@ DESIRED: dict[DesiredField, Promise] = {
     DesiredField.HOSTNAME: _("Network name"),
     DesiredField.OWNER: _("Owner"),
 }
+WHY_NOT: dict[str, Promise] = {
+    "unknown": _("The machine does not state it; it is read before it is written."),
+    "unable": _("Machines of this family cannot be told."),
+    "asleep": _("The machine sleeps, and no profile put it to sleep; it is not woken."),
+    "firmware": _("Firmware is changed by a campaign."),
+    "owner": _("Assigned at the start, by somebody who may manage tenants."),
+    "template": _("The name needs a position, serial number or MAC that is not known."),
+}
+"""Why a difference is left as it is."""
 _SENTENCES: dict[EventKind, Promise] = {
     EventKind.OFF: _("The address refuses the connection: the machine is off or its service is down."),
     EventKind.UNKNOWN: _("No answer that can be read: %(reason)s."),

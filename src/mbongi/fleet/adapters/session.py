@@ -1,7 +1,8 @@
 """What stays between polls of one machine: its kept connection, its digest challenge, its slow figures."""
 
+import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from mbongi.fleet.device_errors import (
     GarbledError,
     MissingPageError,
     RefusedError,
+    SilentError,
     UnreachableError,
 )
 from mbongi.fleet.reading import MachineDetail, MachineReading
@@ -115,16 +117,18 @@ def _total(counts: list[int | None]) -> float:
 
 
 class Session:
-    """One machine, asked one thing at a time. Every question may raise a DeviceError; none has a time limit of its own.
+    """One machine, asked one thing at a time. Every question may raise a DeviceError.
 
     ``keep_links`` False closes each connection after its answer, for sites with more machines than file descriptors.
     ``may_ask`` is looked at before every single question; once it says no, each raises FencedError.
+    ``answer_s`` limits each question; None leaves that to whoever asks.
     """
 
     __slots__ = (
         "_closed_until_s",
         "access",
         "address",
+        "answer_s",
         "detail",
         "foreign",
         "framed",
@@ -138,9 +142,16 @@ class Session:
     )
 
     def __init__(
-        self, address: str, access: Access, *, keep_links: bool = True, may_ask: Callable[[], bool] = always
+        self,
+        address: str,
+        access: Access,
+        *,
+        keep_links: bool = True,
+        may_ask: Callable[[], bool] = always,
+        answer_s: float | None = None,
     ) -> None:
-        self.address, self.access, self.keep_links, self.may_ask = address, access, keep_links, may_ask
+        self.address, self.access, self.keep_links = address, access, keep_links
+        self.may_ask, self.answer_s = may_ask, answer_s
         self.signer = DigestSigner(access.antminer_user, access.antminer_password)
         self.link: HttpLink | None = None
         self.framed: FramedLink | None = None
@@ -191,6 +202,20 @@ class Session:
     async def send(self, method: str, target: str, body: bytes | None = None, *, token: str = "") -> Response:
         """Send a request, with a token where one is given, and take whatever response comes, 401 too."""
         self._check()
+        return await self._in_time(self._send(method, target, body, token))
+
+    async def _in_time(self, answer: Coroutine[Any, Any, Found]) -> Found:
+        """Raises SilentError where no answer comes within ``answer_s``; a connection left in the middle is broken."""
+        if self.answer_s is None:
+            return await answer
+        try:
+            async with asyncio.timeout(self.answer_s):
+                return await answer
+        except TimeoutError as error:
+            self.close()
+            raise SilentError(f"{self.address}: no answer within {self.answer_s:g} s") from error
+
+    async def _send(self, method: str, target: str, body: bytes | None, token: str) -> Response:
         authorization = token or self.signer.sign(method, target)
         data = request(method, target, host=self.address, authorization=authorization, body=body)
         link = self.link
@@ -234,7 +259,9 @@ class Session:
         """Ask an RPC command and take its answer as it came."""
         self._check()
         try:
-            return await rpc(self.address, self.access.rpc_port, question, self._may_ask_now)
+            return await self._in_time(rpc(self.address, self.access.rpc_port, question, self._may_ask_now))
+        except SilentError:
+            raise
         except DeviceError as error:
             raise type(error)(f"{self.address}: {error}") from error
 
@@ -246,7 +273,7 @@ class Session:
         ``again``: whether the question may be sent a second time, where a kept connection turns out to be closed. Not
         for writes: the first may have arrived.
         """
-        return self.read(decoder, await self._ask_framed(question, again=again))
+        return self.read(decoder, await self._in_time(self._ask_framed(question, again=again)))
 
     async def _ask_framed(self, question: bytes, *, again: bool) -> bytes:
         self._check()

@@ -22,7 +22,7 @@ from mbongi.fleet.adapters.session import Access, Session
 from mbongi.fleet.control import write
 from mbongi.fleet.daemon.leasing import Share
 from mbongi.fleet.daemon.persistence import AWAY, Database
-from mbongi.fleet.device_errors import DeviceError, FencedError
+from mbongi.fleet.device_errors import DeviceError, FencedError, GarbledError, SilentError, UnreachableError
 from mbongi.fleet.ports import Outcome
 from mbongi.fleet.reading import MachineReading
 from mbongi.fleet.rules.leases import slot_of
@@ -42,6 +42,8 @@ LOOK_S = 1.0
 SWEEP_S = 10.0
 """How often the record is asked for actions that another process began and left."""
 ACTION_S_MAX = 180.0
+ANSWER_S = 15.0
+"""The longest that one answer may take within an action: a write takes a machine longer than a question."""
 REBOOT_SEEN_S = 60.0
 """A machine that was told to reboot is down by then; until then its uptime proves nothing."""
 RESUME_S_MIN = 30.0
@@ -49,6 +51,8 @@ RESUME_S_MIN = 30.0
 UPTIME_SLACK_S = 5.0
 _STATIC = {ActionKind.SET_FAN, ActionKind.SET_HOSTNAME}
 """What machines state in their static tier only."""
+_IN_DOUBT = (SilentError, UnreachableError, GarbledError)
+"""What may come instead of the answer to a write that was taken."""
 _INTERRUPTED = "the fleet process was interrupted"
 
 
@@ -191,7 +195,7 @@ class Actor:
     async def _see_through(self, work: Work) -> Ending | None:
         """How it ended; None where the machine became another process's meanwhile, which will look into it."""
         log.info("action_begins", action_id=work.action_id, kind=work.kind, machine_id=work.machine_id)
-        session = Session(work.address, self._access, may_ask=lambda: self._share.has(work.machine_id))
+        session = self._session(work, ANSWER_S)
         try:
             async with asyncio.timeout(ACTION_S_MAX):
                 ending = await (self._resume(work, session) if work.interrupted else self._perform(work, session))
@@ -210,8 +214,32 @@ class Actor:
         log.info("action_over", action_id=work.action_id, done=ending.done)
         return ending
 
+    def _session(self, work: Work, answer_s: float) -> Session:
+        return Session(work.address, self._access, may_ask=lambda: self._share.has(work.machine_id), answer_s=answer_s)
+
     async def _perform(self, work: Work, session: Session) -> Ending:
-        return _ending(work, await self._write(work, session, dry_run=work.dry_run))
+        try:
+            return _ending(work, await self._write(work, session, dry_run=work.dry_run))
+        except _IN_DOUBT as error:
+            if work.dry_run or work.kind is ActionKind.REBOOT:
+                raise
+            return await self._look_again(work, error)
+
+    async def _look_again(self, work: Work, error: DeviceError) -> Ending:
+        """A write may have been taken although its answer never came: only the machine can say. Nothing is sent."""
+        session = self._session(work, self._timeout_s)
+        try:
+            plan = await self._write(work, session, dry_run=True)
+        except FencedError:
+            raise
+        except DeviceError:
+            raise error from None
+        finally:
+            session.close()
+        if plan.before != plan.after:
+            return _failure(work, f"{error}; the machine does not state the new setting")
+        message = f"{error}; the machine states the new setting"
+        return Ending(work.action_id, done=True, message=message, before=plan.before, after=plan.after, verified=True)
 
     async def _write(self, work: Work, session: Session, *, dry_run: bool) -> Outcome:
         return await write(adapter_of(work.family), session, work.kind, work.arguments, dry_run=dry_run)
