@@ -9,7 +9,7 @@ import msgspec
 from mbongi.base.config import Fleet
 from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.adapters.session import Access, Session
-from mbongi.fleet.device_errors import RejectedError, SilentError
+from mbongi.fleet.device_errors import DeviceError, RejectedError, SilentError
 from mbongi.fleet.ports import Adapter, Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Target
 from mbongi.fleet.values import ActionKind, DesiredFan, DesiredPower, Family
@@ -42,6 +42,8 @@ async def execute(
     try:
         async with asyncio.timeout(EXECUTE_S):
             return await write(adapter, session, kind, arguments, dry_run=dry_run)
+    except DeviceError:
+        raise  # a silent machine's own error, which is a TimeoutError too
     except TimeoutError as error:
         raise SilentError(f"{target.address}: {kind}: not done within {EXECUTE_S:g} s") from error
     finally:

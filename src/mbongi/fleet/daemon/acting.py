@@ -199,13 +199,13 @@ class Actor:
         try:
             async with asyncio.timeout(ACTION_S_MAX):
                 ending = await (self._resume(work, session) if work.interrupted else self._perform(work, session))
-        except TimeoutError:
-            ending = _failure(work, f"not over within {ACTION_S_MAX:g} s; look at the machine")
         except FencedError:
             log.info("action_left_to_others", action_id=work.action_id)
             return None
         except DeviceError as error:
             ending = _failure(work, str(error))
+        except TimeoutError:
+            ending = _failure(work, f"not over within {ACTION_S_MAX:g} s; look at the machine")
         except Exception as error:
             log.exception("action_broke", action_id=work.action_id)
             ending = _failure(work, f"{type(error).__name__} while performing it; look at the machine")

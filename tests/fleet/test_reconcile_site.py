@@ -1,0 +1,195 @@
+"""A change of pools over the virtual site by the real fleet process: faults, kill -9, the end state, the ledger."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
+
+from mbongi.base.config import Config, Site
+from mbongi.core.identity.models import User
+from mbongi.core.identity.values import Role
+from mbongi.core.ledger import selectors as ledger
+from mbongi.core.threads import ThreadBridge
+from mbongi.fleet import groups, operation_rows, reconcile, selectors, services
+from mbongi.fleet.daemon.process import FleetProcess
+from mbongi.fleet.models import Action
+from mbongi.fleet.reading import Found
+from mbongi.fleet.values import (
+    ActionStatus,
+    Desired,
+    DesiredPool,
+    Family,
+    Limits,
+    OperationState,
+    ProfileState,
+)
+from mbongi.twin.site import VirtualSite
+from mbongi.twin.values import Fault
+from tests.fleet.beds import fleet_of, virtual_site
+from tests.fleet.site_bed import SiteBed, wait_for
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("as_site"),
+]
+MACHINES = 24
+BED_MACHINES = 12
+"""As many as the bed's network has room for."""
+URL = "stratum+tcp://10.20.0.1:3333"
+LIMIT_S = 240
+
+
+def person(role: Role) -> User:
+    user, _made = User.objects.get_or_create(email=f"{role}@example.org", defaults={"name": "Ada", "role": role})
+    return user
+
+
+def group_with(machine_ids: list[int], limits: Limits) -> int:
+    """A group of these machines whose profile, approved by a second person, wants them on another pool."""
+    lead, manager = person(Role.SHIFT_LEAD), person(Role.SITE_MANAGER)
+    group_id = groups.add_group(lead, "Hall A", reason="test").id
+    groups.put_machines(lead, group_id, machine_ids, reason="test")
+    pool = DesiredPool(url=URL, user="{account}.{group}-{id}")
+    desired = Desired(account="moved", pools=(pool,), limits=limits)
+    proposed = groups.propose_profile(lead, groups.write_profile(lead, group_id, desired, reason="own pool").id)
+    assert proposed.state is ProfileState.PROPOSED
+    groups.approve_profile(manager, proposed.id, reason="agreed")
+    return group_id
+
+
+def check_ledger(operation_id: int) -> None:
+    """Each step that began has one request and one end, and the operation its whole course."""
+    for step in operation_rows.steps(operation_id, limit=1000).rows:
+        entries = [
+            (entry.action.rpartition(".")[2], entry.after["operation"])
+            for entry in ledger.entries(subject=f"machine:{step.machine_id}")
+            if entry.action.startswith("fleet.machine.set_pools.")
+        ]
+        end = "done" if step.status is ActionStatus.DONE else "fail"
+        assert entries == [(end, operation_id), ("request", operation_id)], step
+    verbs = [entry.action for entry in ledger.entries(subject=f"operation:{operation_id}")]
+    assert [verb.rpartition(".")[2] for verb in verbs] == ["done", "start", "plan"]
+
+
+async def until(what: Callable[[], object], why: Callable[[], object]) -> None:
+    """Wait for something in the database."""
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            while not await sync_to_async(what)():  # noqa: ASYNC110 -- the database tells nobody
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        pytest.fail(f"not within {LIMIT_S} s: {await sync_to_async(why)()}")
+
+
+def registered(site: VirtualSite) -> list[int]:
+    found = [
+        Found(address=address, family=Family(place.machine.model.family), model=place.machine.model.name)
+        for address, place in site.places.items()
+    ]
+    return list(services.register(found).added)
+
+
+def stated() -> int:
+    """How many machines have said what their pools are."""
+    return sum(bool(row.detail.get("pools")) for row in selectors.machines().rows)
+
+
+def reconciled(group_id: int) -> int:
+    return reconcile.reconcile(person(Role.SHIFT_LEAD), group_id, reason="own pool").id
+
+
+def parts_of(process: FleetProcess) -> list[Coroutine[Any, Any, None]]:
+    """All that works on machines and database; the bus is left out."""
+    polling = process.poller.run(process._on_batch, process._on_states, process._on_details)
+    return [polling, process.recording.run(), process.actor.run(), process.operating.run()]
+
+
+@pytest.fixture
+async def _connections_closed() -> AsyncIterator[None]:
+    """The thread that asks the database for asynchronous tests keeps a connection, which would hold up its removal."""
+    yield
+    await sync_to_async(connections.close_all)()
+
+
+@pytest.mark.usefixtures("_connections_closed")
+async def test_pools_of_24_machines_are_changed_though_one_lies_and_one_hangs(tmp_path: Path) -> None:
+    async with virtual_site("127.23.0.0/16", machines=MACHINES, per_rack=8) as site:
+        liar, mute = list(site.places)[:2]
+        config = Config(
+            site=Site(data_dir=tmp_path),
+            fleet=fleet_of(site.config, fast_s=1.0, slow_s=2.0, timeout_s=3.0),
+        )
+        ids = await sync_to_async(registered)(site)
+        async with ThreadBridge() as bridge:
+            process = FleetProcess(config, bridge)
+            await process.reload_targets()
+            tasks = [asyncio.create_task(part) for part in parts_of(process)]
+            await until(lambda: stated() == MACHINES, stated)
+            # It answers that all is well, and keeps what it had.
+            site.machine(liar).set_pools = lambda _pools: None  # type: ignore[method-assign]
+            group_id = await sync_to_async(group_with)(ids, Limits(batch=10, settle_s=5.0))
+            operation_id = await sync_to_async(reconciled)(group_id)
+            site.set_fault(mute, Fault.HUNG)
+            one = operation_rows.operation
+
+            await until(lambda: one(operation_id).state.is_over, lambda: one(operation_id))
+
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await sync_to_async(check_faults)(site, operation_id, liar, mute)
+
+
+def check_faults(site: VirtualSite, operation_id: int, liar: str, mute: str) -> None:
+    row = operation_rows.operation(operation_id)
+    assert row.state is OperationState.DONE
+    assert row.steps == {ActionStatus.DONE: MACHINES - 2, ActionStatus.FAILED: 2}
+    failed = operation_rows.steps(operation_id, statuses=[ActionStatus.FAILED]).rows
+    told = {selectors.machine(step.machine_id).address: step.message for step in failed}
+    assert "does not state the new" in told[liar]
+    assert "no answer" in told[mute]
+    for machine in selectors.machines().rows:
+        assert machine.address is not None
+        pool = site.machine(machine.address).pools[0]
+        assert (pool.url == URL) == (machine.address not in told)
+        assert machine.address in told or pool.user == f"moved.Hall-A-{machine.id}"
+    check_ledger(operation_id)
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Iterator[SiteBed]:
+    with SiteBed(tmp_path, machines=BED_MACHINES, hall=2) as running:
+        yield running
+
+
+def test_an_operation_survives_kill_9_in_its_middle_and_no_step_is_lost_or_written_down_twice(bed: SiteBed) -> None:
+    bed.start_fleet()
+    machines = bed.wait_known(BED_MACHINES)
+    wait_for(lambda: stated() == BED_MACHINES, lambda: bed.log("fleet"))
+    group_id = group_with([machine.id for machine in machines], Limits(batch=3, settle_s=30.0))
+    operation_id = reconciled(group_id)
+
+    def counts() -> Counter[str]:
+        return Counter(Action.objects.filter(operation=operation_id).values_list("status", flat=True))
+
+    wait_for(lambda: counts()["done"] + counts()["running"] >= 3, lambda: bed.log("fleet"))
+    bed.kill("fleet")
+    left = counts()
+    assert left["planned"] > 0, left
+
+    bed.start_fleet()
+
+    wait_for(
+        lambda: operation_rows.operation(operation_id).state.is_over,
+        lambda: f"{operation_rows.operation(operation_id)} {bed.log('fleet')}",
+        limit_s=LIMIT_S,
+    )
+    row = operation_rows.operation(operation_id)
+    assert (row.state, row.steps) == (OperationState.DONE, {ActionStatus.DONE: BED_MACHINES}), row
+    check_ledger(operation_id)
