@@ -6,10 +6,16 @@ from django.db import IntegrityError, transaction
 from mbongi.core.identity.scope import SITE, Scope, acting
 from mbongi.core.identity.values import Role
 from mbongi.core.ledger import selectors as ledger
-from mbongi.fleet import group_rows, groups
-from mbongi.fleet.errors import NotPermittedError, ProfileRefusedError, UnknownGroupError, UnknownMachineError
+from mbongi.fleet import group_rows, groups, services
+from mbongi.fleet.errors import (
+    ActionRefusedError,
+    NotPermittedError,
+    ProfileRefusedError,
+    UnknownGroupError,
+    UnknownMachineError,
+)
 from mbongi.fleet.models import Group, Profile
-from mbongi.fleet.values import Desired, DesiredPool, DesiredPower, PowerMode, ProfileState
+from mbongi.fleet.values import ActionKind, Desired, DesiredPool, DesiredPower, PowerMode, ProfileState
 from tests.fleet.rows import add_machines
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
@@ -223,3 +229,18 @@ def test_tenants_see_their_own_groups_and_versions_only(people, lead, hall, tena
     with acting(Scope(tenant_id=north.pk + 1, site_wide=False)):
         assert not Group.objects.exists()
         assert not Profile.objects.exists()
+
+
+def test_pools_that_a_profile_says_are_set_by_nobody_alone_and_all_else_by_hand_as_before(people, lead, hall):
+    inside, outside = add_machines(2)
+    groups.put_machines(lead, hall.id, [inside], reason="x")
+    hand = {"pools": [{"url": "stratum+tcp://other.example:1", "user": "u"}]}
+    (row,) = services.request_action(lead, [inside], ActionKind.SET_POOLS, hand, reason="x")
+    services.cancel_action(lead, row.id, reason="x")
+    proposed = groups.propose_profile(lead, groups.write_profile(lead, hall.id, POOLS, reason="x").id)
+    groups.approve_profile(people(Role.SITE_MANAGER), proposed.id, reason="x")
+
+    with pytest.raises(ActionRefusedError, match="profile of group"):
+        services.request_action(lead, [outside, inside], ActionKind.SET_POOLS, hand, reason="x")
+    assert services.request_action(lead, [outside], ActionKind.SET_POOLS, hand, reason="x")
+    assert services.request_action(lead, [inside], ActionKind.SET_POOLS, hand, reason="x", dry_run=True)

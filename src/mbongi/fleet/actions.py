@@ -26,11 +26,11 @@ from mbongi.fleet.errors import (
     UnknownMachineError,
 )
 from mbongi.fleet.events import ActionRequested
-from mbongi.fleet.models import Action, Machine
+from mbongi.fleet.models import Action, Machine, Profile
 from mbongi.fleet.pool_rules import checked_pools
 from mbongi.fleet.profile_rules import checked_desired
 from mbongi.fleet.selectors import ActionRow, action_row
-from mbongi.fleet.values import ActionKind, ActionStatus, Desired, DesiredFan, DesiredPower
+from mbongi.fleet.values import ActionKind, ActionStatus, Desired, DesiredFan, DesiredPower, ProfileState
 
 if TYPE_CHECKING:
     from mbongi.core.identity.models import User
@@ -61,6 +61,8 @@ def request_action(
     machines = list(Machine.objects.select_for_update().filter(pk__in=set(machine_ids), retired_at=None).order_by("pk"))
     if missing := set(machine_ids) - {machine.pk for machine in machines}:
         raise UnknownMachineError(f"{kind} machine {min(missing)}: not known, or retired")
+    if kind is ActionKind.SET_POOLS and not dry_run:
+        _check_no_profile(machines)
     _check_free(machines, kind)
     now = utc_now()
     rows = Action.objects.bulk_create(
@@ -130,6 +132,20 @@ def _checked_setting(kind: ActionKind, arguments: Mapping[str, Any]) -> dict[str
         text = _("These settings cannot be read: %(error)s") % {"error": error}
         raise ActionRefusedError(f"{kind}: {error}", text) from error
     return dict(arguments)
+
+
+def _check_no_profile(machines: Sequence[Machine]) -> None:
+    """Where a profile says which pools, two people have agreed on them; one alone changes them for no machine."""
+    groups = {machine.group_id for machine in machines if machine.group_id is not None}
+    active = Profile.objects.filter(group__in=groups, state=ProfileState.ACTIVE).exclude(document__pools=[])
+    bound = set(active.values_list("group_id", flat=True))
+    first = next((machine for machine in machines if machine.group_id in bound), None)
+    if first is not None:
+        text = _("The pools of machine %(id)d come from the profile of its group; write a new version of that.")
+        raise ActionRefusedError(
+            f"set_pools machine {first.pk}: the profile of group {first.group_id} says its pools",
+            text % {"id": first.pk},
+        )
 
 
 def _check_free(machines: Sequence[Machine], kind: ActionKind) -> None:
