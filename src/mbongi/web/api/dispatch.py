@@ -17,9 +17,12 @@ from mbongi.fleet.errors import (
     MachineBusyError,
     NotPermittedError,
     UnknownActionError,
+    UnknownGroupError,
     UnknownMachineError,
+    UnknownOperationError,
     UnknownOrderError,
     UnknownPartError,
+    UnknownProfileError,
 )
 from mbongi.pool.errors import NotPermittedError as PoolNotPermittedError
 from mbongi.pool.errors import PayoutError, PayoutRefusedError, UnknownPaymentError
@@ -90,7 +93,10 @@ def _refusal(error: Exception) -> HttpResponse:
         RequestDataTooBig: 413,
         UnknownMachineError: 404,
         UnknownActionError: 404,
+        UnknownGroupError: 404,
+        UnknownOperationError: 404,
         UnknownOrderError: 404,
+        UnknownProfileError: 404,
         UnknownPartError: 404,
         UnknownPaymentError: 404,
         NotHereError: 404,

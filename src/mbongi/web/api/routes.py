@@ -6,6 +6,7 @@ from mbongi.core.identity.values import Permission
 from mbongi.fleet.selectors import SORTS
 from mbongi.fleet.values import EventKind, Family, MachineState, Severity
 from mbongi.web.api import structs, views
+from mbongi.web.api.group_routes import GROUP_ROUTES
 from mbongi.web.api.pool_routes import POOL_ROUTES
 from mbongi.web.api.route import Parameter, Route, one_of, reading, whole
 from mbongi.web.api.work_routes import WORK_ROUTES
@@ -100,6 +101,7 @@ ROUTES = (
     reading(
         "/ledger/checkpoint", views.ledger_checkpoint, structs.LedgerState, _LEDGER, _("The newest signed checkpoint")
     ),
+    *GROUP_ROUTES,
     *WORK_ROUTES,
     *POOL_ROUTES,
 )

@@ -120,18 +120,18 @@ def machine_actions(call: Call) -> structs.ActionList:
     """The newest actions on a machine."""
     sight.machine(call.number)
     rows = selectors.actions(call.number, filters.limit(call.request.GET))
-    return structs.ActionList(items=[_action(row) for row in rows])
+    return structs.ActionList(items=[action_struct(row) for row in rows])
 
 
 def request_machine_action(call: Call) -> structs.Action:
     """Ask for an action on one machine."""
     sight.machine(call.number)
-    return _action(_request(call, [call.number])[0])
+    return action_struct(_request(call, [call.number])[0])
 
 
 def request_actions(call: Call) -> structs.ActionList:
     """Ask for the same action on several machines."""
-    return structs.ActionList(items=[_action(row) for row in _request(call, call.body.machine_ids)])
+    return structs.ActionList(items=[action_struct(row) for row in _request(call, call.body.machine_ids)])
 
 
 def _request(call: Call, machine_ids: list[int]) -> list[ActionRow]:
@@ -146,10 +146,11 @@ def _request(call: Call, machine_ids: list[int]) -> list[ActionRow]:
 
 def action(call: Call) -> structs.Action:
     """One action and how far it has come."""
-    return _action(selectors.action(call.number))
+    return action_struct(selectors.action(call.number))
 
 
-def _action(row: ActionRow) -> structs.Action:
+def action_struct(row: ActionRow) -> structs.Action:
+    """An action as the API gives it."""
     return structs.Action(
         id=row.id,
         machine_id=row.machine_id,

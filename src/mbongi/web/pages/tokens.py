@@ -22,6 +22,8 @@ USES: dict[Permission, Promise] = {
     Permission.MACHINE_VIEW: gettext_lazy("See machines, readings and events"),
     Permission.MACHINE_CONTROL: gettext_lazy("Sleep, wake and reboot machines"),
     Permission.MACHINE_MANAGE: gettext_lazy("Set pools"),
+    Permission.PROFILE_EDIT: gettext_lazy("Write groups' profiles"),
+    Permission.OPERATION_RUN: gettext_lazy("Run operations"),
     Permission.LEDGER_VIEW: gettext_lazy("Read the ledger"),
     Permission.METRICS_VIEW: gettext_lazy("Read the metrics"),
 }

@@ -1,0 +1,66 @@
+"""Groups, profiles and operations over the API: two people, a dry run, an operation to its end."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.test import Client
+
+from mbongi.core.identity.values import Role
+from tests.web.conftest import Pilot
+from tests.web.group_site import DOCUMENT, operation
+
+JSON = "application/json"
+
+
+def post(client: Client, path: str, status: int, **body: Any) -> Any:
+    answer = client.post(f"/api/v1{path}", body, content_type=JSON)
+    assert answer.status_code == status, answer.content
+    return answer.json()
+
+
+def get(client: Client, path: str) -> Any:
+    answer = client.get(f"/api/v1{path}")
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+def test_pools_are_changed_by_two_people_and_reconciled_by_an_operation(
+    pilot: Pilot, sign_in: Callable[..., Client]
+) -> None:
+    lead, manager = sign_in(Role.SHIFT_LEAD), sign_in(Role.SITE_MANAGER)
+    ids = [machine.pk for machine in pilot.machines[:2]]
+    group = post(lead, "/groups", 201, name="Hall A", reason="new")["id"]
+    assert post(lead, f"/groups/{group}/machines", 200, machine_ids=ids, reason="new") == {"count": 2}
+    profile = post(lead, f"/groups/{group}/profiles", 201, document=DOCUMENT, reason="pool", propose=True)
+    assert (profile["state"], profile["needs_second"]) == ("proposed", True)
+    post(lead, f"/profiles/{profile['id']}/approve", 403, reason="me")
+
+    assert post(manager, f"/profiles/{profile['id']}/approve", 200, reason="agreed")["state"] == "active"
+
+    found = get(lead, f"/groups/{group}/preview")
+    assert (found["steps"], found["same"], [each["machine_id"] for each in found["machines"]]) == (2, 0, ids)
+    assert found["machines"][0]["differences"][0]["found"] == "site.w"
+    made = post(lead, f"/groups/{group}/reconcile", 202, reason="own pool")
+    assert (made["state"], made["steps"]) == ("running", {"planned": 2})
+    steps = get(lead, f"/operations/{made['id']}/steps")["items"]
+    assert [(step["machine_id"], step["kind"], step["status"]) for step in steps] == [
+        (machine_id, "set_pools", "planned") for machine_id in ids
+    ]
+    assert post(lead, f"/operations/{made['id']}/pause", 200, reason="wait")["state"] == "paused"
+    assert post(lead, f"/operations/{made['id']}/resume", 200, reason="go")["state"] == "running"
+    assert post(lead, f"/operations/{made['id']}/cancel", 200, reason="no")["steps"] == {"cancelled": 2}
+
+
+def test_what_is_not_there_or_not_possible_is_a_clear_problem(pilot: Pilot, sign_in: Callable[..., Client]) -> None:
+    lead = sign_in(Role.SHIFT_LEAD, language="en")
+    for path in ("/groups/99", "/groups/99/profiles", "/groups/99/preview", "/operations/99", "/operations/99/steps"):
+        assert lead.get(f"/api/v1{path}").status_code == 404, path
+    post(lead, "/profiles/99/propose", 404)
+    group = post(lead, "/groups", 201, name="Empty", reason="x")["id"]
+    assert "already" in post(lead, "/groups", 400, name="Empty", reason="x")["detail"]
+    assert "no active profile" in lead.get(f"/api/v1/groups/{group}/preview").json()["detail"]
+    bad = {"pools": [{"url": "stratum+tcp://a:1", "user": "u", "password": "p"}]}
+    post(lead, f"/groups/{group}/profiles", 400, document=bad, reason="x")
+    started = operation(lead.user, pilot)
+    assert post(lead, f"/operations/{started}/start", 200)["state"] == "running"
+    assert "further meanwhile" in post(lead, f"/operations/{started}/start", 400)["detail"]
