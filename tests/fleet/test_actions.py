@@ -238,3 +238,16 @@ def test_pool_settings_that_cannot_be_used_are_refused_whole(people, machine_id,
         ask(people(), machine_id, ActionKind.SET_POOLS, arguments)
     assert "secret" not in str(refusal.value) + refusal.value.text
     assert not Action.objects.exists()
+
+
+def test_what_a_machine_answers_is_recorded_whatever_it_holds(people, machine_id):
+    row = ask(people(Role.TECHNICIAN), machine_id)
+    services.claim_actions()
+
+    odd = {"user": "a\0b\ud800", "w": float("nan"), "pools": [{"url": "\0"}]}
+    services.finish_actions([Ending(row.id, done=False, message="it said \0", before=odd, after=None)])
+
+    row = selectors.action(row.id)
+    assert (row.status, row.message, row.after) == (ActionStatus.FAILED, "it said ", None)
+    assert row.before == {"user": "ab?", "w": None, "pools": [{"url": ""}]}
+    assert Action.objects.filter(after__isnull=True).count() == 1

@@ -4,12 +4,12 @@ Everything is read from the database each time, so a process that was killed goe
 that one had begun is looked into as every interrupted action is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import F, Q
 
 from mbongi.base.clock import utc_now
 from mbongi.core.bus import outbox
@@ -24,6 +24,8 @@ from mbongi.fleet.values import ActionKind, ActionStatus, Limits, MachineState, 
 OPEN = (ActionStatus.REQUESTED, ActionStatus.RUNNING)
 RELEASE_MAX = 5_000
 """Steps released at a time, at most; the next look comes soon."""
+CHUNK = 200
+"""Steps read beyond those that there is room for, as some of their machines are busy."""
 _STOPPING = [kind.value for kind in ActionKind if kind.stops_hashing]
 _SERVING = [MachineState.MINING.value, MachineState.SLEEPING.value]
 
@@ -49,9 +51,8 @@ def advance(operation_id: int, *, now: datetime | None = None) -> Advance:
     if row is None:
         return Advance(is_over=True)
     now, limits = now or utc_now(), limits_of(row)
-    _drop(row, now)
+    failed = _drop(row, now)
     settling, lost = _not_back(row, limits, now)
-    failed = Action.objects.filter(operation=row, status=ActionStatus.FAILED).values("machine").distinct().count()
     row.failures_now = failed + lost
     row.save(update_fields=["failures_now"])
     under_way = Action.objects.filter(operation=row, status__in=OPEN)
@@ -85,16 +86,21 @@ def _has_planned(row: Operation) -> bool:
     return Action.objects.filter(operation=row, status=ActionStatus.PLANNED).exists()
 
 
-def _drop(row: Operation, now: datetime) -> None:
-    """A machine that failed at one step is not bothered with the further ones, nor is one that has left the fleet."""
+def _drop(row: Operation, now: datetime) -> int:
+    """A machine that failed at one step is not bothered with the further ones, nor is one that has left the fleet.
+
+    Returns how many machines failed.
+    """
     planned = Action.objects.filter(operation=row, status=ActionStatus.PLANNED)
-    failed = Action.objects.filter(operation=row, status=ActionStatus.FAILED, machine=OuterRef("machine"))
-    planned.filter(Exists(failed)).update(
-        status=ActionStatus.CANCELLED, finished_at=now, message="an earlier step failed on this machine"
-    )
+    failed = set(Action.objects.filter(operation=row, status=ActionStatus.FAILED).values_list("machine_id", flat=True))
+    if failed:
+        planned.filter(machine__in=failed).update(
+            status=ActionStatus.CANCELLED, finished_at=now, message="an earlier step failed on this machine"
+        )
     planned.filter(machine__retired_at__isnull=False).update(
         status=ActionStatus.CANCELLED, finished_at=now, message="the machine has left the fleet"
     )
+    return len(failed)
 
 
 def _not_back(row: Operation, limits: Limits, now: datetime) -> tuple[int, int]:
@@ -109,14 +115,27 @@ def _not_back(row: Operation, limits: Limits, now: datetime) -> tuple[int, int]:
 
 def _waiting(row: Operation, room: int) -> Sequence[Action]:
     """The next steps whose machines are free and have no earlier step before them."""
+    found: list[Action] = []
     if room <= 0:
-        return []
-    busy = Action.objects.filter(machine=OuterRef("machine"), status__in=OPEN)
-    before = Action.objects.filter(
-        machine=OuterRef("machine"), operation=row, seq__lt=OuterRef("seq"), status=ActionStatus.PLANNED
-    )
-    planned = Action.objects.filter(operation=row, status=ActionStatus.PLANNED)
-    return list(planned.exclude(Exists(busy)).exclude(Exists(before)).order_by("seq")[:room])
+        return found
+    # Sought here rather than by the database: with thousands of steps in no statistics yet, it compares each with each.
+    passed = set(Action.objects.filter(status__in=OPEN).values_list("machine_id", flat=True))
+    for step in _planned(row, room + CHUNK):
+        if step.machine_id not in passed:
+            found.append(step)
+            if len(found) == room:
+                break
+        passed.add(step.machine_id)
+    return found
+
+
+def _planned(row: Operation, chunk: int) -> Iterator[Action]:
+    """The steps that have not begun, in their order, read a chunk at a time."""
+    planned = Action.objects.filter(operation=row, status=ActionStatus.PLANNED).order_by("seq")
+    last = -1
+    while steps := list(planned.filter(seq__gt=last)[:chunk]):
+        yield from steps
+        last = steps[-1].seq if steps[-1].seq is not None else last
 
 
 def _begin(row: Operation, steps: Sequence[Action], now: datetime) -> None:

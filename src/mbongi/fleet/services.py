@@ -4,7 +4,6 @@ Whoever calls acts in a scope (``core.identity.scope.acting``): within a tenant'
 Actions on machines are in ``actions``; their services are offered here too.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from mbongi.fleet.events import ConditionChanged, MachineChanged, MachineStateCh
 from mbongi.fleet.models import Event, Machine
 from mbongi.fleet.reading import DetailReport, StateChange
 from mbongi.fleet.registry import Registration, register
+from mbongi.fleet.storable import storable
 from mbongi.fleet.values import ConditionChange, EventKind, MachineState, Severity
 
 if TYPE_CHECKING:
@@ -59,17 +59,6 @@ class Seen:
 
     machine_id: MachineId
     at_ms: int
-
-
-def storable(value: Any) -> Any:
-    """What a machine wrote, such that PostgreSQL can hold it: no NUL or half characters in texts, no NaN in JSON."""
-    if isinstance(value, str):
-        return value.replace("\0", "").encode("utf-8", "replace").decode()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: storable(each) for key, each in value.items()}
-    return [storable(each) for each in value] if isinstance(value, list) else value
 
 
 def _time(at_ms: int) -> datetime:
