@@ -60,7 +60,7 @@ def job(server: PoolServer, transactions: int) -> Job:
         mintime=now_s - 600, bits="207fffff", height=500,
     )  # fmt: skip
     template = template_of(reply)
-    return Job(1, template, coinbase_of(template, [TxOut(50, b"\x51", 1)], b""), made_at_s=server.now_s())
+    return Job(1, template, coinbase_of(template, [TxOut(50, b"\x51")], b"", 1), made_at_s=server.now_s())
 
 
 async def path(folder: Path, monkeypatch: pytest.MonkeyPatch, *, transactions: int, miners: int, nodes: int) -> Any:

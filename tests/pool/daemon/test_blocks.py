@@ -37,7 +37,7 @@ def job() -> Job:
     template = empty_template(
         height=HEIGHT, previous_hash=bytes(32), version=4, bits=0x207FFFFF, time_s=9, time_min_s=1, subsidy_sat=50
     )
-    return Job(1, template, coinbase_of(template, [TxOut(50, b"\x51", 1)], b""), made_at_s=0.0)
+    return Job(1, template, coinbase_of(template, [TxOut(50, b"\x51")], b"", 1), made_at_s=0.0)
 
 
 class Bed:
