@@ -189,7 +189,9 @@ async def test_half_handshakes_and_forged_shares_of_v2_count_for_nothing(pool: P
                 while await reader.read(4096):
                     pass
             await _closed(writer)
-    assert await _verdict(steady, steady.solve(extranonce=b"8" * 8)) == ""
+    while (verdict := await _verdict(steady, steady.solve(extranonce=b"8" * 8))) == "stale-share":
+        continue  # the crowd has found a block meanwhile, and the answer comes behind the work on it
+    assert verdict == ""
     await crowd.stop()
     for each in (steady, thief):
         each.close()
