@@ -243,12 +243,9 @@ async def test_a_better_chain_at_another_node_is_followed_at_once(node: WorkNode
 async def test_miners_are_sent_away_without_a_node_and_fetched_back_when_work_has_come(node: WorkNode) -> None:
     with capture_logs() as logs:
         async with working(node) as bed:
-            node.is_silent = True
-            # On a busy machine it may have looked silent before, and been back: the last word counts.
+            node.is_silent = node.stalls = True  # it gives no template either
             await until(lambda: bed.heads.node is None and bool(bed.troubles and bed.troubles[-1]))
-            assert "node a: no answer" in bed.troubles[-1]
-            node.stalls = True
-            await asyncio.sleep(0.05)  # a template that was under way is given up meanwhile
+            assert "node a: no " in bed.troubles[-1]
             node.is_silent = False
             await until(lambda: bed.heads.sync.in_sync is True)
             assert bed.troubles[-1]  # in sync, but there is no work yet
