@@ -182,7 +182,7 @@ def test_what_a_technician_enters_without_a_link_arrives_once(
     context = browser.new_context(
         locale="en-GB", viewport={"width": 390, "height": 844}, storage_state=visit.page.context.storage_state()
     )
-    page, phone = context.new_page(), f"{site.address}/work/phone/"
+    page, phone = context.new_page(), f"{site.address}/workshop/phone/"
     page.set_default_timeout(WAIT_MS)
     status = page.locator("[data-phone-status]")
     page.goto(phone)
@@ -221,7 +221,14 @@ def test_no_page_complains_asks_others_or_runs_over_its_edge(visit: Visit, width
     visit.complaints.clear()
 
     pool = ("/pool/", "/pool/workers/", "/pool/accounts/", "/pool/blocks/", "/pool/payouts/")
-    work = ("/work/", "/work/list/", "/work/1/", "/work/stock/", "/work/statistics/", "/work/labels/")
+    work = (
+        "/workshop/",
+        "/workshop/list/",
+        "/workshop/1/",
+        "/workshop/stock/",
+        "/workshop/statistics/",
+        "/workshop/labels/",
+    )
     for path in (
         "/",
         "/floor/",

@@ -28,9 +28,16 @@ def test_each_role_opens_its_pages_of_work(role: Role, pilot: Pilot, sign_in: Ca
     boss = sign_in()
     order, part = work_site.order(boss.user, pilot.machines[0].pk), work_site.part(boss.user)
     client = sign_in(role, owner=pilot.north if role == Role.TENANT else None)
-    seen = ["/work/", "/work/list/", "/work/list/export.csv", f"/work/{order}/", "/work/stock/", f"/work/stock/{part}/"]
-    seen += ["/work/statistics/", "/work/labels/", "/work/labels/?what=positions"]
-    done = [f"/work/new/?machine={pilot.machines[0].pk}", "/work/phone/site.json"]
+    seen = [
+        "/workshop/",
+        "/workshop/list/",
+        "/workshop/list/export.csv",
+        f"/workshop/{order}/",
+        "/workshop/stock/",
+        f"/workshop/stock/{part}/",
+    ]
+    seen += ["/workshop/statistics/", "/workshop/labels/", "/workshop/labels/?what=positions"]
+    done = [f"/workshop/new/?machine={pilot.machines[0].pk}", "/workshop/phone/site.json"]
     found = {page: client.get(page).status_code for page in seen + done}
     assert found == {page: 200 if role in (WORKERS if page in done else STAFF) else 403 for page in seen + done}
 
@@ -40,8 +47,8 @@ def test_a_fault_is_reported_taken_and_fixed_by_clicks_and_a_second_click_adds_n
 ) -> None:
     client, machine = sign_in(Role.TECHNICIAN, language="en"), pilot.machines[0].pk
     form = {"key": str(uuid4()), "kind": "report", "fault": "fan", "text": "rattles <b>"}
-    place = client.post(f"/work/new/?machine={machine}", form)["Location"]
-    assert client.post(f"/work/new/?machine={machine}", form)["Location"] == place
+    place = client.post(f"/workshop/new/?machine={machine}", form)["Location"]
+    assert client.post(f"/workshop/new/?machine={machine}", form)["Location"] == place
     for kind in ("take", "fix"):
         made = {"key": str(uuid4()), "kind": kind}
         for _click in range(2):
@@ -58,18 +65,18 @@ def test_a_conflict_is_shown_with_its_reason_until_it_is_settled(pilot: Pilot, s
     order = work_site.order(lead.user, pilot.machines[0].pk)
     work_site.enter(lead.user, EntryKind.TAKE, order)
     late = {"key": str(uuid4()), "kind": "take"}
-    text = technician.post(f"/work/{order}/enter/", late, follow=True).content.decode()
+    text = technician.post(f"/workshop/{order}/enter/", late, follow=True).content.decode()
     assert text.count("Somebody else has taken the order.") == 2
-    assert "conflict" in lead.get("/work/").content.decode()
-    lead.post(f"/work/{order}/enter/", {"key": str(uuid4()), "kind": "settle", "about": late["key"]})
-    assert "conflict" not in lead.get("/work/").content.decode()
+    assert "conflict" in lead.get("/workshop/").content.decode()
+    lead.post(f"/workshop/{order}/enter/", {"key": str(uuid4()), "kind": "settle", "about": late["key"]})
+    assert "conflict" not in lead.get("/workshop/").content.decode()
 
 
 @pytest.mark.parametrize("bad", [{"key": "x"}, {"kind": "verify"}, {"kind": "dance"}, {"pieces": "many"}])
 def test_a_form_that_cannot_be_used_says_so(bad: dict[str, str], pilot: Pilot, sign_in: Callable[..., Client]) -> None:
     client = sign_in(language="en")
     order = work_site.order(client.user, pilot.machines[0].pk)
-    answer = client.post(f"/work/{order}/enter/", {"key": str(uuid4()), "kind": "take"} | bad, follow=True)
+    answer = client.post(f"/workshop/{order}/enter/", {"key": str(uuid4()), "kind": "take"} | bad, follow=True)
     assert 'class="note error"' in answer.content.decode()
     with acting(SITE):
         assert work_order_rows.order(order).state is WorkState.OPEN
@@ -78,18 +85,18 @@ def test_a_form_that_cannot_be_used_says_so(bad: dict[str, str], pilot: Pilot, s
 def test_parts_are_added_moved_and_bought(pilot: Pilot, sign_in: Callable[..., Client]) -> None:
     client = sign_in(Role.SHIFT_LEAD, language="en")
     form = {"number": "HB-S21", "name": "Hash board", "fits": "Antminer S21", "reorder_point": "2"}
-    place = client.post("/work/stock/", form)["Location"]
-    assert "in use" not in client.get("/work/stock/").content.decode()
-    assert client.post("/work/stock/", form).status_code == 400
+    place = client.post("/workshop/stock/", form)["Location"]
+    assert "in use" not in client.get("/workshop/stock/").content.decode()
+    assert client.post("/workshop/stock/", form).status_code == 400
     assert client.post(place, {"key": str(uuid4()), "kind": "receive", "pieces": "x"}).status_code == 400
     client.post(place, {"key": str(uuid4()), "kind": "receive", "pieces": "2", "reason": "delivery 7"})
     assert "delivery 7" in client.get(place).content.decode()
-    assert "To be bought" in client.get("/work/").content.decode()
-    assert sign_in(Role.TECHNICIAN).post("/work/stock/", form | {"number": "X"}).status_code == 403
+    assert "To be bought" in client.get("/workshop/").content.decode()
+    assert sign_in(Role.TECHNICIAN).post("/workshop/stock/", form | {"number": "X"}).status_code == 403
 
 
 def test_labels_carry_the_address_of_the_phone_page(pilot: Pilot, sign_in: Callable[..., Client]) -> None:
-    text = sign_in(language="en").get("/work/labels/?hall=20&rack=1").content.decode()
+    text = sign_in(language="en").get("/workshop/labels/?hall=20&rack=1").content.decode()
     assert text.count('class="qr"') == 6
     assert "20/01/01" in text
 
@@ -104,7 +111,7 @@ def test_a_code_s_path_draws_exactly_its_dark_modules() -> None:
 
 def handed(client: Client, *entries: dict[str, Any], **rest: Any) -> Any:
     body = {"sent_at": utc_now().isoformat(), "entries": list(entries)} | rest
-    return client.post("/work/phone/entries.json", body, content_type=JSON)
+    return client.post("/workshop/phone/entries.json", body, content_type=JSON)
 
 
 def test_the_phone_hands_in_twice_and_the_site_keeps_it_once(pilot: Pilot, sign_in: Callable[..., Client]) -> None:
@@ -117,7 +124,7 @@ def test_the_phone_hands_in_twice_and_the_site_keeps_it_once(pilot: Pilot, sign_
     first = handed(client, report, fix, part).json()["receipts"]
     again = handed(client, report, fix, part).json()["receipts"]
     assert [one["repeated"] for one in first + again] == [False] * 3 + [True] * 3
-    site = client.get("/work/phone/site.json").json()
+    site = client.get("/workshop/phone/site.json").json()
     assert [(one["machine"], one["state"]) for one in site["orders"]] == [(machine, "fixed")]
     assert site["parts"] == [["FAN-120", "Fan 120 mm", 4]]
     assert len(site["machines"]) == 6
@@ -132,11 +139,11 @@ def test_what_the_phone_cannot_mean_is_a_problem_document(pilot: Pilot, sign_in:
 
 
 def test_the_phone_s_page_says_nothing_about_anybody(pilot: Pilot, sign_in: Callable[..., Client]) -> None:
-    assert Client().get("/work/phone/").status_code == 200
-    text = sign_in(Role.TECHNICIAN).get("/work/phone/").content.decode()
+    assert Client().get("/workshop/phone/").status_code == 200
+    text = sign_in(Role.TECHNICIAN).get("/workshop/phone/").content.decode()
     assert "Ada" not in text
     assert "20/01" not in text
-    worker = Client().get("/work/phone/worker.js")
+    worker = Client().get("/workshop/phone/worker.js")
     assert worker["Content-Type"].startswith("text/javascript")
     assert worker["Cache-Control"] == "no-cache"
     kept = re.findall(r'"(/static/[^"]+)"', worker.content.decode())

@@ -38,7 +38,7 @@ LINKS = (
     Link("floor", "/floor/", gettext_lazy("Floor"), "floor", Permission.MACHINE_VIEW, "f"),
     Link("machines", "/machines/", gettext_lazy("Machines"), "machines", Permission.MACHINE_VIEW, "m"),
     Link("pool", "/pool/", gettext_lazy("Pool"), "pool", Permission.POOL_VIEW, "b"),
-    Link("work", "/work/", gettext_lazy("Work orders"), "work", Permission.WORK_VIEW, "w"),
+    Link("work", "/workshop/", gettext_lazy("Work orders"), "work", Permission.WORK_VIEW, "w"),
     Link("events", "/events/", gettext_lazy("Events"), "events", Permission.MACHINE_VIEW, "e"),
     Link("ledger", "/ledger/", gettext_lazy("Ledger"), "ledger", Permission.LEDGER_VIEW, "l"),
     Link("people", "/people/", gettext_lazy("People"), "people", Permission.ACCOUNT_VIEW, "p"),

@@ -69,20 +69,20 @@ def _pool() -> list[URLPattern]:
 
 def _work() -> list[URLPattern]:
     return [
-        path("work/", work.board, name="work"),
-        path("work/list/", work.orders),
-        *_downloads("work/list", work.export),
-        path("work/new/", work.new),
-        path("work/<int:order_id>/", work.order),
-        path("work/<int:order_id>/enter/", work.enter),
-        path("work/stock/", work_stock.stock),
-        path("work/stock/<int:part_id>/", work_stock.part),
-        path("work/statistics/", work.statistics),
-        path("work/labels/", work.labels),
-        path("work/phone/", work_phone.phone),
-        path("work/phone/worker.js", work_phone.worker),
-        path("work/phone/site.json", work_phone.site),
-        path("work/phone/entries.json", work_phone.entries),
+        path("workshop/", work.board, name="work"),
+        path("workshop/list/", work.orders),
+        *_downloads("workshop/list", work.export),
+        path("workshop/new/", work.new),
+        path("workshop/<int:order_id>/", work.order),
+        path("workshop/<int:order_id>/enter/", work.enter),
+        path("workshop/stock/", work_stock.stock),
+        path("workshop/stock/<int:part_id>/", work_stock.part),
+        path("workshop/statistics/", work.statistics),
+        path("workshop/labels/", work.labels),
+        path("workshop/phone/", work_phone.phone),
+        path("workshop/phone/worker.js", work_phone.worker),
+        path("workshop/phone/site.json", work_phone.site),
+        path("workshop/phone/entries.json", work_phone.entries),
     ]
 
 

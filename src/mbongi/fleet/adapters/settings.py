@@ -1,5 +1,6 @@
 """What an adapter does about a profile's settings unless its family can do more."""
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from mbongi.fleet.adapters.verifying import power_word, unable
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
 _CANNOT = "machines of this family cannot be told"
 
 
-class Settings:
+class Settings(ABC):
     """For adapters to build on: settings as the static poll reads them, and none that can be written."""
 
     abilities = Abilities()
 
+    @abstractmethod
     async def poll_static(self, session: "Session", reading: MachineReading, detail: MachineDetail) -> Verdict:
         """The family's own."""
-        raise NotImplementedError
 
     async def read_desired(self, session: "Session") -> Stated:
         """From the static poll."""

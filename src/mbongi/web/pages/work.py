@@ -171,7 +171,7 @@ def enter(request: HttpRequest, order_id: int) -> HttpResponse:
         told(request, _enter(request, entry))
     except WorkRefusedError as error:
         messages.error(request, error.text)
-    return redirect(f"/work/{order_id}/")
+    return redirect(f"/workshop/{order_id}/")
 
 
 def _entry_of(request: HttpRequest, **rest: Any) -> NewWork:
@@ -239,7 +239,7 @@ def new(request: HttpRequest) -> HttpResponse:
         refusal = error.text if isinstance(error, WorkRefusedError) else _("Choose what is wrong.")
         return render(request, "pages/work_new.html", content | {"refusal": refusal}, status=400)
     told(request, receipt)
-    return redirect(f"/work/{receipt.order}/")
+    return redirect(f"/workshop/{receipt.order}/")
 
 
 @require_safe
@@ -312,5 +312,5 @@ def _label(row: selectors.MachineRow, *, by_position: bool) -> dict[str, Any] | 
         link, below = f"?p={row.hall}-{row.rack}-{row.slot}", [_("Position")]
     else:
         link, below = f"?m={row.id}", [row.model, row.serial or row.mac or f"#{row.id}"]
-    url = f"{settings.CONFIG.public_url}/work/phone/{link}"
+    url = f"{settings.CONFIG.public_url}/workshop/phone/{link}"
     return {"name": name, "below": below, "qr": qr_svg(url, name), "url": url}

@@ -111,7 +111,7 @@ def words() -> dict[str, Any]:
 @require_safe
 def worker(_request: HttpRequest) -> HttpResponse:
     """The service worker; a new release has new bytes, so that phones fetch its files."""
-    kept = {"release": release().digest, "urls": ["/work/phone/", *(static(name) for name in KEPT)]}
+    kept = {"release": release().digest, "urls": ["/workshop/phone/", *(static(name) for name in KEPT)]}
     code = f"const KEPT = {json.dumps(kept)};\n".encode() + release().files[WORKER].content
     return HttpResponse(code, content_type="text/javascript; charset=utf-8", headers={"Cache-Control": "no-cache"})
 

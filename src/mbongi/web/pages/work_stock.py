@@ -29,7 +29,7 @@ def stock(request: HttpRequest) -> HttpResponse:
         except WorkRefusedError as error:
             refusal = error.text
         else:
-            return redirect(f"/work/stock/{number}/")
+            return redirect(f"/workshop/stock/{number}/")
     user: Any = request.user
     parts = work_order_rows.parts()
     content = {
@@ -77,7 +77,7 @@ def part(request: HttpRequest, part_id: int) -> HttpResponse:
         if request.method == "POST":
             _changed(request, part_id)
             messages.success(request, _("Entered."))
-            return redirect(f"/work/stock/{part_id}/")
+            return redirect(f"/workshop/stock/{part_id}/")
     except WorkRefusedError as error:
         refusal = error.text
     except UnknownPartError as error:

@@ -15,7 +15,7 @@ function viewOf(place) {
 }
 
 function go(search) {
-  history.pushState(null, "", "/work/phone/" + search);
+  history.pushState(null, "", "/workshop/phone/" + search);
   state.view = viewOf(location);
   state.note = "";
   state.isFresh = true;
@@ -62,7 +62,7 @@ async function ask(path, options = {}) {
 class SignedOut extends Error {}
 
 async function fetchSite() {
-  const answer = await ask("/work/phone/site.json");
+  const answer = await ask("/workshop/phone/site.json");
   if (!answer.ok) throw new Error(String(answer.status));
   const site = await answer.json();
   await store.keepSite(site);
@@ -104,7 +104,7 @@ async function handIn() {
 
 async function handInPart(waiting, site) {
   const body = JSON.stringify({ sent_at: new Date().toISOString(), entries: waiting.map((one) => one.entry) });
-  const answer = await ask("/work/phone/entries.json", { method: "POST", body, headers: { "Content-Type": "application/json", "X-CSRFToken": site.csrf } });
+  const answer = await ask("/workshop/phone/entries.json", { method: "POST", body, headers: { "Content-Type": "application/json", "X-CSRFToken": site.csrf } });
   if (answer.status === 400 || answer.status === 413) {
     // One entry that cannot be read must not keep the others back.
     if (waiting.length > 1) { for (const one of waiting) await handInPart([one], site); return; }
@@ -131,6 +131,6 @@ setInterval(() => { if (!document.hidden) sync(); }, AGAIN_MS);
 
 await read().catch(() => undefined);
 show();
-navigator.serviceWorker?.register("/work/phone/worker.js").catch(() => undefined);
+navigator.serviceWorker?.register("/workshop/phone/worker.js").catch(() => undefined);
 navigator.storage?.persist?.().catch(() => undefined);
 sync();

@@ -53,7 +53,7 @@ function drawStatus(node, state, words, acts) {
   node.replaceChildren(make("span", {}, text), ...[
     waiting ? make("span", { class: "chip s-warning" }, fill(words.nWaiting, { n: waiting })) : null,
     waiting && state.link !== "signed-out" ? make("button", { class: "button", type: "button", onclick: acts.sync }, words.send) : null,
-    state.link === "signed-out" ? make("a", { class: "button", href: "/account/login/?next=/work/phone/" }, words.signIn) : null,
+    state.link === "signed-out" ? make("a", { class: "button", href: "/account/login/?next=/workshop/phone/" }, words.signIn) : null,
   ].filter(Boolean));
 }
 

@@ -1,6 +1,6 @@
 // Keeps the phone's page and its files, so that it opens without a link. KEPT (release, urls) stands before this text.
 const NAME = "mbongi-phone-" + KEPT.release;
-const PAGE = "/work/phone/";
+const PAGE = "/workshop/phone/";
 
 self.addEventListener("install", (event) => {
   event.waitUntil((async () => {
