@@ -15,6 +15,7 @@ from mbongi.core.identity.wording import role_label
 from mbongi.fleet import selectors, wording
 from mbongi.fleet.values import MachineState
 from mbongi.web import figures
+from mbongi.web.fleet_nav import fleet_nav
 from mbongi.web.troubles import troubles
 
 THEMES = ("auto", "light", "dark")
@@ -58,7 +59,11 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     if user is None or not user.is_authenticated:
         return content
     links = [link for link in LINKS if user.may(link.permission)]
+    nav = fleet_nav(request.path, user)
     return content | {
+        "fleet_nav": nav,
+        # A page that names its place in the main navigation itself is asked last, and so has its way.
+        "here": "machines" if nav else "",
         "links": links,
         "daily_links": [link for link in links if link in LINKS[:FIRST_LINKS]],
         "other_links": [link for link in links if link not in LINKS[:FIRST_LINKS]],

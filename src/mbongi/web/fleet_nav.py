@@ -1,0 +1,62 @@
+"""The fleet's own navigation, above every page of the fleet: a new page is one row of ``PAGES``."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from mbongi.core.identity.values import Permission
+
+if TYPE_CHECKING:
+    from mbongi.core.identity.models import User
+
+
+class Section(Enum):
+    """What pages have in common; they stand together under this heading."""
+
+    MACHINES = _("Machines")
+    CHANGES = _("Changes")
+    WATCH = _("Watch")
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPage:
+    """One entry, and the permission without which nobody sees it.
+
+    It is the present one on every page whose address begins with ``url``, unless a longer one fits. ``is_ours`` False:
+    it leads out of the fleet, to a page with a navigation of its own.
+    """
+
+    section: Section
+    url: str
+    label: Promise
+    permission: Permission
+    is_ours: bool = True
+
+
+PAGES = (
+    FleetPage(Section.MACHINES, "/machines/", _("List"), Permission.MACHINE_VIEW),
+    FleetPage(Section.MACHINES, "/floor/", _("Floor"), Permission.MACHINE_VIEW, is_ours=False),
+    FleetPage(Section.WATCH, "/workshop/", _("Work orders"), Permission.WORK_VIEW, is_ours=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetNav:
+    """What a reader sees of it: the sections with their entries, and the present one."""
+
+    here: FleetPage
+    sections: list[tuple[Promise, list[FleetPage]]]
+
+
+def fleet_nav(path: str, user: "User") -> FleetNav | None:
+    """The navigation on the page at ``path``; None on pages that are not the fleet's."""
+    fitting = [page for page in PAGES if page.is_ours and path.startswith(page.url)]
+    if not fitting:
+        return None
+    seen = [page for page in PAGES if user.may(page.permission)]
+    sections = [(section.value, [page for page in seen if page.section is section]) for section in Section]
+    here = max(fitting, key=lambda page: len(page.url))
+    return FleetNav(here, [(label, pages) for label, pages in sections if pages])
