@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ SHARE_DIFFICULTY = 2.0**-24
 """256 hashes."""
 BLOCK_DIFFICULTY = 2.0**-20
 """4,096 hashes: every sixteenth share is a block."""
+BLOCK_TARGET = (0xFFFF << 208) * 2**20
+HALVING_BLOCKS = 150
+"""Of a practice chain. Source: Bitcoin Core, chain parameters of regtest; bcoin has the same."""
 PROBES: dict[str, Callable[[Config], Any]] = {
     "postgres": postgres.ready,
     "pool": pool.ready,
@@ -285,9 +288,13 @@ async def _more(load: Load, shares: int) -> None:
 async def test_a_reorganisation_by_three_takes_credits_back_and_the_next_gives_them_again(
     site: PoolSite, chain: Chain
 ) -> None:
-    rpc, run = NodeRpc(chain.address), asyncio.to_thread
+    async with _mining(site, chain, "ada.one") as (miner, rpc):
+        await _see_a_reorganisation(site, miner, rpc)
+
+
+async def _see_a_reorganisation(site: PoolSite, miner: Miner, rpc: NodeRpc) -> None:
+    run = asyncio.to_thread
     parent = await _tip(rpc)
-    miner = await Miner.connect(site.config.pool.port, worker="ada.one")
     for number in range(3):
         await _find_block(miner, rpc, "ada.one", number)
     ours = await _tip(rpc)
@@ -308,16 +315,12 @@ async def test_a_reorganisation_by_three_takes_credits_back_and_the_next_gives_t
     assert site.books()["windows"] == 3
     second = site.command("pool-accounts")  # two at once would do each thing twice
     assert (second.returncode, "works on" in second.stderr) == (1, True)
-    miner.close()
-    await rpc.close()
 
 
 async def _find_block(miner: Miner, rpc: NodeRpc, worker: str, number: int) -> None:
     """Find a block, and wait until the node has it and the miner has full work on it."""
     tip, old = await _tip(rpc), miner.work
-    assert (await miner.submit(miner.solve(target=(0xFFFF << 208) * 2**20, extranonce2=number), worker=worker))[
-        "result"
-    ]
+    assert (await miner.submit(miner.solve(target=BLOCK_TARGET, extranonce2=number), worker=worker))["result"]
     await _until_async(lambda: _moved(rpc, tip))
     while miner.work is None or old is None or miner.work.previous == old.previous:
         await miner.read()
@@ -347,23 +350,46 @@ P2TR = bytes.fromhex("5120" + "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d95
 async def test_a_block_pays_an_account_directly_and_the_books_owe_it_only_the_rest(
     site: PoolSite, chain: Chain, script: bytes
 ) -> None:
-    rpc, run = NodeRpc(chain.address), asyncio.to_thread
     account = address_of_script(script, networks()[site.config.pool.network])
-    miner = await Miner.connect(site.config.pool.port, worker=f"{account}.rig")
-    await miner.submit(miner.solve(extranonce2=1), worker=f"{account}.rig")
+    async with _mining(site, chain, f"{account}.rig") as (miner, rpc):
+        await _see_direct_payment(site, miner, rpc, account, script)
+
+
+async def _see_direct_payment(site: PoolSite, miner: Miner, rpc: NodeRpc, account: str, script: bytes) -> None:
+    run = asyncio.to_thread
+    await miner.submit(_solve_no_block(miner), worker=f"{account}.rig")
     await run(until, (site.config.site.data_dir / "pool" / "coinbase.json").exists, 60, site.said)
 
     await _find_block(miner, rpc, f"{account}.rig", 2)  # the work after it is made by the plan
     await _find_block(miner, rpc, f"{account}.rig", 3)
     await run(until, lambda: len(site.books()["blocks"]) == 2 and site.books()["windows"] == 2, 60, site.said)
-    hash_, _height = await _tip(rpc)
+    hash_, height = await _tip(rpc)
     block = (await rpc.call("getblock", hash_, *[False])).lower()
 
     reward = sum(sum(row[1:3]) for row in site.books()["blocks"].values())
-    paid = 625_000_000  # all the work of the window was this account's, and there is no fee
+    paid = 50 * 10**8 >> height // HALVING_BLOCKS  # all the work of the window was this account's, and there is no fee
     assert TxOut(paid, script).encode().hex() in block
     assert site.books()["balances"] == {account: reward - paid}
     audit = site.command("pool-accounts", "audit")
     assert audit.returncode == 0, audit.stdout
-    miner.close()
-    await rpc.close()
+
+
+def _solve_no_block(miner: Miner) -> list[str]:
+    """A share that is no block."""
+    for number in itertools.count(100):
+        share = miner.solve(extranonce2=number)
+        if int.from_bytes(miner.found, "little") > BLOCK_TARGET:
+            return share
+    raise AssertionError
+
+
+@contextlib.asynccontextmanager
+async def _mining(site: PoolSite, chain: Chain, worker: str) -> AsyncIterator[tuple[Miner, NodeRpc]]:
+    """A miner of the site, and its node."""
+    rpc = NodeRpc(chain.address)
+    miner = await Miner.connect(site.config.pool.port, worker=worker)
+    try:
+        yield miner, rpc
+    finally:
+        miner.close()
+        await rpc.close()
