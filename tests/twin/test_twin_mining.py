@@ -168,7 +168,7 @@ async def test_a_machine_that_sleeps_leaves_the_pool_and_comes_back_awake(tmp_pa
 
         assert bed.counts()[machine.user] == asleep_with
         assert not any(tally.is_active for tally in machine.tallies)
-        machine.asleep = False
+        machine.apply(asleep=False)
         machine.phase, machine.mining_since = Phase.MINING, machine.at
         await until(lambda: bed.counts()[machine.user] > asleep_with, what="back")
 
@@ -201,14 +201,14 @@ async def test_a_machine_goes_to_its_next_pool_and_back_to_the_preferred_one(tmp
     async with pool(tmp_path / "second") as second, mining_site(second.address) as site:
         machine = site.machine(one(site, Family.WHATSMINER))
         first = BothBed(tmp_path / "first")
-        machine.set_pools(tuple(PoolEntry(bed.address.url, "acct.moved", "x") for bed in (first, second)))
+        machine.apply(pools=tuple(PoolEntry(bed.address.url, "acct.moved", "x") for bed in (first, second)))
 
         await until(lambda: second.counts()["acct.moved"] >= 2, what="on the second")
         rows = (await rpc(site, machine.address, "pools"))["POOLS"]
         assert [(row["Status"], row["Stratum Active"]) for row in rows] == [("Dead", False), ("Alive", True)]
 
         async with pool(tmp_path / "third") as third:
-            machine.set_pools(tuple(PoolEntry(bed.address.url, "acct.moved", "x") for bed in (first, third)))
+            machine.apply(pools=tuple(PoolEntry(bed.address.url, "acct.moved", "x") for bed in (first, third)))
             await until(lambda: third.counts()["acct.moved"] >= 1, what="moved at once")
             first.server.publish(job(first.server))
             await first.listen()
@@ -234,7 +234,7 @@ async def test_a_pool_that_gives_no_work_is_dead_and_left_for_the_next(
     url = f"stratum+tcp://127.0.0.1:{odd.sockets[0].getsockname()[1]}"
     async with pool(tmp_path) as bed, mining_site(bed.address) as site:
         machine = site.machine(one(site, Family.WHATSMINER))
-        machine.set_pools((PoolEntry(url, "acct.odd", "x"), PoolEntry(bed.address.url, "acct.next", "x")))
+        machine.apply(pools=(PoolEntry(url, "acct.odd", "x"), PoolEntry(bed.address.url, "acct.next", "x")))
         await until(lambda: bed.counts()["acct.next"] >= 2, what="on the next")
         rows = (await rpc(site, machine.address, "pools"))["POOLS"]
     odd.close()

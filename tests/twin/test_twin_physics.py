@@ -239,13 +239,13 @@ def test_a_power_limit_is_kept_and_lifted_again() -> None:
     clock = HandClock(MIDNIGHT)
     subject = machine(Family.WHATSMINER, clock)
     full_ths = subject.rate_ths
-    subject.set_power_limit(2400)
+    subject.apply(power_limit_w=2400.0)
     clock.pass_s(600)
     subject.advance()
     assert subject.power_w == pytest.approx(2400, rel=0.04)
     assert subject.rate_ths < 0.9 * full_ths
 
-    subject.set_power_limit(3300)
+    subject.apply(power_limit_w=3300.0)
     clock.pass_s(600)
     subject.advance()
     assert subject.rate_ths == pytest.approx(full_ths, rel=0.05)

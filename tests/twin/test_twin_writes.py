@@ -252,14 +252,14 @@ async def test_a_whatsminers_smaller_settings_are_checked_and_kept() -> None:
             ("disable_web_pools", {}),
         ):
             assert (await client.send_privileged_command(name, **fields))["Code"] == 131, name
-        assert firmware.writes.kept == {
+        assert machine.settings.of("kept") == {
             "percent": -10,
             "upfreq_speed": 7,
             "temp_offset": -5,
             "fan_zero_speed": 1,
             "poweroff_cool": 0,
         }
-        assert firmware.writes.switches == {"btminer_fast_boot": True, "web_pools": False}
+        assert machine.settings.of("switches") == {"btminer_fast_boot": True, "web_pools": False}
         for name, fields in (
             ("set_temp_offset", {"temp_offset": "5"}),
             ("set_power_pct_v2", {"percent": "0"}),

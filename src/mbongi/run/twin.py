@@ -1,6 +1,7 @@
 """The process ``mbongi twin``: the virtual site, and how to make its machines fail.
 
-Started while one already runs, ``--fault ADDRESS=WORD`` is sent to that one; otherwise the site starts with it.
+Started while one already runs, ``--fault ADDRESS=WORD`` and ``--write-fault ADDRESS=WORD`` are sent to that one;
+otherwise the site starts with them.
 """
 
 import argparse
@@ -16,14 +17,17 @@ from mbongi.base.config import Config, Twin
 from mbongi.base.log import configure_log, get_log
 from mbongi.run.practice import site_pool
 from mbongi.run.stopping import stop_event
-from mbongi.twin.control import HOST, fault_named
+from mbongi.twin.control import HOST, fault_named, write_fault_named
 from mbongi.twin.errors import TwinError
 from mbongi.twin.scale import twin_mines
 from mbongi.twin.site import VirtualSite
 from mbongi.twin.values import Fault, SitePool
+from mbongi.twin.write_faults import WriteFault
 
 log = get_log(__name__)
 
+Wish = tuple[str, Fault | WriteFault]
+"""The address of a machine, and what is to go wrong with it."""
 PROBE_S = 0.8
 ASK_S = 5.0
 OPTIONS = (
@@ -59,6 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS=WORD",
         help=f"make a machine fail, or mend it; words: {', '.join(Fault)}; may be repeated",
     )
+    parser.add_argument(
+        "--write-fault",
+        action="append",
+        default=[],
+        metavar="ADDRESS=WORD",
+        help=f"make what is written to a machine go wrong; words: {', '.join(WriteFault)}; may be repeated",
+    )
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -69,7 +80,7 @@ def main(config: Config, arguments: argparse.Namespace | None = None) -> int:
     """Run the virtual site until SIGTERM or SIGINT; or set faults in the one that runs already."""
     try:
         twin = _settings(config.twin, arguments)
-        faults = [_fault(text) for text in getattr(arguments, "fault", None) or []]
+        faults = _wishes(arguments)
         if faults and _ask(twin, "GET", "/health") is not None:
             return _send(twin, faults)
         configure_log(process="twin", level=config.log.level, style=config.log.style)
@@ -95,14 +106,17 @@ async def ready(config: Config) -> bool:
         return False
 
 
-async def _serve(twin: Twin, pool: SitePool | None, faults: list[tuple[str, Fault]]) -> int:
+async def _serve(twin: Twin, pool: SitePool | None, faults: list[Wish]) -> int:
     stopped = stop_event()
     site = VirtualSite(twin, pool=pool)
     for address, _ in faults:
         site.machine(address)
     await site.start(control=True)
     for address, fault in faults:
-        site.set_fault(address, fault)
+        if isinstance(fault, WriteFault):
+            site.machine(address).set_write_fault(fault)
+        else:
+            site.set_fault(address, fault)
     log.info("virtual_site_listens", machines=len(site.places), network=twin.network, control_port=twin.control_port)
     await stopped.wait()
     await site.close()
@@ -115,19 +129,29 @@ def _settings(twin: Twin, arguments: argparse.Namespace | None) -> Twin:
     return dataclasses.replace(twin, **{name: value for name, value in given.items() if value is not None})
 
 
-def _fault(text: str) -> tuple[str, Fault]:
+def _wishes(arguments: argparse.Namespace | None) -> list[Wish]:
+    faults = [_named("--fault", text) for text in getattr(arguments, "fault", None) or []]
+    write_faults = [_named("--write-fault", text) for text in getattr(arguments, "write_fault", None) or []]
+    return [
+        *((address, fault_named(word)) for address, word in faults),
+        *((address, write_fault_named(word)) for address, word in write_faults),
+    ]
+
+
+def _named(option: str, text: str) -> tuple[str, str]:
     address, sign, word = text.partition("=")
     if not sign:
-        raise TwinError(f"--fault: found {text!r}; expected ADDRESS=WORD such as 127.20.1.1=hung")
-    return address, fault_named(word)
+        raise TwinError(f"{option}: found {text!r}; expected ADDRESS=WORD such as 127.20.1.1=hung")
+    return address, word
 
 
-def _send(twin: Twin, faults: list[tuple[str, Fault]]) -> int:
+def _send(twin: Twin, faults: list[Wish]) -> int:
     for address, fault in faults:
-        found = _ask(twin, "POST", f"/machines/{address}/fault", {"fault": fault})
+        what = "write-fault" if isinstance(fault, WriteFault) else "fault"
+        found = _ask(twin, "POST", f"/machines/{address}/{what}", {"fault": fault})
         if not isinstance(found, dict) or "error" in found:
             raise TwinError(found["error"] if isinstance(found, dict) else "the virtual site stopped answering")
-        sys.stdout.write(f"{address}: fault {found['fault']}, {found['phase']}\n")
+        sys.stdout.write(f"{address}: {what} {found[what.replace('-', '_')]}, {found['phase']}\n")
     return 0
 
 

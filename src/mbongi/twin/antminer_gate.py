@@ -8,6 +8,7 @@ import hashlib
 import hmac
 
 from mbongi.twin.firmware import HttpReply, HttpRequest, unix_s
+from mbongi.twin.machine import VirtualMachine
 from mbongi.wire.digest import Challenge, DigestError, challenge_header, parse_answer, verify
 
 REALM = "antMiner Configuration"
@@ -19,8 +20,8 @@ UNAUTHORIZED = b"<html><head><title>401 - Unauthorized</title></head><body><h1>4
 class Gate:
     """One machine's gate; ``secret`` marks the nonces that it made."""
 
-    def __init__(self, *, secret: bytes, password: str) -> None:
-        self.secret, self.password = secret, password
+    def __init__(self, machine: VirtualMachine) -> None:
+        self.machine, self.secret = machine, machine.random.randbytes(16)
 
     def refusal(self, request: HttpRequest) -> HttpReply | None:
         """The 401 that a request earns; None where it may pass."""
@@ -29,7 +30,9 @@ class Gate:
         except DigestError:
             return self._challenge(stale=False)
         challenge = Challenge(realm=REALM, nonce=answer.nonce, qop=("auth",))
-        known = verify(answer, challenge, method=request.method, user=FACTORY_USER, password=self.password)
+        known = verify(
+            answer, challenge, method=request.method, user=FACTORY_USER, password=self.machine.settings.password
+        )
         if not known or answer.uri != request.path or not self._made_here(answer.nonce):
             return self._challenge(stale=False)
         if int(answer.nonce[:8], 16) + NONCE_S < unix_s():

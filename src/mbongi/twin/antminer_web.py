@@ -9,6 +9,7 @@ from typing import Any
 
 from mbongi.twin.antminer_gate import Gate
 from mbongi.twin.antminer_rpc import COMPILE_TIME, MINER_VERSION, board_sensors_c
+from mbongi.twin.errors import WriteRefusedError
 from mbongi.twin.firmware import HttpReply, HttpRequest, encode, json_object, short_difficulty, unix_s, whole
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import POOL_COUNT, Fault, Phase, PoolEntry
@@ -16,6 +17,7 @@ from mbongi.twin.values import POOL_COUNT, Fault, Phase, PoolEntry
 WORK_MODES = {0: "normal", 1: "sleep", 3: "low"}
 NOT_FOUND = b"<html><head><title>404 - Not Found</title></head><body><h1>404 - Not Found</h1></body></html>"
 HOME = b"<!DOCTYPE html><html><head><title>Ant Miner</title></head><body></body></html>"
+NET_TYPE = "DHCP"
 FILESYSTEM_VERSION = "FR-1.12(251009-S21)"
 
 
@@ -24,9 +26,10 @@ class AntminerWeb:
 
     def __init__(self, machine: VirtualMachine, *, password: str = "root") -> None:  # noqa: S107 -- factory setting
         self.machine = machine
-        self.gate = Gate(secret=machine.random.randbytes(16), password=password)
-        self.fan_control: dict[str, Any] = {"bitmain-fan-ctrl": False, "bitmain-fan-pwm": "100"}
-        self.network = {"hostname": "Antminer", "nettype": "DHCP"}
+        machine.deliver(
+            password=password, hostname="Antminer", fan_control={"bitmain-fan-ctrl": False, "bitmain-fan-pwm": "100"}
+        )
+        self.gate = Gate(machine)
         self.pages: dict[str, Callable[[HttpRequest], HttpReply]] = {
             "get_system_info": lambda _: _json(self._system_info()),
             "miner_type": lambda _: _json(self._miner_type()),
@@ -55,7 +58,10 @@ class AntminerWeb:
         if page is None:
             return HttpReply(404, NOT_FOUND, "text/html")
         self.machine.advance()
-        return page(request)
+        try:
+            return page(request)
+        except WriteRefusedError:
+            return _json({"stats": "error", "code": "M001", "msg": "Invalid configuration!"})
 
     # What can be read.
 
@@ -73,10 +79,10 @@ class AntminerWeb:
         machine = self.machine
         return {
             "minertype": machine.model.name,
-            "nettype": self.network["nettype"],
+            "nettype": NET_TYPE,
             "netdevice": "eth0",
             "macaddr": machine.mac,
-            "hostname": self.network["hostname"],
+            "hostname": machine.settings.hostname,
             "ipaddress": machine.address,
             "netmask": "255.255.0.0",
             "gateway": "",
@@ -197,7 +203,7 @@ class AntminerWeb:
             "api-network": True,
             "api-groups": "A:stats:pools:devs:summary:version",
             "api-allow": "A:0/0,W:*",
-            **self.fan_control,
+            **self.machine.settings.of("fan_control"),
             "bitmain-use-vil": True,
             "bitmain-freq": str(round(self.machine.model.frequency_mhz)),
             "bitmain-voltage": str(round(self.machine.model.voltage_v * 100)),
@@ -210,13 +216,13 @@ class AntminerWeb:
     def _network_info(self) -> dict[str, Any]:
         machine = self.machine
         return {
-            "nettype": self.network["nettype"],
+            "nettype": NET_TYPE,
             "netdevice": "eth0",
             "macaddr": machine.mac,
             "ipaddress": machine.address,
             "netmask": "255.255.0.0",
-            "conf_nettype": self.network["nettype"],
-            "conf_hostname": self.network["hostname"],
+            "conf_nettype": NET_TYPE,
+            "conf_hostname": machine.settings.hostname,
             "conf_ipaddress": "",
             "conf_netmask": "",
             "conf_gateway": "",
@@ -239,14 +245,14 @@ class AntminerWeb:
         mode = _mode_of(document) if document is not None else None
         if request.method != "POST" or document is None or pools is None or mode is None:
             return _json({"stats": "error", "code": "M001", "msg": "Invalid configuration!"})
-        for key in self.fan_control:
-            self.fan_control[key] = document.get(key, self.fan_control[key])
-        self.machine.set_pools(pools)
-        self.machine.power_mode = "low" if mode == 3 else "normal"
-        if mode == 1:
-            self.machine.sleep()
-        else:
-            self.machine.wake()
+        fan_control = {key: document.get(key, value) for key, value in self.machine.settings.of("fan_control").items()}
+        self.machine.change(
+            pools=pools,
+            power_mode="low" if mode == 3 else "normal",
+            asleep=mode == 1,
+            fan_control=fan_control,
+            restarts=True,
+        )
         return _json({"stats": "success", "code": "M000", "msg": "OK!"})
 
     def _blink(self, request: HttpRequest) -> HttpReply:
@@ -254,20 +260,21 @@ class AntminerWeb:
         wanted = str(document.get("blink", "")).lower()
         if wanted not in {"true", "false"}:
             return _json({"code": "B001", "msg": "Invalid parameter"})
-        self.machine.blinking = wanted == "true"
-        return _json({"code": "B000" if self.machine.blinking else "B100"})
+        self.machine.change(blinking=wanted == "true")
+        return _json({"code": "B000" if wanted == "true" else "B100"})
 
     def _reboot(self, _: HttpRequest) -> HttpReply:
-        return HttpReply(200, b'{"stats":"success"}', then=self.machine.reboot)
+        self.machine.change(then=self.machine.reboot)
+        return HttpReply(200, b'{"stats":"success"}')
 
     def _passwd(self, request: HttpRequest) -> HttpReply:
         document = json_object(request.body) or {}
         new = document.get("newPwd")
-        if document.get("curPwd") != self.gate.password:
+        if document.get("curPwd") != self.machine.settings.password:
             return _json({"stats": "error", "code": "P001", "msg": "Current password is wrong!"})
         if not isinstance(new, str) or not new or new != document.get("confirmPwd"):
             return _json({"stats": "error", "code": "P002", "msg": "New passwords differ!"})
-        self.gate.password = new
+        self.machine.change(password=new)
         return _json({"stats": "success", "code": "P000", "msg": "OK!"})
 
 

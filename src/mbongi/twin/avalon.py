@@ -51,26 +51,26 @@ class Avalon:
         text = request.strip(b"\0\r\n ")
         if not text.startswith(b"{"):
             name, _, parameter = text.decode("latin-1").partition("|")
-            document, then = self._answer(name.strip(), parameter)
-            return Reply(_as_text(document), then)
+            return Reply(_as_text(self._answer(name.strip(), parameter)))
         found = json_object(text)
         if found is None:
             return Reply(_as_json({"STATUS": [status("E", 23, "Invalid JSON")]}))
         if not isinstance(found.get("command"), str):
             return Reply(_as_json({"STATUS": [status("E", 24, "Missing JSON 'command'")]}))
-        document, then = self._answer(found["command"], str(found.get("parameter", "")))
-        return Reply(_as_json(document) if document else b"", then)
+        document = self._answer(found["command"], str(found.get("parameter", "")))
+        return Reply(_as_json(document) if document else b"")
 
-    def _answer(self, name: str, parameter: str) -> tuple[dict[str, Any], Callable[[], None] | None]:
+    def _answer(self, name: str, parameter: str) -> dict[str, Any]:
         if name == "ascset":
             return self.writes.answer(parameter)
         if name == "restart":
             # As cgminer's own description of its interface has it: no list, unlike every other answer.
-            return {"STATUS": "RESTART"}, self.machine.restart_miner
+            self.machine.change(restarts=True)
+            return {"STATUS": "RESTART"}
         if name not in self.tables:
-            return {"STATUS": [status("E", 14, "Invalid command")]}, None
+            return {"STATUS": [status("E", 14, "Invalid command")]}
         code, message, key, rows = self.tables[name]
-        return {"STATUS": [status("S", code, message)], key: rows()}, None
+        return {"STATUS": [status("S", code, message)], key: rows()}
 
     # Tables.
 

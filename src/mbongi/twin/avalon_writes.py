@@ -7,6 +7,7 @@ at once (all but setpool), that an empty pool clears its place, the words of inf
 from collections.abc import Callable
 from typing import Any
 
+from mbongi.twin.errors import WriteRefusedError
 from mbongi.twin.firmware import unix_s
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import POOL_COUNT, PoolEntry
@@ -38,7 +39,8 @@ DENIED = "Auth Failed! password invalid!"
 MODES = ("low", "normal")
 """By the number of WORKMODE; the captured A1246 mines at its full rate in mode 1."""
 
-Answer = tuple[dict[str, Any], Callable[[], None] | None]
+Answer = dict[str, Any]
+"""A document; an empty one stands for silence."""
 
 
 def status(letter: str, code: int, message: str) -> dict[str, Any]:
@@ -50,11 +52,10 @@ class AvalonWrites:
     """The write side of one machine."""
 
     def __init__(self, machine: VirtualMachine, *, password: str, power_text: Callable[[], str]) -> None:
-        self.machine, self.password = machine, password
+        self.machine = machine
         self.power_text = power_text
-        self.waiting: dict[int, PoolEntry] = {}
-        """Pools that were set and come into use with the next reboot."""
-        self.fan_percent: int | None = None
+        # Pools that were set wait here, by their place, for the next reboot.
+        machine.deliver(password=password, waiting={}, fan_percent=None)
         self.commands: dict[str, Callable[[list[str]], Answer]] = {
             "help": lambda _: _info(HELP),
             "softoff": lambda words: self._switch(words, "softoff", asleep=True),
@@ -66,8 +67,8 @@ class AvalonWrites:
             "bootby": lambda _: _info("BOOTBY[0x08.00000000]"),
             "setpool": self._set_pool,
             "password": self._set_password,
-            "reboot": lambda _: ({}, self.reboot),
-            "restore": lambda _: ({}, self._restore),
+            "reboot": lambda _: self.reboot(),
+            "restore": lambda _: self._restore(),
         }
 
     def answer(self, parameter: str) -> Answer:
@@ -75,31 +76,33 @@ class AvalonWrites:
         module, _, rest = parameter.partition(",")
         name, _, words = rest.partition(",")
         if module.strip() != "0":
-            return {"STATUS": [status("E", 107, f"Invalid ASC id {module} - range is 0 - 0")]}, None
+            return {"STATUS": [status("E", 107, f"Invalid ASC id {module} - range is 0 - 0")]}
         command = self.commands.get(name.strip())
         if command is None:
             return _refused(f"Unknown option: {name}")
-        return command(words.split(",") if words else [])
+        try:
+            return command(words.split(",") if words else [])
+        except WriteRefusedError:
+            return _refused("")
 
-    def reboot(self) -> None:
-        """Restart the control board; pools that wait come into use."""
-        if self.waiting:
-            pools = list(self.machine.pools)
-            for index, entry in self.waiting.items():
-                pools[index] = entry
-            self.waiting.clear()
-            self.machine.set_pools(tuple(pools))
-        self.machine.reboot()
+    def reboot(self, **wanted: Any) -> Answer:
+        """Restart the control board with other settings; pools that wait come into use. It does not answer."""
+        waiting = self.machine.settings.of("waiting")
+        if waiting:
+            pools = enumerate(self.machine.pools)
+            wanted |= {"pools": tuple(waiting.get(index, pool) for index, pool in pools), "waiting": {}}
+        self.machine.change(then=self.machine.reboot, **wanted)
+        return {}
 
     def _switch(self, words: list[str], name: str, *, asleep: bool) -> Answer:
         if not words:
-            self.machine.plan(self.machine.clock(), asleep=asleep)
+            self.machine.change(asleep=asleep, restarts=True)
             return _done()
         flag, _, moment = words[0].partition(":")
         if flag != "1" or not moment.isdigit():
             return _refused(f"{name}: {words[0]}")
         wait_s = max(int(moment) - unix_s(), 0)
-        self.machine.plan(self.machine.clock() + wait_s, asleep=asleep)
+        self.machine.change(asleep=asleep, restarts=True, after_s=wait_s)
         return _info(f"success {name}:{moment}")
 
     def _work_mode(self, words: list[str]) -> Answer:
@@ -107,7 +110,7 @@ class AvalonWrites:
             return _info(f"WORKMODE[{self.mode_number}]")
         numbers = [str(number) for number in range(len(MODES))]
         if len(words) == 2 and words[0] == "set" and words[1] in numbers:
-            self.machine.set_power_mode(MODES[int(words[1])])
+            self.machine.change(power_mode=MODES[int(words[1])], restarts=True)
             return _done()
         return _refused("")
 
@@ -121,51 +124,50 @@ class AvalonWrites:
             return _info(f"LED[{int(self.machine.blinking)}]")
         if words not in (["1-0"], ["1-1"], ["0-0"], ["0-1"]):
             return _refused("")
-        self.machine.blinking = words[0].endswith("1")
+        self.machine.change(blinking=words[0].endswith("1"))
         return _done()
 
     def _fan(self, words: list[str]) -> Answer:
         """Kept and stated; the virtual fans go on following their temperature (chosen)."""
         if words == ["-1"]:
-            self.fan_percent = None
+            self.machine.change(fan_percent=None)
             return _done()
         if len(words) != 1 or not words[0].isdigit() or not 15 <= int(words[0]) <= 100:
             return _refused("")
-        self.fan_percent = int(words[0])
+        self.machine.change(fan_percent=int(words[0]))
         return _done()
 
     def _set_pool(self, words: list[str]) -> Answer:
         if len(words) != 6 or not words[2].isdigit() or int(words[2]) >= POOL_COUNT:
             return _refused("")
-        if words[:2] != [USER, self.password]:
+        if words[:2] != [USER, self.machine.settings.password]:
             return _refused(DENIED)
-        self.waiting[int(words[2])] = PoolEntry(words[3], words[4], words[5])
+        entry = PoolEntry(words[3], words[4], words[5])
+        self.machine.change(waiting={**self.machine.settings.of("waiting"), int(words[2]): entry})
         return _info("success, reboot to take effect")
 
     def _set_password(self, words: list[str]) -> Answer:
         if words == ["default"]:
-            self.password = USER
+            self.machine.change(password=USER)
             return _done()
-        if len(words) != 2 or words[0] != self.password:
+        if len(words) != 2 or words[0] != self.machine.settings.password:
             return _refused(DENIED)
         if not 1 <= len(words[1]) <= PASSWORD_MAX:
             return _refused("")
-        self.password = words[1]
+        self.machine.change(password=words[1])
         return _info("new password success set")
 
-    def _restore(self) -> None:
-        self.password = USER
-        self.machine.set_power_mode("normal")
-        self.reboot()
+    def _restore(self) -> Answer:
+        return self.reboot(password=USER, power_mode="normal")
 
 
 def _done() -> Answer:
-    return {"STATUS": [status("S", 119, "ASC 0 set OK")]}, None
+    return {"STATUS": [status("S", 119, "ASC 0 set OK")]}
 
 
 def _info(text: str) -> Answer:
-    return {"STATUS": [status("I", 118, f"ASC 0 set info: {text}")]}, None
+    return {"STATUS": [status("I", 118, f"ASC 0 set info: {text}")]}
 
 
 def _refused(text: str) -> Answer:
-    return {"STATUS": [status("E", 120, f"ASC 0 set failed: {text}")]}, None
+    return {"STATUS": [status("E", 120, f"ASC 0 set failed: {text}")]}

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mbongi.twin.errors import WriteRefusedError
 from mbongi.twin.firmware import HttpReply, HttpRequest, encode, host_and_port, json_object, whole
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import Fault, PoolEntry
@@ -18,17 +19,17 @@ class Bitaxe:
 
     def __init__(self, machine: VirtualMachine) -> None:
         self.machine = machine
-        self.settings: dict[str, Any] = {
-            "hostname": "bitaxe",
-            "ssid": "Test",
-            "frequency": round(machine.model.frequency_mhz),
-            "coreVoltage": round(machine.model.voltage_v * 1000),
-            "autofanspeed": 1,
-            "fanspeed": 100,
-            "flipscreen": 1,
-            "invertscreen": 0,
-            "invertfanpolarity": 1,
-        }
+        machine.deliver(
+            hostname="bitaxe",
+            ssid="Test",
+            frequency=round(machine.model.frequency_mhz),
+            coreVoltage=round(machine.model.voltage_v * 1000),
+            autofanspeed=1,
+            fanspeed=100,
+            flipscreen=1,
+            invertscreen=0,
+            invertfanpolarity=1,
+        )
 
     def answer_http(self, request: HttpRequest) -> HttpReply:
         """One request."""
@@ -36,6 +37,12 @@ class Bitaxe:
         self.machine.advance()
         if request.method == "GET":
             return self._get(path)
+        try:
+            return self._write(request, path)
+        except WriteRefusedError:
+            return HttpReply(400, b"Wrong API input", "text/plain")
+
+    def _write(self, request: HttpRequest, path: str) -> HttpReply:
         if request.method == "PATCH" and path == "/api/system":
             return self._patch(request.body)
         if request.method == "POST" and path.startswith("/api/system/"):
@@ -46,15 +53,16 @@ class Bitaxe:
         machine = self.machine
         match action:
             case "restart":
-                return HttpReply(200, b"System will restart shortly.", "text/plain", then=machine.reboot)
+                machine.change(then=machine.reboot)
+                return HttpReply(200, b"System will restart shortly.", "text/plain")
             case "pause":
-                machine.sleep()
+                machine.change(asleep=True, restarts=True)
                 return HttpReply(200, b'{"message":"Mining paused"}')
             case "resume":
-                machine.wake()
+                machine.change(asleep=False, restarts=True)
                 return HttpReply(200, b'{"message":"Mining resumed"}')
             case "identify":
-                machine.blinking = not machine.blinking
+                machine.change(blinking=not machine.blinking)
                 return HttpReply(200, b'{"message":"The device says \\"Hi!\\"."}')
         return HttpReply(404, NOT_FOUND, "text/plain")
 
@@ -68,7 +76,7 @@ class Bitaxe:
         return HttpReply(404, NOT_FOUND, "text/plain")
 
     def _info(self) -> dict[str, Any]:
-        machine = self.machine
+        machine, settings = self.machine, self.machine.settings
         main, fallback = machine.pools[0], machine.pools[1]
         main_host, main_port = host_and_port(main.url)
         fallback_host, fallback_port = host_and_port(fallback.url)
@@ -85,12 +93,12 @@ class Bitaxe:
             "stratumDiff": whole(machine.tallies[fallback_used].difficulty),
             "isUsingFallbackStratum": int(fallback_used),
             "freeHeap": 8_443_612,
-            "coreVoltage": self.settings["coreVoltage"],
-            "coreVoltageActual": round(self.settings["coreVoltage"] * (1.005 if hashing else 0.0)),
-            "frequency": self.settings["frequency"],
-            "ssid": self.settings["ssid"],
+            "coreVoltage": settings.of("coreVoltage"),
+            "coreVoltageActual": round(settings.of("coreVoltage") * (1.005 if hashing else 0.0)),
+            "frequency": settings.of("frequency"),
+            "ssid": settings.of("ssid"),
             "macAddr": machine.mac,
-            "hostname": self.settings["hostname"],
+            "hostname": settings.of("hostname"),
             "wifiStatus": "Connected!",
             "sharesAccepted": machine.accepted,
             "sharesRejected": machine.rejected,
@@ -108,12 +116,12 @@ class Bitaxe:
             "idfVersion": "v5.4",
             "boardVersion": "401",
             "runningPartition": "factory",
-            "flipscreen": self.settings["flipscreen"],
+            "flipscreen": settings.of("flipscreen"),
             "overheat_mode": int(machine.stopped_by == "heat"),
-            "invertscreen": self.settings["invertscreen"],
-            "invertfanpolarity": self.settings["invertfanpolarity"],
-            "autofanspeed": self.settings["autofanspeed"],
-            "fanspeed": round(machine.duty * 100) if self.settings["autofanspeed"] else self.settings["fanspeed"],
+            "invertscreen": settings.of("invertscreen"),
+            "invertfanpolarity": settings.of("invertfanpolarity"),
+            "autofanspeed": settings.of("autofanspeed"),
+            "fanspeed": round(machine.duty * 100) if settings.of("autofanspeed") else settings.of("fanspeed"),
             "fanrpm": round(machine.rpm[0]),
         }
 
@@ -133,15 +141,17 @@ class Bitaxe:
         document = json_object(body)
         if document is None:
             return HttpReply(400, b"Invalid JSON", "text/plain")
-        for key, value in document.items():
-            if key in self.settings and type(value) is not type(self.settings[key]):
+        settings = self.machine.settings
+        wanted = {key: value for key, value in document.items() if key == "hostname" or key in settings.extra}
+        for key, value in wanted.items():
+            if type(value) is not type(settings.of(key)):
                 return HttpReply(400, f"Invalid value for {key}".encode(), "text/plain")
-        self.settings.update({key: value for key, value in document.items() if key in self.settings})
         pools = [
             self._patched_pool(index, prefix, document) for index, prefix in enumerate(("stratum", "fallbackStratum"))
         ]
         if pools != list(self.machine.pools[:2]):
-            self.machine.set_pools(tuple(pools))
+            wanted["pools"] = tuple(pools)
+        self.machine.change(**wanted)
         return HttpReply(200, b"", "text/plain")
 
     def _patched_pool(self, index: int, prefix: str, document: dict[str, Any]) -> PoolEntry:

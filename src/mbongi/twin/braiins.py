@@ -30,7 +30,7 @@ class Braiins:
         self.pages: dict[str, Any] = {
             "version": lambda: {"major": 1, "minor": 3, "patch": 0},
             "network": self._network,
-            "network/configuration": lambda: {"hostname": self.writes.hostname, "protocol": {"dhcp": {}}},
+            "network/configuration": lambda: {"hostname": self.machine.settings.hostname, "protocol": {"dhcp": {}}},
             "miner/details": self._details,
             "miner/status": lambda: {"status": self._status},
             "miner/stats": self._stats,
@@ -122,14 +122,14 @@ class Braiins:
     def _status(self) -> int:
         machine = self.machine
         if machine.asleep:
-            return NOT_STARTED if self.writes.is_stopped else PAUSED
+            return NOT_STARTED if self.machine.settings.of("is_stopped") else PAUSED
         return 4 if machine.phase is Phase.PROTECTED else 2
 
     def _network(self) -> dict[str, Any]:
         return {
             "default_gateway": "",
             "dns_servers": ["127.0.0.1"],
-            "hostname": self.writes.hostname,
+            "hostname": self.machine.settings.hostname,
             "mac_address": self.machine.mac.lower(),
             "name": "eth0",
             "networks": [{"address": self.machine.address, "netmask": "255.0.0.0"}],
@@ -144,7 +144,7 @@ class Braiins:
             "bos_version": {"bos_plus": True, "current": VERSION, "major": "2022-09-13-0-11012d53-22.08-plus"},
             "bosminer_uptime_s": 0 if self._status == NOT_STARTED else int(machine.elapsed_s),
             "control_board_soc_family": 3,
-            "hostname": self.writes.hostname,
+            "hostname": self.machine.settings.hostname,
             "kernel_version": "4.9.113",
             "mac_address": machine.mac.lower(),
             "miner_identity": {"brand": 1, "miner_model": machine.model.name, "model": 0, "name": machine.model.name},

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from mbongi.twin.errors import WriteRefusedError
 from mbongi.twin.firmware import HttpReply, HttpRequest, encode, json_object
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.physics import frequency_share_for
@@ -33,14 +34,19 @@ class BraiinsWrites:
     """The write side of one machine, and the settings that only Braiins OS has."""
 
     def __init__(self, machine: VirtualMachine, *, password: str) -> None:
-        self.machine, self.password = machine, password
+        self.machine = machine
         model = machine.model
         low, high = (round(model.power_w * share / 10) * 10 for share in SHARES)
         self.watts = low, high, high
         """Least, default and greatest power target."""
-        self.power_target_w = high
-        self.hostname, self.group_name, self.is_stopped = "Antminer", "Default", False
-        self.cooling: dict[str, Any] = {"auto": {}}
+        machine.deliver(
+            password=password,
+            hostname="Antminer",
+            power_target_w=high,
+            group_name="Default",
+            is_stopped=False,
+            cooling={"auto": {}},
+        )
         self.tokens: dict[str, float] = {}
         self._uids: dict[PoolEntry, str] = {}
         self.handlers: dict[tuple[str, str], Callable[[HttpRequest], HttpReply]] = {
@@ -54,14 +60,19 @@ class BraiinsWrites:
             ("PUT", "actions/resume"): lambda _: self._work(),
             ("PUT", "actions/start"): lambda _: self._work(),
             ("PUT", "actions/restart"): self._restart,
-            ("PUT", "actions/reboot"): lambda _: HttpReply(204, b"", "text/plain", then=machine.reboot),
+            ("PUT", "actions/reboot"): self._reboot,
             ("PUT", "actions/locate"): self._locate,
         }
 
     def answer(self, method: str, name: str, request: HttpRequest) -> HttpReply:
         """Answer a write of somebody who has signed in."""
         handler = self.handlers.get((method, name))
-        return refused(404, "Not Found") if handler is None else handler(request)
+        if handler is None:
+            return refused(404, "Not Found")
+        try:
+            return handler(request)
+        except WriteRefusedError:
+            return refused(500, "Internal error")
 
     # Signing in.
 
@@ -76,7 +87,7 @@ class BraiinsWrites:
     def login(self, request: HttpRequest) -> HttpReply:
         """Answer ``auth/login``."""
         document = json_object(request.body) or {}
-        if (document.get("username"), document.get("password")) != (USER, self.password):
+        if (document.get("username"), document.get("password")) != (USER, self.machine.settings.password):
             return refused(401, "Invalid credentials")
         token = secrets.token_urlsafe(12)
         self.tokens[token] = self.machine.clock() + TOKEN_S
@@ -85,7 +96,7 @@ class BraiinsWrites:
     def graphql_login(self, variables: object) -> HttpReply:
         """Answer GraphQL's login, which gives a cookie."""
         given = variables if isinstance(variables, dict) else {}
-        if (given.get("username"), given.get("password")) != (USER, self.password):
+        if (given.get("username"), given.get("password")) != (USER, self.machine.settings.password):
             return json_reply({"data": None, "errors": [{"message": "Invalid credentials"}]})
         cookie = {"Set-Cookie": f"session_id={secrets.token_hex(8)}; Path=/"}
         return HttpReply(200, b'{"data":{"auth":{"login":{"void":null}}}}', headers=cookie)
@@ -95,7 +106,7 @@ class BraiinsWrites:
         new = None if document is None else document.get("password")
         if document is None or not (new is None or isinstance(new, str)):
             return refused(400, "Invalid password")
-        self.password = new or ""
+        self.machine.change(password=new or "")
         self.tokens.clear()
         return DONE
 
@@ -104,6 +115,21 @@ class BraiinsWrites:
     def uid(self, index: int) -> str:
         """The name that the machine gives a configured pool."""
         return self._uids.setdefault(self.machine.pools[index], secrets.token_hex(8))
+
+    @property
+    def group_name(self) -> str:
+        """Of the one group of pools."""
+        return str(self.machine.settings.of("group_name"))
+
+    @property
+    def power_target_w(self) -> int:
+        """What is asked for at the wall."""
+        return int(self.machine.settings.of("power_target_w"))
+
+    @property
+    def cooling(self) -> dict[str, Any]:
+        """The cooling mode as it was written."""
+        return dict(self.machine.settings.of("cooling"))
 
     def group(self) -> dict[str, Any]:
         """The one group as configured, passwords included."""
@@ -125,8 +151,9 @@ class BraiinsWrites:
         pools = [_pool(row) for row in rows]
         if len(groups) != 1 or not pools or len(pools) > POOL_COUNT or None in pools:
             return refused(400, "Invalid pool groups: expected one group of one to three pools")
-        self.group_name = str(groups[0].get("name", ""))
-        self.machine.set_pools(tuple(pool for pool in pools if pool is not None))
+        self.machine.change(
+            pools=tuple(pool for pool in pools if pool is not None), group_name=str(groups[0].get("name", ""))
+        )
         return json_reply([self.group()])
 
     # Power and cooling.
@@ -142,15 +169,14 @@ class BraiinsWrites:
         low, _, high = self.watts
         if not isinstance(watt, int) or not low <= watt <= high:
             return refused(400, f"Power target {watt} is out of range {low}..{high} W")
-        self.power_target_w = watt
-        self.machine.set_power_limit(float(watt))
+        self.machine.change(power_target_w=watt, power_limit_w=float(watt))
         return json_reply({"watt": watt})
 
     def _cooling(self, request: HttpRequest) -> HttpReply:
         mode = json_object(request.body) or {}
         if set(mode) not in ({"auto"}, {"manual"}):
             return refused(400, "Invalid cooling mode")
-        self.cooling = mode
+        self.machine.change(cooling=mode)
         return json_reply(mode)
 
     def _network(self, request: HttpRequest) -> HttpReply:
@@ -158,33 +184,35 @@ class BraiinsWrites:
         if isinstance(name, str):
             if not 1 <= len(name) <= 63:
                 return refused(400, "Invalid hostname")
-            self.hostname = name
-        return json_reply({"hostname": self.hostname, "protocol": {"dhcp": {}}})
+            self.machine.change(hostname=name)
+        return json_reply({"hostname": self.machine.settings.hostname, "protocol": {"dhcp": {}}})
 
     # Actions: each answers whether it was so already.
 
     def _rest(self, *, stopped: bool) -> HttpReply:
         already = self.machine.asleep
-        self.is_stopped = stopped
-        if not already:
-            self.machine.sleep()
+        self.machine.change(asleep=True, is_stopped=stopped, restarts=not already)
         return json_reply(already)
 
     def _work(self) -> HttpReply:
         already = not self.machine.asleep
-        if not already:
-            self.machine.wake()
+        self.machine.change(asleep=False, restarts=not already)
         return json_reply(already)
 
+    def _reboot(self, _: HttpRequest) -> HttpReply:
+        self.machine.change(then=self.machine.reboot)
+        return DONE
+
     def _restart(self, _: HttpRequest) -> HttpReply:
-        self.machine.restart_miner()
+        self.machine.change(restarts=True)
         return json_reply(True)  # noqa: FBT003 -- the document itself
 
     def _locate(self, request: HttpRequest) -> HttpReply:
         if request.body.strip() not in {b"true", b"false"}:
             return refused(400, "expected true or false")
-        self.machine.blinking = request.body.strip() == b"true"
-        return json_reply(self.machine.blinking)
+        wanted = request.body.strip() == b"true"
+        self.machine.change(blinking=wanted)
+        return json_reply(wanted)
 
 
 def _pool(row: object) -> PoolEntry | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from mbongi.twin.errors import WriteRefusedError
 from mbongi.twin.firmware import unix_s
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import POOL_COUNT, Phase, PoolEntry
@@ -22,11 +23,10 @@ TS_S = 60
 """How far a write's time may be from the machine's clock."""
 NAME_MAX, PASSWORD_MAX, TEXT_MAX = 63, 64, 127
 FAILED, UNKNOWN, BAD_ITEM, DENIED = -1, -2, -3, -4
+USERS = ("user1", "user2", "user3")
 KEYS = ("CustomerSn", *(f"msg{number}" for number in range(10)))
 _HIDDEN = {"set.miner.pools", "set.user.change_passwd"}
 _BLOCK = 16
-
-Then = Callable[[], None] | None
 
 
 class RefusedWriteError(ValueError):
@@ -41,14 +41,19 @@ class V3Writes:
     """The write side of one machine: settings that only its firmware knows, and the permission to change them."""
 
     def __init__(self, machine: VirtualMachine, *, api_write: bool, password: str) -> None:
-        self.machine, self.api_write = machine, api_write
+        self.machine = machine
         self.salt = "".join(machine.random.choices("ABCDEFGHJKLMNPQRSTUVWXYZabcdefghjkmnpqrstuvwxyz", k=8))
-        self.passwords = {"super": password} | {f"user{number}": f"user{number}" for number in (1, 2, 3)}
-        self.hostname, self.web_pools, self.fast_boot = "WhatsMiner", True, False
-        self.fans = {"fan-poweroff-cool": 1, "fan-zero-speed": 0, "fan-temp-offset": 0}
-        self.custom = dict.fromkeys(KEYS, "")
-        self.nominal_limit_w, self.maker_pools = machine.power_limit_w, machine.pools
-        self.commands: dict[str, Callable[[Any], Then]] = {
+        machine.deliver(
+            password=password,
+            hostname="WhatsMiner",
+            api_write=api_write,
+            user_passwords={name: name for name in USERS},
+            web_pools=True,
+            fast_boot=False,
+            fans={"fan-poweroff-cool": 1, "fan-zero-speed": 0, "fan-temp-offset": 0},
+            custom=dict.fromkeys(KEYS, ""),
+        )
+        self.commands: dict[str, Callable[[Any], None]] = {
             "set.miner.service": self._service,
             "set.miner.pools": self._pools,
             "set.miner.power_limit": self._power_limit,
@@ -64,46 +69,43 @@ class V3Writes:
             "set.system.led": self._led,
             "set.system.hostname": self._set_hostname,
             "set.system.webpools": self._set_web_pools,
-            "set.system.reboot": lambda _: machine.reboot,
-            "set.system.factory_reset": lambda _: self._factory_reset,
+            "set.system.reboot": lambda _: machine.change(then=machine.reboot),
+            "set.system.factory_reset": lambda _: self._factory_reset(),
             "set.user.change_passwd": self._change_password,
         }
 
-    def write(self, document: dict[str, Any]) -> Then:
-        """Carry out one write; what comes back is to be done after the answer. Raises RefusedWriteError."""
+    def write(self, document: dict[str, Any]) -> None:
+        """Carry out one write. Raises RefusedWriteError."""
         name, param = str(document.get("cmd")), document.get("param")
         digest = self._checked(name, document)
         command = self.commands.get(name)
         if command is None:
             raise RefusedWriteError(UNKNOWN, "invalid command")
-        return command(_opened(digest, param) if name in _HIDDEN else param)
+        try:
+            command(_opened(digest, param) if name in _HIDDEN else param)
+        except WriteRefusedError as error:
+            raise RefusedWriteError(FAILED, "failed") from error
 
     def _checked(self, name: str, document: dict[str, Any]) -> bytes:
         """The digest that the write is signed with."""
         account, ts, token = document.get("account"), document.get("ts"), document.get("token")
-        if not self.api_write or account != "super":
+        if not self.machine.settings.of("api_write") or account != "super":
             raise RefusedWriteError(DENIED, "no permission")
         if not isinstance(ts, int) or not isinstance(token, str):
             raise RefusedWriteError(BAD_ITEM, "invalid json item")
-        text = name + self.passwords["super"] + self.salt + str(ts)
+        text = name + self.machine.settings.password + self.salt + str(ts)
         digest = hashlib.sha256(text.encode()).digest()
         if token != base64.b64encode(digest).decode()[:8] or abs(unix_s() - ts) > TS_S:
             raise RefusedWriteError(DENIED, "no permission")
         return digest
 
-    def _service(self, word: Any) -> Then:
-        machine = self.machine
-        if word == "stop":
-            machine.sleep()
-        elif word == "start":
-            machine.wake()
-        elif word == "restart":
-            machine.restart_miner()
-        else:
+    def _service(self, word: Any) -> None:
+        if word not in ("stop", "start", "restart"):
             raise RefusedWriteError(BAD_ITEM, "invalid json item")
-        return None
+        wanted = {} if word == "restart" else {"asleep": word == "stop"}
+        self.machine.change(restarts=True, **wanted)
 
-    def _pools(self, rows: Any) -> Then:
+    def _pools(self, rows: Any) -> None:
         if not isinstance(rows, list) or not 1 <= len(rows) <= POOL_COUNT:
             raise RefusedWriteError(BAD_ITEM, "invalid json item")
         entries = []
@@ -114,87 +116,86 @@ class V3Writes:
             entries.append(PoolEntry(*map(str, texts)))
         if not entries[0].url:
             raise RefusedWriteError(FAILED, "pool1 is empty")
-        self.machine.set_pools(tuple(entries))
-        return None
+        self.machine.change(pools=tuple(entries))
 
-    def _power_limit(self, value: Any) -> Then:
+    def _power_limit(self, value: Any) -> None:
         limit_w = _number(value, 0, 99_999)
-        if limit_w > self.nominal_limit_w:
+        if limit_w > self.machine.delivered.power_limit_w:
             raise RefusedWriteError(FAILED, "power limit is above the standard power")
-        self.machine.set_power_limit(limit_w)
-        self.machine.restart_miner()
-        return None
+        self.machine.change(power_limit_w=limit_w, restarts=True)
 
-    def _power_mode(self, word: Any) -> Then:
+    def _power_mode(self, word: Any) -> None:
         if word not in ("low", "normal", "high"):
             raise RefusedWriteError(BAD_ITEM, "invalid json item")
-        self.machine.set_power_mode(word)
-        return None
+        self.machine.change(power_mode=word, restarts=True)
 
-    def _power_percent(self, value: Any) -> Then:
+    def _power_percent(self, value: Any) -> None:
         """Both modes at once here; a real machine takes minutes over "normal"."""
         if not isinstance(value, dict) or value.get("mode") not in ("fast", "normal"):
             raise RefusedWriteError(BAD_ITEM, "invalid json item")
         percent = _number(value.get("percent"), 0, 100)
         if self.machine.phase is not Phase.MINING:
             raise RefusedWriteError(FAILED, "frequency tuning has not ended")
-        self.machine.set_power_percent(percent)
-        return None
+        self.machine.change(power_percent=percent)
 
-    def _fast_boot(self, word: Any) -> Then:
-        self.fast_boot = _switch(word)
-        return None
+    def _fast_boot(self, word: Any) -> None:
+        self.machine.change(fast_boot=_switch(word))
 
-    def _set_web_pools(self, word: Any) -> Then:
-        self.web_pools = _switch(word)
-        return None
+    def _set_web_pools(self, word: Any) -> None:
+        self.machine.change(web_pools=_switch(word))
 
-    def _fan(self, key: str, value: Any, low: int, high: int) -> Then:
-        self.fans[key] = int(_number(value, low, high))
-        return None
+    def _fan(self, key: str, value: Any, low: int, high: int) -> None:
+        number = int(_number(value, low, high))
+        self.machine.change(fans={**self.machine.settings.of("fans"), key: number})
 
-    def _custom_data(self, value: Any) -> Then:
+    def _custom_data(self, value: Any) -> None:
         key, text = (value.get("key"), value.get("value")) if isinstance(value, dict) else (None, None)
         if key not in KEYS or not isinstance(text, str) or len(text.encode()) > TEXT_MAX:
             raise RefusedWriteError(BAD_ITEM, "invalid json item")
-        self.custom[key] = text
-        return None
+        self.machine.change(custom={**self.machine.settings.of("custom"), key: text})
 
-    def _led(self, value: Any) -> Then:
+    def _led(self, value: Any) -> None:
         if value != "auto" and not (isinstance(value, list) and value):
             raise RefusedWriteError(BAD_ITEM, "invalid json item")
-        self.machine.blinking = value != "auto"
-        return None
+        self.machine.change(blinking=value != "auto")
 
-    def _set_hostname(self, value: Any) -> Then:
+    def _set_hostname(self, value: Any) -> None:
         """At once here; the maker's text says after a restart."""
         name = value.get("hostname") if isinstance(value, dict) else None
         if not isinstance(name, str) or not 1 <= len(name) <= NAME_MAX:
             raise RefusedWriteError(BAD_ITEM, "invalid json item")
-        self.hostname = name
-        return None
+        self.machine.change(hostname=name)
 
-    def _change_password(self, value: Any) -> Then:
+    def _change_password(self, value: Any) -> None:
         account, old, new = (value.get(key) if isinstance(value, dict) else None for key in ("account", "old", "new"))
-        if account not in self.passwords or not isinstance(new, str) or not 1 <= len(new) <= PASSWORD_MAX:
+        settings = self.machine.settings
+        passwords = {"super": settings.password, **settings.of("user_passwords")}
+        if account not in passwords or not isinstance(new, str) or not 1 <= len(new) <= PASSWORD_MAX:
             raise RefusedWriteError(BAD_ITEM, "invalid json item")
-        if old != self.passwords[str(account)]:
+        if old != passwords[str(account)]:
             raise RefusedWriteError(DENIED, "no permission")
-        self.passwords[str(account)] = new
-        return None
+        if account == "super":
+            self.machine.change(password=new)
+        else:
+            self.machine.change(user_passwords={**settings.of("user_passwords"), str(account): new})
 
-    def _restore(self, _: Any) -> Then:
-        machine = self.machine
-        machine.set_pools(self.maker_pools)
-        machine.set_power_limit(self.nominal_limit_w)
-        machine.set_power_mode("normal")
-        return None
+    def _restore(self, _: Any) -> None:
+        maker = self.machine.delivered
+        self.machine.change(pools=maker.pools, power_limit_w=maker.power_limit_w, power_mode="normal", restarts=True)
 
     def _factory_reset(self) -> None:
-        self._restore(None)
-        self.api_write, self.web_pools, self.hostname = False, True, "WhatsMiner"
-        self.passwords = {account: account for account in self.passwords}
-        self.machine.reboot()
+        maker = self.machine.delivered
+        self.machine.change(
+            pools=maker.pools,
+            power_limit_w=maker.power_limit_w,
+            power_mode="normal",
+            password=maker.password,
+            user_passwords=maker.of("user_passwords"),
+            hostname="WhatsMiner",
+            api_write=False,
+            web_pools=True,
+            then=self.machine.reboot,
+        )
 
 
 def _switch(word: Any) -> bool:

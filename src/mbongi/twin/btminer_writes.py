@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mbongi.twin.btminer_seal import Seal, SealError
+from mbongi.twin.errors import WriteRefusedError
 from mbongi.twin.firmware import Reply, encode, json_object, unix_s
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import Phase, PoolEntry
@@ -34,8 +35,8 @@ _SALT_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 CLOSED_TEXT = "can't access write cmd"
 DONE_TEXT = "API command OK"
 
-Outcome = Callable[[], None] | dict[str, Any] | None
-"""What is to be done after the answer, or the answer's own message."""
+Outcome = dict[str, Any] | None
+"""The answer's own message; None: done."""
 
 
 class WriteError(ValueError):
@@ -46,31 +47,34 @@ class BtminerWrites:
     """The write side of one machine."""
 
     def __init__(self, machine: VirtualMachine, *, api_write: bool, password: str) -> None:
-        self.machine, self.api_write, self.password = machine, api_write, password
-        self.hostname, self.hash_percent = "WhatsMiner", 0
-        self.kept: dict[str, int] = {}
-        self.switches = dict.fromkeys(SWITCHES, False)
+        self.machine = machine
+        machine.deliver(
+            password=password,
+            hostname="WhatsMiner",
+            api_write=api_write,
+            kept={field: 0 for field, _, _ in KEPT.values()},
+            switches=dict.fromkeys(SWITCHES, False),
+        )
         self.adjusts = False
-        self.nominal_limit_w = machine.power_limit_w
         self.salt = self._random_text(8)
         self.tokens: dict[str, tuple[Seal, float]] = {}
         self.commands: dict[str, Callable[[dict[str, Any]], Outcome]] = {
-            "power_off": lambda _: machine.sleep(),
-            "power_on": lambda _: machine.wake(),
-            "restart_btminer": lambda _: machine.restart_miner(),
-            "reboot": lambda _: machine.reboot,
+            "power_off": lambda _: machine.change(asleep=True, restarts=True),
+            "power_on": lambda _: machine.change(asleep=False, restarts=True),
+            "restart_btminer": lambda _: machine.change(restarts=True),
+            "reboot": lambda _: machine.change(then=machine.reboot),
             "update_pools": self._update_pools,
             "adjust_power_limit": self._adjust_power_limit,
-            "set_low_power": lambda _: machine.set_power_mode("low"),
-            "set_normal_power": lambda _: machine.set_power_mode("normal"),
-            "set_high_power": lambda _: machine.set_power_mode("high"),
+            "set_low_power": lambda _: machine.change(power_mode="low", restarts=True),
+            "set_normal_power": lambda _: machine.change(power_mode="normal", restarts=True),
+            "set_high_power": lambda _: machine.change(power_mode="high", restarts=True),
             "set_led": self._set_led,
             "set_hostname": self._set_hostname,
             "update_pwd": self._update_pwd,
             "set_power_pct": lambda command: self._set_power_pct(command, low=0),
             "set_power_pct_v2": lambda command: self._set_power_pct(command, low=1),
             "pre_power_on": self._pre_power_on,
-            "factory_reset": lambda _: self._factory_reset,
+            "factory_reset": lambda _: self._factory_reset(),
             **{name: functools.partial(self._keep, name) for name in KEPT},
             **{f"enable_{name}": functools.partial(self._switch, name, on=True) for name in SWITCHES},
             **{f"disable_{name}": functools.partial(self._switch, name, on=False) for name in SWITCHES},
@@ -80,29 +84,33 @@ class BtminerWrites:
         """Whether a command is a write."""
         return command in self.commands
 
+    @property
+    def _is_open(self) -> bool:
+        return bool(self.machine.settings.of("api_write"))
+
     def token(self) -> dict[str, Any]:
         """Answer ``get_token``: what the client needs to sign and hide a write."""
-        if not self.api_write:
+        if not self._is_open:
             return _answer("E", 45, CLOSED_TEXT)
         now = self.machine.clock()
         self.tokens = {sign: entry for sign, entry in self.tokens.items() if entry[1] > now}
         if len(self.tokens) >= TOKENS_MAX:
             return _answer("E", 136, "over max connect")
         time_text, newsalt = f"{unix_s() % 10000:04d}", self._random_text(8)
-        seal = Seal(password=self.password, salt=self.salt, newsalt=newsalt, time=time_text)
+        seal = Seal(password=self.machine.settings.password, salt=self.salt, newsalt=newsalt, time=time_text)
         self.tokens[seal.sign] = (seal, now + TOKEN_S)
         return _answer("S", 134, {"time": time_text, "salt": self.salt, "newsalt": newsalt})
 
     def refusal(self, document: dict[str, Any]) -> dict[str, Any]:
         """Answer a write that came in the clear."""
-        if not self.api_write:
+        if not self._is_open:
             return _answer("E", 45, CLOSED_TEXT)
         return _answer("E", 135 if "token" in document else 45, "check token error")
 
     def answer(self, document: dict[str, Any]) -> Reply:
         """Answer an encrypted write: ``{"enc": 1, "data": base64}``."""
         data = document.get("data")
-        if not self.api_write:
+        if not self._is_open:
             return Reply(encode(_answer("E", 45, CLOSED_TEXT)))
         if not isinstance(data, str):
             return Reply(encode(_answer("E", 14, "invalid cmd")))
@@ -110,10 +118,10 @@ class BtminerWrites:
         if found is None:
             return Reply(encode(problem))
         seal, command = found
-        body, then = self._run(command)
+        body = self._run(command)
         if body["STATUS"] == "S" and _is_silent(command):
-            return Reply(b"", then)
-        return Reply(encode({"enc": seal.close(encode(body))}), then)
+            return Reply(b"")
+        return Reply(encode({"enc": seal.close(encode(body))}))
 
     def _open(self, data: str) -> tuple[tuple[Seal, dict[str, Any]] | None, dict[str, Any]]:
         now = self.machine.clock()
@@ -127,17 +135,16 @@ class BtminerWrites:
                 return (seal, command), {}
         return None, _answer("E", 135, "check token error")
 
-    def _run(self, command: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], None] | None]:
+    def _run(self, command: dict[str, Any]) -> dict[str, Any]:
         handler = self.commands.get(str(command.get("cmd", command.get("command"))))
         if handler is None:
-            return _answer("E", 14, "invalid cmd"), None
+            return _answer("E", 14, "invalid cmd")
         try:
-            then = handler(command)
+            return _answer("S", 131, handler(command) or DONE_TEXT)
         except WriteError as error:
-            return _answer("E", 132, str(error)), None
-        if isinstance(then, dict):
-            return _answer("S", 131, then), None
-        return _answer("S", 131, DONE_TEXT), then
+            return _answer("E", 132, str(error))
+        except WriteRefusedError:
+            return _answer("E", 132, "command failed")
 
     def _update_pools(self, command: dict[str, Any]) -> None:
         pools = []
@@ -148,20 +155,21 @@ class BtminerWrites:
             pools.append(PoolEntry(*texts))
         if not pools[0].url:
             raise WriteError("pool1 is missing")
-        self.machine.set_pools(tuple(pools))
+        self.machine.change(pools=tuple(pools))
 
     def _adjust_power_limit(self, command: dict[str, Any]) -> None:
         low, high = POWER_LIMIT_W
         if command.get("power_limit") in (NO_LIMIT, str(NO_LIMIT)):
-            self.machine.set_power_limit(self.nominal_limit_w)
+            limit_w = self.machine.delivered.power_limit_w
         else:
-            self.machine.set_power_limit(float(_number(command, "power_limit", low, high)))
+            limit_w = float(_number(command, "power_limit", low, high))
+        self.machine.change(power_limit_w=limit_w)
 
     def _set_power_pct(self, command: dict[str, Any], *, low: int) -> None:
         percent = _number(command, "percent", low, 100)
         if self.machine.phase is not Phase.MINING:
             raise WriteError("frequency tuning has not ended")
-        self.machine.set_power_percent(float(percent))
+        self.machine.change(power_percent=float(percent))
 
     def _pre_power_on(self, command: dict[str, Any]) -> dict[str, Any]:
         """The first asks the machine to warm its boards, the next is told that they are (chosen)."""
@@ -174,35 +182,42 @@ class BtminerWrites:
 
     def _keep(self, name: str, command: dict[str, Any]) -> None:
         field, low, high = KEPT[name]
-        self.kept[field] = _number(command, field, low, high)
+        number = _number(command, field, low, high)
+        self.machine.change(kept={**self.machine.settings.of("kept"), field: number})
 
     def _switch(self, name: str, _: dict[str, Any], *, on: bool) -> None:
-        self.switches[name] = on
+        self.machine.change(switches={**self.machine.settings.of("switches"), name: on})
 
     def _factory_reset(self) -> None:
-        self.api_write, self.password, self.hostname = False, "admin", "WhatsMiner"
-        self.kept.clear()
+        machine = self.machine
+        machine.change(
+            pools=machine.delivered.pools,
+            power_limit_w=machine.delivered.power_limit_w,
+            power_mode="normal",
+            password=machine.delivered.password,
+            hostname="WhatsMiner",
+            api_write=False,
+            kept=machine.delivered.of("kept"),
+            then=machine.reboot,
+        )
         self.tokens.clear()
-        self.machine.set_power_limit(self.nominal_limit_w)
-        self.machine.set_power_mode("normal")
-        self.machine.reboot()
 
     def _set_led(self, command: dict[str, Any]) -> None:
-        self.machine.blinking = command.get("param") != "auto"
+        self.machine.change(blinking=command.get("param") != "auto")
 
     def _set_hostname(self, command: dict[str, Any]) -> None:
         name = command.get("hostname")
         if not isinstance(name, str) or not 1 <= len(name) <= 63:
             raise WriteError("hostname is missing")
-        self.hostname = name
+        self.machine.change(hostname=name)
 
     def _update_pwd(self, command: dict[str, Any]) -> None:
         new = command.get("new")
-        if command.get("old") != self.password:
+        if command.get("old") != self.machine.settings.password:
             raise WriteError("old password is wrong")
         if not isinstance(new, str) or not 1 <= len(new.encode()) <= 8:
             raise WriteError("new password must have 1..8 bytes")
-        self.password = new
+        self.machine.change(password=new)
         self.tokens.clear()
 
     def _random_text(self, length: int) -> str:

@@ -2,30 +2,42 @@
 
     GET  /health                               {"machines": 60, "practice": {"hash_scale", "hashes", "pooled"}}
     GET  /machines                             [{"address", "family", "model", "rack", "slot", "phase", "fault", ...}]
-    GET  /machines/ADDRESS                     one of them
+    GET  /machines/ADDRESS                     one of them, with "settings": what is really set, secrets as digests
+    GET  /machines/ADDRESS/writes              its last writes: [{"at", "what", "wanted", "taken", "answered", ...}]
     GET  /askers                               {ADDRESS: [{"source", "since_s", "until_s", "questions"}, ...], ...}
     POST /machines/ADDRESS/fault               {"fault": "hung"}; any word of GET /faults, "none" mends
+    POST /machines/ADDRESS/write-fault         {"fault": "lies", "times": 1}; times null or left out: until mended
     POST /machines/ADDRESS/api-write           {"allowed": true}; Whatsminers only
-    GET  /faults                               the words
+    POST /faults                               {"share": {"hung": 0.01}, "write_share": {"lies": 0.1}, "times": 1,
+                                               "seed": 1}: shares of all machines, none of which gets two of a kind
+    GET  /faults, GET /write-faults            the words
 
 Errors are {"error": "..."} with status 400, 403, 404 or 405. Web pages cannot reach it: a foreign Host or any Origin
 is refused.
 """
 
 import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from random import Random
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mbongi.twin.errors import TwinError, UnknownAddressError, UnknownFaultError
 from mbongi.twin.firmware import HttpReply, HttpRequest, encode, json_object
 from mbongi.twin.listeners import Connection, HttpConnection, open_socket
 from mbongi.twin.machine import VirtualMachine
+from mbongi.twin.settings import Aftermath, all_stated
 from mbongi.twin.values import Fault
+from mbongi.twin.write_faults import WriteFault
 
 if TYPE_CHECKING:
     from mbongi.twin.site import VirtualSite
 
 HOST = "127.0.0.1"
+
+
+Document = dict[str, Any]
+F = TypeVar("F", Fault, WriteFault)
 
 
 def fault_named(word: object) -> Fault:
@@ -34,6 +46,16 @@ def fault_named(word: object) -> Fault:
         return Fault(str(word))
     except ValueError as error:
         raise UnknownFaultError(f"fault {word!r}: no such fault; expected one of {', '.join(Fault)}") from error
+
+
+def write_fault_named(word: object) -> WriteFault:
+    """The fault of writes of that name. Raises UnknownFaultError naming those that there are."""
+    try:
+        return WriteFault(str(word))
+    except ValueError as error:
+        raise UnknownFaultError(
+            f"write fault {word!r}: no such fault; expected one of {', '.join(WriteFault)}"
+        ) from error
 
 
 class Control:
@@ -46,6 +68,20 @@ class Control:
         self.site, self.port = site, port
         self.connections: set[Connection] = set()
         self.server: asyncio.AbstractServer | None = None
+        # In a path the second word is a name (an address, a rack's number): it goes to the handler.
+        self.routes: Mapping[tuple[str, str], Callable[[str, Document], object]] = {
+            ("GET", "health"): self._health,
+            ("GET", "faults"): lambda _, __: list(map(str, Fault)),
+            ("GET", "write-faults"): lambda _, __: list(map(str, WriteFault)),
+            ("GET", "askers"): self._askers,
+            ("GET", "machines"): lambda _, __: [self._described(place.machine) for place in site.places.values()],
+            ("GET", "machines/*"): self._machine,
+            ("GET", "machines/*/writes"): lambda address, _: [asdict(each) for each in site.machine(address).writes],
+            ("POST", "machines/*/fault"): self._set_fault,
+            ("POST", "machines/*/write-fault"): self._set_write_fault,
+            ("POST", "machines/*/api-write"): self._set_api_write,
+            ("POST", "faults"): self._share_faults,
+        }
 
     async def open(self) -> None:
         """Listen. Raises TwinError where the port is taken."""
@@ -67,6 +103,10 @@ class Control:
         """The control interface never fails on purpose."""
         return bytes(length)
 
+    def take_aftermath(self) -> Aftermath:
+        """Its answers are never kept back."""
+        return Aftermath()
+
     def after_reply(self) -> None:
         """Nothing follows from an answer."""
 
@@ -86,47 +126,69 @@ class Control:
             return _error(400, str(error))
 
     def _routed(self, request: HttpRequest) -> HttpReply:
-        parts = request.path.split("?", 1)[0].strip("/").split("/")
-        if request.method == "GET":
-            return self._read(parts)
-        if request.method != "POST":
-            return _error(405, f"{request.method} is not understood; expected GET or POST")
-        if len(parts) != 3 or parts[0] != "machines":
-            return _error(404, f"POST {request.path}: no such page; expected /machines/ADDRESS/fault")
-        document = json_object(request.body)
+        first, *rest = request.path.split("?", 1)[0].strip("/").split("/")
+        name = rest[0] if rest else ""
+        pattern = "/".join([first, *["*"] * bool(rest), *rest[1:]])
+        handler = self.routes.get((request.method, pattern))
+        if handler is None:
+            return self._unrouted(request)
+        document = {} if request.method == "GET" else json_object(request.body)
         if document is None:
             return _error(400, 'the body is no JSON object; expected such as {"fault": "hung"}')
-        return self._write(parts[1], parts[2], document)
+        return _json(handler(name, document))
 
-    def _read(self, parts: list[str]) -> HttpReply:
-        site = self.site
-        match parts:
-            case ["health"]:
-                return _json({"machines": len(site.places), "practice": self._practice()})
-            case ["faults"]:
-                return _json([str(fault) for fault in Fault])
-            case ["askers"]:
-                return _json(
-                    {address: [asdict(asker) for asker in place.askers] for address, place in site.places.items()}
-                )
-            case ["machines"]:
-                return _json([self._described(place.machine) for place in site.places.values()])
-            case ["machines", address]:
-                return _json(self._described(site.machine(address)))
-        return _error(404, f"/{'/'.join(parts)}: no such page; expected /health, /faults or /machines")
+    def _unrouted(self, request: HttpRequest) -> HttpReply:
+        if request.method not in {"GET", "POST"}:
+            return _error(405, f"{request.method} is not understood; expected GET or POST")
+        pages = ", ".join(f"/{pattern}" for method, pattern in self.routes if method == request.method)
+        return _error(404, f"{request.method} {request.path}: no such page; expected one of {pages}")
 
-    def _write(self, address: str, what: str, document: dict[str, Any]) -> HttpReply:
+    # What can be read.
+
+    def _health(self, _: str, __: Document) -> object:
+        return {"machines": len(self.site.places), "practice": self._practice()}
+
+    def _askers(self, _: str, __: Document) -> object:
+        places = self.site.places.items()
+        return {address: [asdict(asker) for asker in place.askers] for address, place in places}
+
+    def _machine(self, address: str, _: Document) -> object:
         machine = self.site.machine(address)
-        if what == "fault":
-            self.site.set_fault(address, fault_named(document.get("fault")))
-        elif what == "api-write":
-            allowed = document.get("allowed")
-            if not isinstance(allowed, bool):
-                return _error(400, f"allowed: found {allowed!r}; expected true or false")
-            self.site.set_api_write(address, allowed)
-        else:
-            return _error(404, f"{what}: no such page; expected fault or api-write")
-        return _json(self._described(machine))
+        return {**self._described(machine), "settings": all_stated(machine.settings)}
+
+    # What can be done.
+
+    def _set_fault(self, address: str, document: Document) -> object:
+        machine = self.site.machine(address)
+        self.site.set_fault(address, fault_named(document.get("fault")))
+        return self._described(machine)
+
+    def _set_write_fault(self, address: str, document: Document) -> object:
+        machine = self.site.machine(address)
+        machine.set_write_fault(write_fault_named(document.get("fault")), times=_times(document))
+        return self._described(machine)
+
+    def _set_api_write(self, address: str, document: Document) -> object:
+        machine, allowed = self.site.machine(address), document.get("allowed")
+        if not isinstance(allowed, bool):
+            raise TwinError(f"allowed: found {allowed!r}; expected true or false")
+        self.site.set_api_write(address, allowed)
+        return self._described(machine)
+
+    def _share_faults(self, _: str, document: Document) -> object:
+        """Faults for shares of the machines, by a seed; who got which."""
+        random, times = Random(str(document.get("seed", 1))), _times(document)  # noqa: S311 -- a drill
+        faults = [(fault_named(word), share) for word, share in _shares(document.get("share"))]
+        write_faults = [(write_fault_named(word), share) for word, share in _shares(document.get("write_share"))]
+        sick = shared_out(self.site.addresses, faults, random)
+        lying = shared_out(self.site.addresses, write_faults, random)
+        for fault, addresses in sick.items():
+            for address in addresses:
+                self.site.set_fault(address, fault)
+        for write_fault, addresses in lying.items():
+            for address in addresses:
+                self.site.machine(address).set_write_fault(write_fault, times=times)
+        return {"faults": sick, "write_faults": lying}
 
     def _practice(self) -> dict[str, Any] | None:
         """What is really hashed; None where shares are made up."""
@@ -153,6 +215,8 @@ class Control:
             "serial": machine.serial,
             "phase": str(machine.phase),
             "fault": str(machine.fault),
+            "write_fault": str(machine.write_fault),
+            "writes": machine.write_count,
             "hashrate_ths": round(machine.rate_ths, 3),
             "power_w": round(machine.power_w, 1),
             "hottest_c": round(machine.hottest_c, 1),
@@ -163,6 +227,35 @@ class Control:
             "stale": machine.stale,
             "practice_hs": 0.0 if miner is None else round(miner.hashrate_hs, 3),
         }
+
+
+def shared_out(addresses: Iterable[str], shares: Iterable[tuple[F, float]], random: Random) -> dict[F, list[str]]:
+    """Addresses drawn for each fault, a share of all of them [0..1] rounded to whole machines, none for two faults."""
+    drawn = list(addresses)
+    count = len(drawn)
+    random.shuffle(drawn)
+    given: dict[F, list[str]] = {}
+    for fault, share in shares:
+        number = round(count * share)
+        given[fault], drawn = drawn[:number], drawn[number:]
+    return given
+
+
+def _shares(found: object) -> list[tuple[str, float]]:
+    """Raises TwinError unless it is such as {"hung": 0.01}, together at most 1."""
+    shares = {} if found is None else found
+    fits = isinstance(shares, dict) and all(isinstance(share, int | float) and share >= 0 for share in shares.values())
+    if not isinstance(shares, dict) or not fits or sum(shares.values()) > 1:
+        raise TwinError(f'share: found {found!r}; expected such as {{"hung": 0.01}}, together at most 1')
+    return list(shares.items())
+
+
+def _times(document: Document) -> int | None:
+    """Raises TwinError unless it is a number of writes or nothing."""
+    times = document.get("times")
+    if times is not None and (not isinstance(times, int) or isinstance(times, bool) or times < 1):
+        raise TwinError(f"times: found {times!r}; expected a whole number of writes from 1, or null")
+    return times
 
 
 def _json(document: object) -> HttpReply:

@@ -17,3 +17,7 @@ class UnknownAddressError(TwinError, LookupError):
 
 class UnknownFaultError(TwinError, ValueError):
     """No fault has that name."""
+
+
+class WriteRefusedError(TwinError):
+    """A machine was told to refuse the write (WriteFault.REFUSES); its firmware answers with its own error."""

@@ -14,10 +14,9 @@ encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to send, and what to do once it is sent (a reboot breaks the connection only after its answer)."""
+    """What to send."""
 
     body: bytes
-    then: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,6 @@ class HttpReply:
     body: bytes
     kind: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
-    then: Callable[[], None] | None = None
 
 
 AnswerRpc = Callable[[bytes], Reply]

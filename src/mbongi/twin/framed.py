@@ -9,7 +9,6 @@ import struct
 
 from mbongi.twin.firmware import AnswerRpc
 from mbongi.twin.listeners import REQUEST_BYTES_MAX, Connection, Host
-from mbongi.twin.values import Fault
 
 CONNECTIONS_MAX = 10
 """Clients at the same time; the maker's limit. One more is turned away at once (chosen)."""
@@ -35,7 +34,7 @@ class FramedConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Answer every request that is whole; one that is too long breaks the connection."""
-        if self.host.fault is Fault.HUNG:
+        if self.is_deaf:
             return
         self.expect_within(self.idle_s)
         self.received += data
@@ -49,10 +48,9 @@ class FramedConnection(Connection):
                 return
             request = bytes(self.received[_LENGTH.size : end])
             del self.received[:end]
-            if request:
+            if request and not self.is_deaf:
                 self._answer(request)
 
     def _answer(self, request: bytes) -> None:
         reply = self.answer(request)
-        self.send(_LENGTH.pack(len(reply.body)) + reply.body, close=False)
-        self.do_then(reply.then)
+        self.respond(_LENGTH.pack(len(reply.body)) + reply.body, close=False)

@@ -13,6 +13,7 @@ import httptools
 
 from mbongi.twin.errors import TwinError
 from mbongi.twin.firmware import AnswerHttp, AnswerRpc, HttpReply, HttpRequest, json_object
+from mbongi.twin.settings import Aftermath, Then
 from mbongi.twin.values import Fault
 
 REQUEST_BYTES_MAX = 256 * 1024
@@ -45,6 +46,9 @@ class Host(Protocol):
     def noise(self, length: int) -> bytes:
         """Bytes that mean nothing."""
 
+    def take_aftermath(self) -> Aftermath:
+        """What the request just answered leaves to be done."""
+
     def after_reply(self) -> None:
         """Called once an answer has changed the machine's network state."""
 
@@ -62,6 +66,8 @@ class Connection(asyncio.Protocol):
         self.host = host
         self.transport: asyncio.Transport | None = None
         self.source = ""
+        self.is_stuck = False
+        """Whether a write on this connection stays without an answer."""
         self.timer: asyncio.TimerHandle | None = None
         self.loop = asyncio.get_running_loop()
 
@@ -80,6 +86,11 @@ class Connection(asyncio.Protocol):
         if self.timer is not None:
             self.timer.cancel()
 
+    @property
+    def is_deaf(self) -> bool:
+        """Whether what comes in is not heard."""
+        return self.is_stuck or self.host.fault is Fault.HUNG
+
     def abort(self) -> None:
         """Break the connection at once."""
         if self.transport is not None:
@@ -95,6 +106,20 @@ class Connection(asyncio.Protocol):
         """The wait is over."""
         if self.transport is not None and self.host.fault is not Fault.HUNG:
             self.transport.close()
+
+    def respond(self, data: bytes, *, close: bool) -> None:
+        """Send the answer to a request and do what the request left to be done; a write fault may keep it back."""
+        aftermath = self.host.take_aftermath()
+        if aftermath.is_withheld:
+            self.host.asked_by(self.source)
+            self.is_stuck = True
+            self.expect_within(self.idle_s)
+        else:
+            self.send(data, close=close)
+        if aftermath.then is not None:
+            self.loop.call_later(THEN_S, self._do_then, aftermath.then)
+        else:
+            self.host.after_reply()
 
     def send(self, data: bytes, *, close: bool) -> None:
         """Send an answer as the machine's fault lets it."""
@@ -116,16 +141,8 @@ class Connection(asyncio.Protocol):
         if close:
             self.transport.close()
 
-    def do_then(self, then: object) -> None:
-        """Carry out what an answer announced."""
-        if callable(then):
-            self.loop.call_later(THEN_S, self._do_then, then)
-        else:
-            self.host.after_reply()
-
-    def _do_then(self, then: object) -> None:
-        if callable(then):
-            then()
+    def _do_then(self, then: Then) -> None:
+        then()
         self.host.after_reply()
 
 
@@ -140,7 +157,7 @@ class RpcConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Collect until the JSON is whole; requests carry no length and no end mark."""
-        if self.answered or self.host.fault is Fault.HUNG:
+        if self.answered or self.is_deaf:
             return
         self.received += data
         if len(self.received) > REQUEST_BYTES_MAX:
@@ -156,13 +173,13 @@ class RpcConnection(Connection):
 
     def eof_received(self) -> bool:
         """The client will send no more: answer what is there; False closes."""
-        if self.received and not self.answered and self.host.fault is not Fault.HUNG:
+        if self.received and not self.answered and not self.is_deaf:
             self._answer()
-        return bool(self.received)
+        return bool(self.received) and not self.is_stuck
 
     def expired(self) -> None:
         """Nothing more came: answer what is there, or close."""
-        if self.received and not self.answered and self.host.fault is not Fault.HUNG:
+        if self.received and not self.answered and not self.is_deaf:
             self._answer()
         else:
             super().expired()
@@ -170,8 +187,7 @@ class RpcConnection(Connection):
     def _answer(self) -> None:
         self.answered = True
         reply = self.answer(self.received)
-        self.send(reply.body, close=True)
-        self.do_then(reply.then)
+        self.respond(reply.body, close=True)
 
 
 class HttpConnection(Connection):
@@ -204,18 +220,17 @@ class HttpConnection(Connection):
 
     def on_message_complete(self) -> None:
         """Parser: a request is whole."""
-        if self.host.fault is Fault.HUNG:
+        if self.is_deaf:
             return
         method = self.parser.get_method().decode("latin-1")
         keep = self.parser.should_keep_alive()
         reply = self.answer(HttpRequest(method, self.path, self.headers, self.body))
-        self.send(_rendered(reply, keep=keep, head=method == "HEAD"), close=not keep)
+        self.respond(_rendered(reply, keep=keep, head=method == "HEAD"), close=not keep)
         self.size = 0
-        self.do_then(reply.then)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser."""
-        if self.host.fault is Fault.HUNG:
+        if self.is_deaf:
             return
         self.expect_within(self.idle_s)
         self.size += len(data)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mbongi.twin.errors import WriteRefusedError
 from mbongi.twin.firmware import Reply, encode, unix_s
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import POOL_COUNT, PoolEntry
@@ -30,7 +31,7 @@ class WriteError(ValueError):
     """A write whose parameters cannot be used."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Group:
     """Pools that share the work by quota with other groups."""
 
@@ -58,12 +59,16 @@ class LuxosWrites:
 
     def __init__(self, machine: VirtualMachine) -> None:
         self.machine = machine
-        self.hostname, self.atm_enabled = "LuxOS", False
-        self._profile, self._profile_at = "default", machine.clock()
-        self._groups = [Group("Default", 1.0)]
-        self._group_of: dict[PoolEntry, int] = {}
-        self._waiting: list[PoolEntry] = []
-        """Pools beyond the three that the machine's miner program uses, as while they are being replaced."""
+        machine.deliver(
+            hostname="LuxOS",
+            atm_enabled=False,
+            profile="default",
+            groups=(Group("Default", 1.0),),
+            group_of={},
+            # Pools beyond the three that the machine's miner program uses, as while they are being replaced.
+            waiting=(),
+        )
+        self._profile_at = machine.clock()
         self._session, self._used_at = "", 0.0
         self._plain: dict[str, Write] = {
             "logon": self._logon,
@@ -79,7 +84,7 @@ class LuxosWrites:
             "profileset": self._profileset,
             "atmset": self._atmset,
             "ledset": self._ledset,
-            "rebootdevice": lambda _: Reply(encode(done(309, "Rebooting device")), then=machine.reboot),
+            "rebootdevice": self._rebootdevice,
             "resetminer": self._resetminer,
         }
 
@@ -98,6 +103,8 @@ class LuxosWrites:
             return self._in_session[command](parts[1:])
         except WriteError as error:
             return Reply(encode(refused(400, str(error))))
+        except WriteRefusedError:
+            return Reply(encode(refused(400, "Command failed")))
 
     # Sessions.
 
@@ -131,7 +138,7 @@ class LuxosWrites:
 
     def pool_rows(self) -> list[tuple[PoolEntry, int]]:
         """Every configured pool with its group, the preferred first."""
-        return [(pool, self._group_of.get(pool, 0)) for pool in self._all() if pool.url]
+        return [(pool, self.machine.settings.of("group_of").get(pool, 0)) for pool in self._all() if pool.url]
 
     def groups(self) -> dict[str, Any]:
         """Answer ``groups``."""
@@ -142,13 +149,18 @@ class LuxosWrites:
         """A group's share of the work."""
         return self._groups[group].quota if group < len(self._groups) else 1.0
 
-    def _all(self) -> list[PoolEntry]:
-        return [pool for pool in self.machine.pools if pool.url] + self._waiting
+    @property
+    def _groups(self) -> tuple[Group, ...]:
+        return tuple(self.machine.settings.of("groups"))
 
-    def _put(self, pools: list[PoolEntry]) -> None:
-        self.machine.set_pools(tuple(pools[:POOL_COUNT]))
-        self._waiting = pools[POOL_COUNT:]
-        self._group_of = {pool: group for pool, group in self._group_of.items() if pool in pools}
+    def _all(self) -> list[PoolEntry]:
+        return [pool for pool in self.machine.pools if pool.url] + list(self.machine.settings.of("waiting"))
+
+    def _put(self, rows: list[tuple[PoolEntry, int]], **wanted: Any) -> None:
+        """Replace all pools, each with its group."""
+        pools = tuple(pool for pool, _ in rows)
+        wanted |= {"pools": pools[:POOL_COUNT], "waiting": pools[POOL_COUNT:], "group_of": dict(rows)}
+        self.machine.change(**wanted)
 
     def _addpool(self, parts: list[str]) -> Reply:
         if not 2 <= len(parts) <= 4 or not parts[0]:
@@ -162,40 +174,40 @@ class LuxosWrites:
             raise WriteError("addpool: too many pools")
         pool = PoolEntry(url, user, password)
         # The same pool twice is one row here: it moves to the end.
-        pools = [one for one in pools if one != pool]
-        self._put([*pools, pool])
-        self._group_of[pool] = group
-        return Reply(encode(done(55, f"Added pool {len(pools)}: '{url}'")))
+        rows = [row for row in self.pool_rows() if row[0] != pool]
+        self._put([*rows, (pool, group)])
+        return Reply(encode(done(55, f"Added pool {len(rows)}: '{url}'")))
 
     def _removepool(self, parts: list[str]) -> Reply:
-        pools, number = self._all(), _number(parts[0] if parts else "")
-        if not 0 <= number < len(pools):
+        rows, number = self.pool_rows(), _number(parts[0] if parts else "")
+        if not 0 <= number < len(rows):
             raise WriteError("removepool: no such pool")
-        removed = pools.pop(number)
-        self._put(pools)
+        removed, _ = rows.pop(number)
+        self._put(rows)
         return Reply(encode(done(68, f"Removed pool {number}: '{removed.url}'")))
 
     def _addgroup(self, parts: list[str]) -> Reply:
         if len(parts) != 2 or not parts[0]:
             raise WriteError("addgroup: expected NAME,QUOTA")
-        self._groups.append(Group(parts[0], float(_number(parts[1]))))
-        return Reply(encode(done(325, f"Added group {len(self._groups) - 1}")))
+        groups = (*self._groups, Group(parts[0], float(_number(parts[1]))))
+        self.machine.change(groups=groups)
+        return Reply(encode(done(325, f"Added group {len(groups) - 1}")))
 
     def _removegroup(self, parts: list[str]) -> Reply:
         number = _number(parts[0] if parts else "")
         if not 0 <= number < len(self._groups):
             raise WriteError("removegroup: no such group")
-        kept = [(pool, group) for pool, group in self.pool_rows() if group != number]
-        del self._groups[number]
-        self._put([pool for pool, _ in kept])
-        self._group_of = {pool: group - (group > number) for pool, group in kept}
+        rows = [(pool, group - (group > number)) for pool, group in self.pool_rows() if group != number]
+        self._put(rows, groups=tuple(one for index, one in enumerate(self._groups) if index != number))
         return Reply(encode(done(326, f"Removed group {number}")))
 
     def _groupquota(self, parts: list[str]) -> Reply:
         number = _number(parts[0] if parts else "")
         if len(parts) != 2 or not 0 <= number < len(self._groups):
             raise WriteError("groupquota: expected GROUP,QUOTA")
-        self._groups[number].quota = float(_number(parts[1]))
+        changed = Group(self._groups[number].name, float(_number(parts[1])))
+        groups = tuple(changed if index == number else one for index, one in enumerate(self._groups))
+        self.machine.change(groups=groups)
         return Reply(encode(done(327, f"Group {number} changed")))
 
     # Power.
@@ -203,10 +215,11 @@ class LuxosWrites:
     @property
     def profile(self) -> str:
         """The profile in force; ATM takes back what was set over its head."""
+        settings = self.machine.settings
         stood_s = self.machine.clock() - self._profile_at
-        if self.atm_enabled and self._profile != "default" and stood_s > ATM_POST_RAMP_S:
-            self._use("default")
-        return self._profile
+        if settings.of("atm_enabled") and settings.of("profile") != "default" and stood_s > ATM_POST_RAMP_S:
+            self.machine.apply(**self._with_profile("default"))
+        return str(self.machine.settings.of("profile"))
 
     @property
     def frequency_share(self) -> float:
@@ -228,7 +241,7 @@ class LuxosWrites:
                 "HasOverrides": False,
                 "Hashrate": round(model.hashrate_ths * self._share(name), 1),
                 "IsDynamic": True,
-                "IsTuned": name == self._profile,
+                "IsTuned": name == self.machine.settings.of("profile"),
                 "Profile Name": name,
                 "Step": str(-step),
                 "Voltage": model.voltage_v,
@@ -241,7 +254,7 @@ class LuxosWrites:
     def atm(self) -> dict[str, Any]:
         """Answer ``atm``: thermal management that chooses the profile by itself."""
         row = {
-            "Enabled": self.atm_enabled,
+            "Enabled": self.machine.settings.of("atm_enabled"),
             "MaxProfile": "default",
             "MinProfile": "",
             "PostRampMinutes": round(ATM_POST_RAMP_S / 60),
@@ -261,14 +274,14 @@ class LuxosWrites:
     def _watts(self, name: str) -> float:
         return self.machine.model.power_at_w(self._share(name))
 
-    def _use(self, name: str) -> None:
-        self._profile, self._profile_at = name, self.machine.clock()
-        self.machine.set_power_limit(self._watts(name))
+    def _with_profile(self, name: str) -> dict[str, Any]:
+        return {"profile": name, "power_limit_w": self._watts(name)}
 
     def _profileset(self, parts: list[str]) -> Reply:
         if len(parts) != 1 or parts[0] not in self._names():
             raise WriteError("profileset: no such profile")
-        self._use(parts[0])
+        self.machine.change(**self._with_profile(parts[0]))
+        self._profile_at = self.machine.clock()
         rows = [
             {"Board": board, "FrequencyStep": 0, "Profile": parts[0], "VoltageStep": 0}
             for board in range(self.machine.model.boards)
@@ -279,16 +292,16 @@ class LuxosWrites:
         for part in parts:
             name, _, value = part.partition("=")
             if name == "enabled" and value.lower() in {"true", "false"}:
-                self.atm_enabled = value.lower() == "true"
+                self.machine.change(atm_enabled=value.lower() == "true")
         return Reply(encode(done(340, "ATM set")))
 
     def _curtail(self, parts: list[str]) -> Reply:
         match parts:
             case ["sleep"]:
-                self.machine.sleep()
+                self.machine.change(asleep=True, restarts=True)
                 action = "sleep mode"
             case ["wakeup"]:
-                self.machine.wake()
+                self.machine.change(asleep=False, restarts=True)
                 action = "wake up"
             case _:
                 raise WriteError("curtail: expected sleep or wakeup")
@@ -298,11 +311,15 @@ class LuxosWrites:
         if len(parts) != 2 or parts[0] not in {"red", "green"} or parts[1] not in {"blink", "auto", "on", "off"}:
             raise WriteError("ledset: expected red or green, and blink, auto, on or off")
         if parts[0] == "red":
-            self.machine.blinking = parts[1] in {"blink", "on"}
+            self.machine.change(blinking=parts[1] in {"blink", "on"})
         return Reply(encode(done(313, "LED set")))
 
+    def _rebootdevice(self, _: list[str]) -> Reply:
+        self.machine.change(then=self.machine.reboot)
+        return Reply(encode(done(309, "Rebooting device")))
+
     def _resetminer(self, _: list[str]) -> Reply:
-        self.machine.restart_miner()
+        self.machine.change(restarts=True)
         return Reply(encode(done(310, "Resetting miner")))
 
 

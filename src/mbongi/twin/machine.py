@@ -4,17 +4,14 @@ State moves only when somebody looks: ``advance`` steps it from the last look to
 costs nothing. The same seed, address and moments give the same figures.
 """
 
-from collections.abc import Callable
 from random import Random
 from typing import Final
 
 from mbongi.twin import physics
 from mbongi.twin.climate import ambient_c
 from mbongi.twin.models import MachineModel
-from mbongi.twin.values import POOL_COUNT, Fault, Phase, PoolEntry, PoolTally
-
-SimClock = Callable[[], float]
-"""Unix seconds of the virtual site; runs faster than the world's where ``time_scale`` is above 1."""
+from mbongi.twin.settings import Settable, SimClock
+from mbongi.twin.values import POOL_COUNT, Fault, MachineSettings, Phase, PoolEntry, PoolTally
 
 STEP_S: Final = 10.0
 LOOK_S: Final = 1.0
@@ -34,33 +31,27 @@ ACCOUNTS: Final = ("mbongi", "kintele", "djiri")
 """The pool accounts that the racks mine for in turn: the site's own, and two whose machines it hosts."""
 
 
-class VirtualMachine:
+class VirtualMachine(Settable):
     """A machine of the virtual site. All times are ``clock`` seconds; ``fault`` is set through ``set_fault``."""
 
     def __init__(self, *, address: str, model: MachineModel, rack: int, slot: int, seed: int, clock: SimClock) -> None:
         self.address, self.model, self.rack, self.slot = address, model, rack, slot
-        self.clock = clock
         self.random = Random(f"{seed}/{address}")  # noqa: S311 -- noise of a simulation
         self.fault = Fault.NONE
         self.fault_since = 0.0
         self.phase = Phase.MINING
         self.phase_until = float("inf")
-        self.asleep = False
-        self.power_mode = "normal"
-        self.power_limit_w = float(-(-int(model.power_w) // 100) * 100)
-        self.power_percent = 100.0
-        self.planned: tuple[float, bool] | None = None
-        """When to fall asleep or wake, and which of the two."""
-        self.blinking = False
         self.stopped_by = ""
         octets = [int(part) for part in address.split(".")]
         account = ACCOUNTS[(octets[2] - 1) % len(ACCOUNTS)]
         self.user = f"{account}.{octets[1]}x{octets[2]}x{octets[3]}"
         self.mac = "02:4D:42:" + ":".join(f"{octet:02X}" for octet in octets[1:])
         self.serial = f"MB{self.random.randrange(16**8):08X}{octets[2]:03d}{octets[3]:03d}"
-        self.pools = tuple(
+        pools = tuple(
             PoolEntry(f"stratum+tcp://{name}.example.pool:3333", self.user, "x") for name in ("btc", "btc2", "btc3")
         )
+        limit_w = float(-(-int(model.power_w) // 100) * 100)
+        super().__init__(MachineSettings(pools=pools, power_limit_w=limit_w), clock=clock)
         self.has_real_pools = False
         """Whether a miner connects to the pools and counts what they answer; the counters are made up where not."""
         self.has_work = True
@@ -189,64 +180,17 @@ class VirtualMachine:
 
     # What can be asked.
 
-    def sleep(self) -> None:
-        """Stop hashing after the time that the model takes for it; stays asleep over reboots until ``wake``."""
-        self.advance()
-        self.asleep = True
-        self._restart()
-
-    def wake(self) -> None:
-        """Start hashing again."""
-        self.advance()
-        self.asleep = False
-        self._restart()
-
-    def plan(self, moment_s: float, *, asleep: bool) -> None:
-        """Fall asleep or wake at a moment of the machine's clock; a past one is now."""
-        self.advance()
-        self.planned = moment_s, asleep
-        self.advance()
-
-    def restart_miner(self) -> None:
-        """Restart the miner program only: the network stays up, counters begin anew."""
-        self.advance()
-        self._restart()
-
     def reboot(self) -> None:
         """Restart the whole machine: it refuses connections for ``boot_s``."""
         self.advance()
         if self.phase is not Phase.OFF:
             self._boot()
 
-    def set_pools(self, pools: tuple[PoolEntry, ...]) -> None:
-        """Point the machine at other pools, at most three; missing ones become empty."""
-        self.advance()
-        before, self.pools = self.pools, (*pools, *(PoolEntry(),) * POOL_COUNT)[:POOL_COUNT]
-        for index in range(POOL_COUNT):
-            if self.has_real_pools and self.pools[index] != before[index]:
-                self.tallies[index] = PoolTally()
-
     def use_real_pools(self, pools: tuple[PoolEntry, ...]) -> None:
         """From now on a miner connects to the pools, and what they answer is counted."""
         self.has_real_pools = True
         self._clear_counters()
-        self.set_pools(pools)
-
-    def set_power_mode(self, mode: str) -> None:
-        """``low``, ``normal`` or ``high``; the miner program restarts."""
-        self.advance()
-        self.power_mode = mode
-        self._restart()
-
-    def set_power_limit(self, limit_w: float) -> None:
-        """Cap the power at the wall; the chips are clocked down to fit."""
-        self.advance()
-        self.power_limit_w = limit_w
-
-    def set_power_percent(self, percent: float) -> None:
-        """Draw a share of the power limit from now until the miner program next starts."""
-        self.advance()
-        self.power_percent = percent
+        self.apply(pools=pools)
 
     def set_fault(self, fault: Fault) -> None:
         """Make something go wrong, or mend it with ``Fault.NONE``."""
@@ -257,6 +201,11 @@ class VirtualMachine:
             self.phase, self.phase_until = Phase.OFF, float("inf")
         elif before is Fault.OFF:
             self._boot()
+
+    def _take_effect(self, before: MachineSettings) -> None:
+        for index in range(POOL_COUNT):
+            if self.has_real_pools and self.pools[index] != before.pools[index]:
+                self.tallies[index] = PoolTally()
 
     def _restart(self) -> None:
         if self.phase not in {Phase.OFF, Phase.BOOTING}:
@@ -270,7 +219,7 @@ class VirtualMachine:
 
     def _enter_rest(self) -> None:
         self._halt()
-        self.power_percent = 100.0
+        self.settings = self.settings.changed(power_percent=100.0)
         self.mining_since = self.at + self.model.restart_s
         self._clear_counters()
         self.throttle, self.stopped_by = 1.0, ""
@@ -290,11 +239,9 @@ class VirtualMachine:
     def advance(self) -> None:
         """Bring the state up to the present."""
         now = self.clock()
-        if self.planned is not None and self.planned[0] <= now:
-            (moment, asleep), self.planned = self.planned, None
-            self._advance_to(max(moment, self.at))
-            self.asleep = asleep
-            self._restart()
+        while (due := self._take_due(now)) is not None:
+            self._advance_to(max(due.at, self.at))
+            self._come_into_force(due)
         self._advance_to(now)
 
     def _advance_to(self, now: float) -> None:
@@ -336,7 +283,7 @@ class VirtualMachine:
 
     def _full_share(self) -> float:
         model = self.model
-        allowed_w = self.power_limit_w * self.power_percent / 100.0
+        allowed_w = self.power_limit_w * self.settings.power_percent / 100.0
         limit = physics.frequency_share_for((allowed_w - model.idle_w) / (model.power_w - model.idle_w))
         return min({"low": 0.8, "high": 1.1}.get(self.power_mode, 1.0), max(limit, 0.3))
 

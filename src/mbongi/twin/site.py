@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Any
 
 from mbongi.base.config import Twin
@@ -23,9 +24,10 @@ from mbongi.twin.framed import FramedConnection
 from mbongi.twin.layout import Position, positions
 from mbongi.twin.listeners import Connection, HttpConnection, RpcConnection, open_socket
 from mbongi.twin.luxos import LuxOs
-from mbongi.twin.machine import SimClock, VirtualMachine
+from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.mining import Mining
 from mbongi.twin.models import model_of
+from mbongi.twin.settings import Aftermath, SimClock
 from mbongi.twin.values import Fault, Phase, PoolEntry, SitePool
 from mbongi.twin.vnish import VNish
 from mbongi.twin.whatsminer import Whatsminer
@@ -121,8 +123,12 @@ class Place:
         for connection in tuple(self.connections):
             connection.abort()
 
+    def take_aftermath(self) -> Aftermath:
+        """What the request just answered leaves to be done."""
+        return self.machine.take_aftermath()
+
     def after_reply(self) -> None:
-        """Bring the listeners into line with the machine's phase, now and when its phase next ends."""
+        """Bring the listeners into line with the machine's phase, now and whenever it may change by itself."""
         self.machine.advance()
         if self.timer is not None:
             self.timer.cancel()
@@ -132,8 +138,11 @@ class Place:
             self.opening = loop.create_task(self._reopen())
         elif not self.machine.answers and self.is_up:
             self.shut()
+        next_at = self.machine.next_change_at
         if self.machine.phase is Phase.BOOTING:
-            wait_s = (self.machine.phase_until - self.machine.clock()) / self.time_scale
+            next_at = min(next_at, self.machine.phase_until)
+        if next_at < inf:
+            wait_s = (next_at - self.machine.clock()) / self.time_scale
             self.timer = loop.call_later(max(wait_s, 0.0) + 0.001, self.after_reply)
 
     async def _reopen(self) -> None:
@@ -271,7 +280,7 @@ class VirtualSite:
         firmware = self._at(address).firmware
         if not isinstance(firmware, Whatsminer | WhatsminerV3):
             raise TwinError(f"{address}: set API switch: {firmware.machine.model.name} has none; expected a Whatsminer")
-        firmware.writes.api_write = allowed
+        firmware.machine.apply(api_write=allowed)
 
     def _at(self, address: str) -> Place:
         if address not in self.places:

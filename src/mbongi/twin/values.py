@@ -1,7 +1,9 @@
 """Values of the virtual site. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from typing import Any
 
 
 class Fault(StrEnum):
@@ -47,6 +49,42 @@ class PoolEntry:
     url: str = ""
     user: str = ""
     password: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSettings:
+    """All that is set on a machine; it survives reboots. ``extra`` holds what only one family knows, by name."""
+
+    pools: tuple[PoolEntry, ...]
+    power_limit_w: float
+    """At the wall; the chips are clocked down to fit."""
+    asleep: bool = False
+    power_mode: str = "normal"
+    """``low``, ``normal`` or ``high``."""
+    power_percent: float = 100.0
+    """The share of the power limit that is drawn, until the miner program next starts."""
+    blinking: bool = False
+    hostname: str = ""
+    password: str = ""
+    """Of the user that may write; empty where the family knows none."""
+    firmware: str = ""
+    """The version of an image that was written to the machine; empty for the one it was delivered with."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, name: str) -> Any:
+        """One setting by its name, of ``extra`` too. Raises KeyError for one that the machine does not have."""
+        return getattr(self, name) if name in COMMON else self.extra[name]
+
+    def changed(self, **wanted: Any) -> "MachineSettings":
+        """These settings with others in some places. Raises KeyError for one that the machine does not have."""
+        odd = {name: value for name, value in wanted.items() if name not in COMMON}
+        if unknown := odd.keys() - self.extra.keys():
+            raise KeyError(f"machine settings: found {', '.join(sorted(unknown))}; expected settings that it has")
+        common = {name: value for name, value in wanted.items() if name in COMMON}
+        return replace(self, **common, extra={**self.extra, **odd})
+
+
+COMMON = frozenset(each.name for each in fields(MachineSettings)) - {"extra"}
 
 
 @dataclass(slots=True)

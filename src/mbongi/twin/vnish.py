@@ -142,7 +142,7 @@ class VNish:
                     "netmask": "255.0.0.0",
                     "gateway": "",
                     "dns": [],
-                    "hostname": self.writes.hostname,
+                    "hostname": self.machine.settings.hostname,
                 },
                 "uptime": f"{int(age_s // 3600)}:{int(age_s // 60 % 60):02d}",
             },

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
+from mbongi.twin.errors import WriteRefusedError
 from mbongi.twin.firmware import HttpReply, HttpRequest, encode, json_object
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.physics import frequency_share_for
@@ -36,13 +37,17 @@ class VNishWrites:
     """The write side of one machine, and the settings that only VNish has."""
 
     def __init__(self, machine: VirtualMachine, *, password: str) -> None:
-        self.machine, self.password = machine, password
-        self.hostname, self.preset = "antminer", f"{self._watts(1.0)}"
+        self.machine = machine
+        machine.deliver(
+            password=password,
+            hostname="antminer",
+            preset=f"{self._watts(1.0)}",
+            # What is saved and waits for a restart.
+            saved_pools=None,
+            saved_preset=None,
+        )
         self.tokens: set[str] = set()
         self._wrong, self._locked_until = 0, 0.0
-        self._pools: tuple[PoolEntry, ...] | None = None
-        self._preset: str | None = None
-        """What is saved and waits for a restart."""
         self._booted_at = machine.booted_at
         self.buttons: dict[str, Callable[[HttpRequest], HttpReply]] = {
             "settings": self._save,
@@ -51,7 +56,7 @@ class VNishWrites:
             "mining/start": lambda _: self._start(),
             "mining/resume": lambda _: self._start(),
             "mining/restart": lambda _: self._restart(),
-            "system/reboot": lambda _: HttpReply(200, b'{"after":3}', then=machine.reboot),
+            "system/reboot": lambda _: self._reboot(),
             "lock": self._lock,
         }
 
@@ -59,6 +64,12 @@ class VNishWrites:
         """Answer a POST."""
         if name == "unlock":
             return self._unlock(request)
+        try:
+            return self._write(name, request)
+        except WriteRefusedError:
+            return json_reply({"err": "Command failed"}, status=500)
+
+    def _write(self, name: str, request: HttpRequest) -> HttpReply:
         if name == "find-miner":
             return self._find(request)
         button = self.buttons.get(name)
@@ -73,7 +84,7 @@ class VNishWrites:
         if self.machine.booted_at != self._booted_at:
             self._booted_at = self.machine.booted_at
             self.tokens.clear()
-            self._apply()
+            self.machine.apply(**self._saved())
 
     # The password.
 
@@ -90,7 +101,7 @@ class VNishWrites:
         now = self.machine.clock()
         if now < self._locked_until:
             return json_reply({"unlock_timeout": round(self._locked_until - now)}, status=429)
-        if (json_object(request.body) or {}).get("pw") != self.password:
+        if (json_object(request.body) or {}).get("pw") != self.machine.settings.password:
             self._wrong += 1
             if self._wrong >= WRONG_MAX:
                 self._wrong, self._locked_until = 0, now + LOCKED_S
@@ -109,27 +120,35 @@ class VNishWrites:
     @property
     def restart_required(self) -> bool:
         """Whether something that is saved is not in force."""
-        return self._pools is not None or self._preset is not None
+        return bool(self._saved())
+
+    @property
+    def preset(self) -> str:
+        """The preset in force."""
+        return str(self.machine.settings.of("preset"))
 
     @property
     def frequency_share(self) -> float:
         """The frequency of the preset in force over the nominal."""
+        return self._share(self.preset)
+
+    def _share(self, preset: str) -> float:
         model = self.machine.model
-        if self.preset == DISABLED:
+        if preset == DISABLED:
             return 1.0
-        return min(frequency_share_for((int(self.preset) - model.idle_w) / (model.power_w - model.idle_w)), 1.0)
+        return min(frequency_share_for((int(preset) - model.idle_w) / (model.power_w - model.idle_w)), 1.0)
 
     def settings(self) -> dict[str, Any]:
         """Answer ``settings``: what is saved. Passwords of pools are stated, as the firmware does."""
-        pools = self.machine.pools if self._pools is None else self._pools
-        model = self.machine.model
+        settings, model = self.machine.settings, self.machine.model
+        pools = settings.pools if settings.of("saved_pools") is None else settings.of("saved_pools")
         return {
             "miner": {
                 "pools": [
                     {"url": short_url(pool.url), "user": pool.user, "pass": pool.password} for pool in pools if pool.url
                 ],
                 "overclock": {
-                    "preset": self.preset if self._preset is None else self._preset,
+                    "preset": settings.of("saved_preset") or self.preset,
                     "globals": {"volt": round(model.voltage_v * 100), "freq": round(model.frequency_mhz)},
                     "chains": [],
                     "modded_psu": False,
@@ -144,7 +163,7 @@ class VNishWrites:
                 "misc": {"restart_temp": 84},
             },
             "network": {
-                "hostname": self.hostname,
+                "hostname": settings.hostname,
                 "dhcp": True,
                 "ipaddress": self.machine.address,
                 "netmask": "255.0.0.0",
@@ -173,67 +192,80 @@ class VNishWrites:
         document = json_object(request.body)
         if document is None:
             return json_reply({"err": "Json deserialize error"}, status=400)
-        problem = self._save_password(document.get("password")) or self._save_miner(document.get("miner"))
-        if problem:
-            return json_reply({"err": problem}, status=500)
+        try:
+            wanted = self._password_of(document.get("password")) | self._miner_of(document.get("miner"))
+        except _SettingError as error:
+            return json_reply({"err": str(error)}, status=500)
         network = document.get("network")
         if isinstance(network, dict) and isinstance(network.get("hostname"), str):
-            self.hostname = network["hostname"]
+            wanted["hostname"] = network["hostname"]
+        self.machine.change(**wanted)
+        if "password" in wanted:
+            self.tokens.clear()
         return json_reply({"restart_required": self.restart_required, "reboot_required": False})
 
-    def _save_password(self, change: object) -> str:
+    def _password_of(self, change: object) -> dict[str, Any]:
         if not isinstance(change, dict):
-            return ""
+            return {}
         new = change.get("pw")
-        if change.get("current") != self.password or not isinstance(new, str) or not new:
-            return "current password is wrong"
-        self.password = new
-        self.tokens.clear()
-        return ""
+        if change.get("current") != self.machine.settings.password or not isinstance(new, str) or not new:
+            raise _SettingError("current password is wrong")
+        return {"password": new}
 
-    def _save_miner(self, miner: object) -> str:
+    def _miner_of(self, miner: object) -> dict[str, Any]:
+        wanted: dict[str, Any] = {}
         if not isinstance(miner, dict):
-            return ""
+            return wanted
         if isinstance(miner.get("pools"), list):
-            pools = [_pool(item) for item in miner["pools"]]
+            pools = tuple(_pool(item) for item in miner["pools"])
             if len(pools) > POOL_COUNT or None in pools:
-                return "invalid pools"
-            self._pools = tuple(pool for pool in pools if pool is not None)
+                raise _SettingError("invalid pools")
+            wanted["saved_pools"] = pools
         overclock = miner.get("overclock")
         preset = overclock.get("preset") if isinstance(overclock, dict) else None
         if preset in {row["name"] for row in self.presets()} and preset != self.preset:
-            self._preset = str(preset)
-        return ""
+            wanted["saved_preset"] = preset
+        return wanted
 
-    def _apply(self) -> None:
-        if self._pools is not None:
-            self.machine.set_pools(self._pools)
-        if self._preset is not None:
-            self.preset = self._preset
-            self.machine.set_power_limit(self.machine.model.power_at_w(self.frequency_share))
-        self._pools = self._preset = None
+    def _saved(self) -> dict[str, Any]:
+        """The settings that wait for a restart, as they come into force; empty where none waits."""
+        settings, waiting = self.machine.settings, dict[str, Any]()
+        if settings.of("saved_pools") is not None:
+            waiting |= {"pools": settings.of("saved_pools"), "saved_pools": None}
+        if settings.of("saved_preset") is not None:
+            preset = settings.of("saved_preset")
+            limit_w = self.machine.model.power_at_w(self._share(preset))
+            waiting |= {"preset": preset, "saved_preset": None, "power_limit_w": limit_w}
+        return waiting
 
     # Buttons.
 
     def _stop(self) -> HttpReply:
-        self.machine.sleep()
+        self.machine.change(asleep=True, restarts=True)
         return EMPTY
 
     def _start(self) -> HttpReply:
         if self.machine.asleep:
-            self._apply()
-            self.machine.wake()
+            self._restart()
         return EMPTY
 
     def _restart(self) -> HttpReply:
-        self._apply()
-        self.machine.wake()
+        self.machine.change(asleep=False, restarts=True, **self._saved())
         return EMPTY
 
+    def _reboot(self) -> HttpReply:
+        self.machine.change(then=self.machine.reboot)
+        return json_reply({"after": 3})
+
     def _find(self, request: HttpRequest) -> HttpReply:
-        wanted = (json_object(request.body) or {}).get("on")
-        self.machine.blinking = wanted if isinstance(wanted, bool) else not self.machine.blinking
-        return json_reply({"on": self.machine.blinking})
+        asked = (json_object(request.body) or {}).get("on")
+        wanted = asked if isinstance(asked, bool) else not self.machine.blinking
+        self.machine.change(blinking=wanted)
+        return json_reply({"on": wanted})
+
+
+class _SettingError(ValueError):
+    """A setting that cannot be saved."""
 
 
 def _pool(item: object) -> PoolEntry | None:

@@ -213,7 +213,7 @@ class Whatsminer:
                 "FirmwareVersion": FIRMWARE,
                 "power_mode": machine.power_mode,
                 "power_limit_set": str(round(machine.power_limit_w)),
-                "hash_percent": str(self.writes.hash_percent),
+                "hash_percent": "0",
             }
         )
 
@@ -242,7 +242,7 @@ class Whatsminer:
                 "mac": machine.mac,
                 "ledstat": "manual" if machine.blinking else "auto",
                 "gateway": "",
-                "hostname": self.writes.hostname,
+                "hostname": self.machine.settings.hostname,
                 "minersn": machine.serial,
                 "powersn": f"P{machine.serial}",
             }

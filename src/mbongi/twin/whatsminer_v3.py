@@ -42,13 +42,13 @@ class WhatsminerV3:
         }
         self.reads: dict[str, Callable[[Any], Any]] = {
             "get.device.info": self._info,
-            "get.device.custom_data": lambda _: dict(self.writes.custom),
+            "get.device.custom_data": lambda _: dict(machine.settings.of("custom")),
             "get.miner.status": self._status,
             "get.miner.setting": lambda _: {"power-mode": machine.power_mode, "pool-strategy": "FAILOVER"},
-            "get.fan.setting": lambda _: dict(self.writes.fans),
+            "get.fan.setting": lambda _: dict(machine.settings.of("fans")),
             "get.system.setting": lambda _: {
-                "web-pool": int(self.writes.web_pools),
-                "hostname": self.writes.hostname,
+                "web-pool": int(self.machine.settings.of("web_pools")),
+                "hostname": self.machine.settings.hostname,
                 "timezone": "CST-8",
                 "zonename": "Asia/Shanghai",
             },
@@ -65,7 +65,8 @@ class WhatsminerV3:
             return _reply(BAD_ITEM, "", "invalid json item")
         try:
             if name.startswith("set."):
-                return _reply(0, name, "ok", self.writes.write(document))
+                self.writes.write(document)
+                return _reply(0, name, "ok")
             read = self.reads.get(name)
             if read is None:
                 return _reply(UNKNOWN, name, "invalid command")
@@ -96,7 +97,7 @@ class WhatsminerV3:
             "detect-hash-rate": ":".join(
                 str(round(machine.model.board_ths * 1e3)) for _ in range(machine.model.boards)
             ),
-            "fast-boot": "enable" if self.writes.fast_boot else "disable",
+            "fast-boot": "enable" if self.machine.settings.of("fast_boot") else "disable",
             "hash-board": "K40",
             "hash-percent": "0",
             "heatmode": "",
@@ -104,7 +105,7 @@ class WhatsminerV3:
             "pool-strategy": "FAILOVER",
             "power-limit-set": str(round(machine.power_limit_w)),
             "type": MODEL,
-            "web-pool": int(self.writes.web_pools),
+            "web-pool": int(self.machine.settings.of("web_pools")),
             "working": "false" if machine.asleep else "true",
             **{f"chipdata{board}": "K8EC374-2426 BINVE6-197806A" for board in range(machine.model.boards)},
             **serials,
@@ -115,7 +116,7 @@ class WhatsminerV3:
         return {
             "dns": "",
             "gateway": "",
-            "hostname": self.writes.hostname,
+            "hostname": self.machine.settings.hostname,
             "ip": machine.address,
             "mac": machine.mac,
             "netmask": "255.255.0.0",
@@ -143,7 +144,7 @@ class WhatsminerV3:
     def _system(self) -> dict[str, Any]:
         return {
             "api": API_VERSION,
-            "apiswitch": "1" if self.writes.api_write else "0",
+            "apiswitch": "1" if self.machine.settings.of("api_write") else "0",
             "control-board-version": "CB6V10",
             "fwversion": FIRMWARE,
             "ledstatus": "manual" if self.machine.blinking else "auto",
@@ -250,8 +251,8 @@ class WhatsminerV3:
         return {"STATUS": [status], "DEVDETAILS": rows, "id": 1}
 
 
-def _reply(code: int, name: str, message: Any, then: Callable[[], None] | None = None) -> Reply:
-    return Reply(encode({"code": code, "when": unix_s(), "msg": message, "desc": name}), then)
+def _reply(code: int, name: str, message: Any) -> Reply:
+    return Reply(encode({"code": code, "when": unix_s(), "msg": message, "desc": name}))
 
 
 def _old(letter: str, code: int, message: Any) -> dict[str, Any]:

@@ -341,9 +341,7 @@ async def test_a_braiins_machine_that_was_stopped_is_started() -> None:
     async with virtual_site(NETWORK, **one_of(Family.BRAIINS)) as site:
         machine = site.machine(only(site).address)
         machine.sleep()
-        firmware = site.places[only(site).address].firmware
-        assert isinstance(firmware, Braiins)
-        firmware.writes.is_stopped = True
+        machine.apply(is_stopped=True)
         assert (await execute(fleet_of(site.config), only(site), ActionKind.WAKE, {})).verified
         assert not machine.asleep
 
@@ -408,7 +406,7 @@ async def test_a_profile_that_thermal_management_would_take_back_is_not_set() ->
     async with virtual_site(NETWORK, **one_of(Family.LUXOS)) as site:
         firmware = site.places[only(site).address].firmware
         assert isinstance(firmware, LuxOs)
-        firmware.writes.atm_enabled = True
+        firmware.machine.apply(atm_enabled=True)
         with pytest.raises(RejectedError, match="ATM"):
             await execute(fleet_of(site.config), only(site), ActionKind.SET_POWER, {"target_w": 2007})
         assert firmware.writes.profile == "default"

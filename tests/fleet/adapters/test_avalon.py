@@ -126,7 +126,7 @@ async def test_firmware_that_cannot_be_woken_is_rebooted() -> None:
         machine, commands = site.machine(target.address), firmware_of(site).writes.commands
         del commands["softon"]
         # As the A13 series does: it wakes with a reboot only.
-        commands["reboot"] = lambda _: ({}, lambda: (machine.wake(), machine.reboot()))
+        commands["reboot"] = lambda _: machine.change(asleep=False, then=machine.reboot) or {}
         machine.sleep()
         outcome = await execute(fleet_of(site.config), target, ActionKind.WAKE, {})
         assert outcome.verified
@@ -145,7 +145,10 @@ async def test_pools_that_the_machine_forgets_with_the_reboot_are_told(monkeypat
     monkeypatch.setattr(avalon_write, "POOLS_VERIFY_S", 2.0)
     async with alone() as (site, _, target):
         writes = firmware_of(site).writes
-        writes.commands["reboot"] = lambda _: ({}, lambda: (writes.waiting.pop(0), writes.reboot()))
+        machine = site.machine(target.address)
+        writes.commands["reboot"] = lambda _: (
+            machine.apply(waiting={1: machine.settings.of("waiting")[1]}) or writes.reboot()
+        )
         outcome = await execute(fleet_of(site.config), target, ActionKind.SET_POOLS, POOLS)
         assert outcome.verified is False
         assert site.machine(target.address).pools[1].url == ""
@@ -240,7 +243,7 @@ async def test_firmware_that_takes_a_mode_with_a_reboot_only_is_rebooted() -> No
             return new(["255"])
 
         writes.commands["workmode"] = old
-        writes.commands["reboot"] = lambda _: ({}, lambda: (new(["set", *waiting]), writes.reboot()))
+        writes.commands["reboot"] = lambda _: new(["set", *waiting]) and writes.reboot()
         outcome = await execute(fleet_of(site.config), target, ActionKind.SET_POWER, {"mode": "low"})
         assert outcome.verified
         assert (machine.power_mode, waiting) == ("low", ["0"])
