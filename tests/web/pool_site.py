@@ -127,6 +127,7 @@ def status(**changes: Any) -> PoolStatus:
         "workers": 45,
         "accepted": 1234,
         "rejected": {"stale": 3},
+        "by_firmware": {'bmminer "2.0"': {"accepted": 40, "stale": 3}},
         "windows": {"minute": Tally(60.0, 30, 30 * 4096.0, 30 * 4096.0**2, 4096.0)},
         "best": BestShare(difficulty=7.5e9, worker=SITE_WORKER, at_ms=now_ms),
         "blocks": 1,

@@ -217,6 +217,7 @@ def test_the_metrics_hold_what_the_processes_said_and_nothing_once_they_are_sile
     text = sign_in().get("/metrics").content.decode()
     assert "mbongi_pool_workers 45.0" in text
     assert 'mbongi_pool_shares_rejected_total{reason="stale"} 3.0' in text
+    assert 'mbongi_pool_firmware_shares_total{firmware="bmminer \\"2.0\\"",outcome="stale"} 3.0' in text
     assert 'mbongi_pool_hashrate_hashes_per_second{bound="estimate",window="minute"}' in text
     assert 'mbongi_pool_node_followed{node="10.0.0.5:8332"} 1.0' in text
     POOL.__init__()
@@ -244,6 +245,7 @@ def test_processes_together_have_the_sums_of_their_counts() -> None:
     both = merged([one, two])
     assert isinstance(both, PoolStatus)
     assert (both.workers, both.rejected, both.trouble, both.listening) == (90, {"stale": 6}, "no node", True)
+    assert both.by_firmware == {'bmminer "2.0"': {"accepted": 80, "stale": 6}}
     assert both.windows["minute"].shares == 60
     assert both.told.durations().count == 6
     assert merged([]) is None

@@ -1,6 +1,7 @@
 """What a pool process says of itself to whoever listens on the bus: every few seconds its state, every minute what it
 sees of each worker. Neither is kept on the bus; what is kept stands in the telemetry table ``pool_worker``. Pure."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -89,6 +90,8 @@ class PoolStatus(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int = 0
     work: float = 0.0
     rejected: dict[str, int] = {}
+    by_firmware: dict[str, dict[str, int]] = {}
+    """Of each firmware the ``accepted`` shares and the rejected ones by reason, up to the last whole minute."""
     windows: dict[str, Tally] = {}
     best: BestShare | None = None
     blocks: int = 0
@@ -131,10 +134,12 @@ def merged(found: Iterable[PoolStatus]) -> PoolStatus | None:
     newest = ordered[-1]
     told = sum((each.told.durations() for each in ordered), Durations())
     checked = sum((each.checked.durations() for each in ordered), Durations())
-    rejected: dict[str, int] = {}
+    rejected: Counter[str] = Counter()
+    by_firmware: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for each in ordered:
-        for reason, count in each.rejected.items():
-            rejected[reason] = rejected.get(reason, 0) + count
+        rejected.update(each.rejected)
+        for firmware, counts in each.by_firmware.items():
+            by_firmware[firmware].update(counts)
     windows = {
         name: sum((each.windows[name] for each in ordered if name in each.windows), Tally(0.0)) for name in WINDOWS
     }
@@ -153,7 +158,8 @@ def merged(found: Iterable[PoolStatus]) -> PoolStatus | None:
         refused=sum(each.refused for each in ordered),
         accepted=sum(each.accepted for each in ordered),
         work=sum(each.work for each in ordered),
-        rejected=rejected,
+        rejected=dict(rejected),
+        by_firmware={firmware: dict(counts) for firmware, counts in by_firmware.items()},
         windows=windows,
         best=max(bests, key=lambda each: each.difficulty, default=None),
         blocks=sum(each.blocks for each in ordered),

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 log = get_log(__name__)
 
 NAME = "pool-accounts"
+DATABASE_S_MAX = 300.0
+"""For one statement: tidying a large site's books takes minutes. Without a limit, a database that is gone without a
+word would stop the accounts until somebody started them anew."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,9 +54,11 @@ def ready(config: Config) -> bool:
 
 
 async def _run(config: Config) -> int:
-    from mbongi.core.threads import ThreadBridge  # noqa: PLC0415 -- Django must be set up first
+    from mbongi.core.identity.postgresql.base import DatabaseWrapper  # noqa: PLC0415 -- Django must be set up first
+    from mbongi.core.threads import ThreadBridge  # noqa: PLC0415
     from mbongi.pool.daemon.accounting import Accounting  # noqa: PLC0415
 
+    DatabaseWrapper.answer_s_max = DATABASE_S_MAX
     stop, config = stop_event(), fitted(config)
     nodes = nodes_of(config)
     try:

@@ -63,6 +63,15 @@ def _counters(status: PoolStatus) -> Iterable[Metric]:
     for reason, count in status.rejected.items():
         rejected.add_metric([reason], count)
     yield rejected
+    by_firmware = CounterMetricFamily(
+        "mbongi_pool_firmware_shares",
+        "Shares by firmware, and whether they were accepted or why not, up to the last whole minute",
+        labels=["firmware", "outcome"],
+    )
+    for firmware, outcomes in status.by_firmware.items():
+        for outcome, count in outcomes.items():
+            by_firmware.add_metric([firmware, outcome], count)
+    yield by_firmware
 
 
 def _rates(status: PoolStatus) -> Iterable[Metric]:

@@ -49,7 +49,9 @@ def test_shares_that_come_between_two_minutes_count_once() -> None:
     assert [row.counts.shares for row in statistics.end_minute(60.0, 60.0, 1.0)] == [1]
     statistics.kept([record(0, 1.0, 1.0)])
     statistics.gather(1.0)
+    statistics.reject(Reject.LOW_DIFFICULTY, 0)
     assert [row.counts.shares for row in statistics.end_minute(120.0, 60.0, 1.0)] == [1]
+    assert statistics.by_firmware == {UNNAMED: {"accepted": 2, "low_difficulty": 1}}
     assert statistics.end_minute(180.0, 60.0, 1.0) == []
 
 

@@ -156,6 +156,7 @@ class Reporter:
             accepted=statistics.accepted,
             work=statistics.work,
             rejected=statistics.rejected_by_name(),
+            by_firmware={name: dict(counts) for name, counts in statistics.by_firmware.items()},
             windows=statistics.windows(now_s),
             best=self._best_share(now_s),
             blocks=statistics.blocks,

@@ -98,6 +98,8 @@ class Statistics:
         self._sight_s = self._last_sight_s = 0.0
         self._known: dict[int, _Known] = {}
         self._agents: set[str] = set()
+        self.by_firmware: dict[str, Counter[str]] = {}
+        """Of each firmware the ``accepted`` shares and the rejected ones by reason, up to the last whole minute."""
         self._minutes: deque[tuple[float, Tally]] = deque(maxlen=WINDOWS["day"] // MINUTE_S)
         self._began_s = 0.0
 
@@ -175,10 +177,12 @@ class Statistics:
             known = self._known.get(number) or _Known(firmware_name(""), 0, now_s)
             counts = minute.get(number) or Counts()
             counts.hardest = counts.hardest or known.difficulty
-            expected = counts.work / network_difficulty if network_difficulty > 0 else 0.0
-            rows.append(
-                MinuteRow(number, known.agent, known.protocol, counts, expected, rejects.get(number, Counter()))
+            refused = rejects.get(number, Counter())
+            self.by_firmware.setdefault(known.agent, Counter()).update(
+                {"accepted": counts.shares} | {str(why): count for why, count in refused.items()}
             )
+            expected = counts.work / network_difficulty if network_difficulty > 0 else 0.0
+            rows.append(MinuteRow(number, known.agent, known.protocol, counts, expected, refused))
             total += _tally(counts, span_s)
             self._sight.setdefault(number, Counts()).add(counts)
         self._minutes.append((now_s, total))
