@@ -12,7 +12,7 @@ from mbongi.base.ids import MachineId
 from mbongi.fleet.errors import UnknownGroupError, UnknownProfileError
 from mbongi.fleet.models import Group, Machine, Profile
 from mbongi.fleet.rules.desired import Wanted, redirects, template_values, version_changes, wanted_of
-from mbongi.fleet.values import Desired, ProfileState
+from mbongi.fleet.values import Desired, MachineState, ProfileState
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -101,6 +101,15 @@ def _rows(found: "QuerySet[Group]") -> list[GroupRow]:
             )
         )
     return rows
+
+
+def states_by_group() -> dict[int, dict[MachineState, int]]:
+    """Machines by recorded state, of each group that has any."""
+    rows = Machine.objects.filter(retired_at=None, group__isnull=False).values_list("group_id", "state")
+    found: dict[int, dict[MachineState, int]] = {}
+    for group_id, state, count in rows.annotate(count=Count("pk")).order_by():
+        found.setdefault(group_id or 0, {})[MachineState(state)] = count
+    return found
 
 
 def profiles(group_id: int) -> list[ProfileRow]:

@@ -64,6 +64,10 @@ class OperationRow:
 _ENDS = (ActionStatus.DONE, ActionStatus.FAILED)
 
 
+REASONS_MAX = 20_000
+"""Failed steps whose reasons are read for one page, at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepPage:
     """Part of an operation's steps in their order; ``total`` counts those that fit."""
@@ -75,10 +79,17 @@ class StepPage:
 
 
 def operations(
-    *, is_over: bool | None = None, kinds: Sequence[OperationKind] = (), limit: int = 50, offset: int = 0
+    *,
+    is_over: bool | None = None,
+    kinds: Sequence[OperationKind] = (),
+    group_id: int | None = None,
+    limit: int = 50,
+    offset: int = 0,
 ) -> list[OperationRow]:
     """Operations, newest first. ``is_over`` narrows to those that are, or are not."""
     rows = Operation.objects.all()
+    if group_id is not None:
+        rows = rows.filter(group_id=group_id)
     if kinds:
         rows = rows.filter(kind__in=list(kinds))
     if is_over is not None:
@@ -142,3 +153,18 @@ def steps(operation_id: int, *, statuses: Sequence[ActionStatus] = (), limit: in
     limit, offset = max(1, min(limit, PAGE_MAX)), max(0, offset)
     page = rows.select_related("author").order_by("seq")[offset : offset + limit]
     return StepPage([action_row(row) for row in page], rows.count(), offset, limit)
+
+
+def failures(operation_id: int) -> list[str]:
+    """Why steps of an operation failed, one reason a step."""
+    rows = Action.objects.filter(operation_id=operation_id, status=ActionStatus.FAILED).order_by("seq")
+    return list(rows.values_list("message", flat=True)[:REASONS_MAX])
+
+
+def operations_of_machine(machine_id: int, limit: int = 5) -> list[OperationRow]:
+    """The newest operations that have a step on a machine."""
+    steps = Action.objects.filter(machine_id=machine_id, operation__isnull=False)
+    ids = steps.order_by("-requested_at", "-pk").values_list("operation_id", flat=True)[: limit * 8]
+    newest = list(dict.fromkeys(ids))[:limit]
+    found = {row.id: row for row in _rows(Operation.objects.filter(pk__in=newest))}
+    return [found[number] for number in newest if number is not None and number in found]

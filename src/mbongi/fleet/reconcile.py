@@ -85,6 +85,21 @@ class Preview:
         return sum(change.kind is not None for machine in self.machines for change in machine.changes)
 
     @property
+    def unknown(self) -> int:
+        """How many machines differ in nothing that is known, and do not state all of it."""
+        return sum(not any(each.known for each in machine.differences) for machine in self.machines)
+
+    @property
+    def differing(self) -> int:
+        """How many machines are known to differ."""
+        return len(self.machines) - self.unknown
+
+    @property
+    def total(self) -> int:
+        """How many machines were looked at, those that are left to another operation included."""
+        return len(self.machines) + self.same + self.pending
+
+    @property
     def left(self) -> Counter[str]:
         """How many changes would be left undone, by reason: keys of ``wording.WHY_NOT``."""
         return Counter(change.why_not for machine in self.machines for change in machine.changes if change.why_not)

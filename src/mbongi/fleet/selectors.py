@@ -102,7 +102,10 @@ class ActionRow:
 
 @dataclass(frozen=True, slots=True)
 class MachineFilter:
-    """Which machines; an empty field does not narrow. ``text`` is searched in address, MAC, serial, host and model."""
+    """Which machines; an empty field does not narrow. ``text`` is searched in address, MAC, serial, host and model.
+
+    ``group_id`` 0: those without a group.
+    """
 
     states: Sequence[MachineState] = ()
     families: Sequence[Family] = ()
@@ -207,9 +210,13 @@ def _filtered(filters: MachineFilter) -> "QuerySet[Machine]":
     for name, chosen in (("state", filters.states), ("family", filters.families), ("model", filters.models)):
         if chosen:
             rows = rows.filter(**{f"{name}__in": list(chosen)})
-    for name in ("hall", "rack", "group_id", "tenant_id"):
+    for name in ("hall", "rack", "tenant_id"):
         if getattr(filters, name) is not None:
             rows = rows.filter(**{name: getattr(filters, name)})
+    if filters.group_id == 0:
+        rows = rows.filter(group=None)
+    elif filters.group_id is not None:
+        rows = rows.filter(group_id=filters.group_id)
     if filters.with_alarm:
         rows = rows.filter(pk__in=Event.objects.filter(cleared_at=None).values("machine_id"))
     for word in filters.text.replace("\0", "").split()[:5]:

@@ -57,6 +57,7 @@ def machine_filter(query: QueryDict) -> MachineFilter:
         models=tuple(model for model in query.getlist("model") if model),
         hall=whole(query, "hall", None, 0, 32767),
         rack=whole(query, "rack", None, 0, 32767),
+        group_id=whole(query, "group", None, 0, ID_MAX),
         text=text(query, "q"),
         with_alarm=query.get("alarm", "") in {"1", "true", "on"},
     )

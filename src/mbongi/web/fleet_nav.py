@@ -25,8 +25,8 @@ class Section(Enum):
 class FleetPage:
     """One entry, and the permission without which nobody sees it.
 
-    It is the present one on every page whose address begins with ``url``, unless a longer one fits. ``is_ours`` False:
-    it leads out of the fleet, to a page with a navigation of its own.
+    It is the present one on every page whose address begins with ``url``, unless a longer one fits, or with one of
+    ``also``. ``is_ours`` False: it leads out of the fleet, to a page with a navigation of its own.
     """
 
     section: Section
@@ -34,11 +34,18 @@ class FleetPage:
     label: Promise
     permission: Permission
     is_ours: bool = True
+    also: tuple[str, ...] = ()
+
+    def fits(self, path: str) -> bool:
+        """Whether the page at ``path`` belongs to this entry."""
+        return self.is_ours and path.startswith((self.url, *self.also))
 
 
 PAGES = (
     FleetPage(Section.MACHINES, "/machines/", _("List"), Permission.MACHINE_VIEW),
+    FleetPage(Section.MACHINES, "/fleet/groups/", _("Groups"), Permission.MACHINE_VIEW, also=("/fleet/profiles/",)),
     FleetPage(Section.MACHINES, "/floor/", _("Floor"), Permission.MACHINE_VIEW, is_ours=False),
+    FleetPage(Section.CHANGES, "/fleet/operations/", _("Operations"), Permission.MACHINE_VIEW),
     FleetPage(Section.WATCH, "/workshop/", _("Work orders"), Permission.WORK_VIEW, is_ours=False),
 )
 
@@ -53,7 +60,7 @@ class FleetNav:
 
 def fleet_nav(path: str, user: "User") -> FleetNav | None:
     """The navigation on the page at ``path``; None on pages that are not the fleet's."""
-    fitting = [page for page in PAGES if page.is_ours and path.startswith(page.url)]
+    fitting = [page for page in PAGES if page.fits(path)]
     if not fitting:
         return None
     seen = [page for page in PAGES if user.may(page.permission)]

@@ -14,6 +14,9 @@ from mbongi.web.live.view import live
 from mbongi.web.pages import (
     actions,
     events,
+    fleet_groups,
+    fleet_operations,
+    fleet_profiles,
     floor,
     ledger,
     machine,
@@ -86,6 +89,24 @@ def _work() -> list[URLPattern]:
     ]
 
 
+def _fleet() -> list[URLPattern]:
+    return [
+        path("fleet/groups/", fleet_groups.group_list, name="groups"),
+        path("fleet/groups/add/", fleet_groups.add),
+        path("fleet/groups/<int:group_id>/", fleet_groups.group),
+        path("fleet/groups/<int:group_id>/change/", fleet_groups.change),
+        path("fleet/groups/<int:group_id>/standing/", fleet_groups.standing),
+        path("fleet/groups/<int:group_id>/profile/", fleet_profiles.edit),
+        path("fleet/groups/<int:group_id>/diff/", fleet_profiles.diff),
+        path("fleet/groups/<int:group_id>/rehearsal/", fleet_profiles.rehearsal),
+        path("fleet/profiles/<int:profile_id>/", fleet_profiles.version),
+        path("fleet/profiles/<int:profile_id>/<str:verb>/", fleet_profiles.decide),
+        path("fleet/operations/", fleet_operations.operation_list, name="operations"),
+        path("fleet/operations/<int:operation_id>/", fleet_operations.operation),
+        path("fleet/operations/<int:operation_id>/<str:verb>/", fleet_operations.act),
+    ]
+
+
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("alarms/", overview.alarms),
@@ -99,6 +120,7 @@ urlpatterns = [
     path("actions/<int:action_id>/", actions.action_state),
     *_pool(),
     *_work(),
+    *_fleet(),
     path("events/", events.events, name="events"),
     *_downloads("events", events.export),
     path("ledger/", ledger.ledger, name="ledger"),

@@ -25,6 +25,11 @@ class Pager:
         return min(self.total, self.offset + self.limit)
 
     @property
+    def page(self) -> int:
+        """The page's number, from 1."""
+        return self.offset // self.limit + 1
+
+    @property
     def previous_url(self) -> str:
         """The page before."""
         return self._url(self.offset // self.limit) if self.offset else ""
