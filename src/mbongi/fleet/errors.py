@@ -64,3 +64,11 @@ class UnknownPartError(FleetError, LookupError):
 
 class WorkRefusedError(ActionRefusedError):
     """An entry on a work order, or a move of stock, that cannot be used."""
+
+
+class UnknownContractError(FleetError, LookupError):
+    """No such contract, version, excuse, closing or statement, or none that the asker may see."""
+
+
+class HostingRefusedError(ActionRefusedError):
+    """A contract, an excuse or a statement that cannot be as it was asked for."""

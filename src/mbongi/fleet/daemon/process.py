@@ -16,10 +16,12 @@ from mbongi.core.bus.cells import Cell
 from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusError, BusUnavailable
 from mbongi.core.bus.streams import EVENTS
+from mbongi.core.telemetry.client import Store
 from mbongi.core.telemetry.outgoing import Outgoing
 from mbongi.core.threads import ThreadBridge
 from mbongi.fleet import selectors
 from mbongi.fleet.daemon.acting import Actor
+from mbongi.fleet.daemon.hosting import Hosting
 from mbongi.fleet.daemon.keep_lock import KeepLock
 from mbongi.fleet.daemon.leasing import Leasing, Share
 from mbongi.fleet.daemon.operating import Operating
@@ -33,6 +35,7 @@ from mbongi.fleet.reading import DetailReport, Found, MachineReading, StateChang
 from mbongi.fleet.rules.conditions import Watch
 from mbongi.fleet.rules.leases import SLOTS, slot_of
 from mbongi.fleet.rules.pool_side import PoolSide
+from mbongi.fleet.statements import Site
 from mbongi.fleet.telemetry import READING
 from mbongi.fleet.values import STATUS_SUBJECT, ConditionChange
 
@@ -127,6 +130,7 @@ class FleetProcess:
         self.actor = Actor(config.fleet, self._database, self.poller.poll_soon, share=self.share)
         self.operating = Operating(self._database, self.actor.wake)
         self.verifier = Verifier(self._database)
+        self.hosting = Hosting(lambda: Store.open(config), Site.of(config))
         self._leasing: Leasing | None = None
         if number is not None:
             keeper = KeepLock(config.site.data_dir)
@@ -150,6 +154,7 @@ class FleetProcess:
             self._while_leading(self.scanner.run),
             self.actor.run(),
             self._while_leading(self.operating.run),
+            self._while_leading(self.hosting.run),
             self.verifier.run(),
             self._keep_targets(),
             self._tick(),

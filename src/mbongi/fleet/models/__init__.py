@@ -7,8 +7,35 @@ every one is named here.
 
 from mbongi.fleet.models.action import Action
 from mbongi.fleet.models.group import Group, Profile
+from mbongi.fleet.models.hosting import (
+    Closing,
+    Contract,
+    ContractVersion,
+    Excuse,
+    Hosted,
+    HostedDay,
+    Statement,
+)
 from mbongi.fleet.models.machine import Event, Machine
 from mbongi.fleet.models.operation import Operation
 from mbongi.fleet.models.work_order import Part, StockMove, WorkEntry, WorkOrder
 
-__all__ = ["Action", "Event", "Group", "Machine", "Operation", "Part", "Profile", "StockMove", "WorkEntry", "WorkOrder"]
+__all__ = [
+    "Action",
+    "Closing",
+    "Contract",
+    "ContractVersion",
+    "Event",
+    "Excuse",
+    "Group",
+    "Hosted",
+    "HostedDay",
+    "Machine",
+    "Operation",
+    "Part",
+    "Profile",
+    "Statement",
+    "StockMove",
+    "WorkEntry",
+    "WorkOrder",
+]

@@ -1,0 +1,95 @@
+"""What hosting needs of the fleet process: days read from telemetry, machines that come and go, months closed."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from mbongi.base.log import get_log
+from mbongi.core.telemetry.client import Store
+from mbongi.core.telemetry.errors import StoreRefused, StoreUnavailable
+from mbongi.core.threads import ThreadBridge
+from mbongi.fleet import contracts, hosting_readings, hosting_rows, statements
+from mbongi.fleet.daemon.persistence import AWAY, Database
+from mbongi.fleet.statements import Site
+
+log = get_log(__name__)
+
+TICK_S = 2.0
+"""Between two looks for a month to be closed."""
+RULES_S = 60.0
+GATHER_S = 300.0
+"""Between two looks for days to be read."""
+GATHER_FOR_S = 30.0
+"""How long readings may keep a closing waiting."""
+
+
+class Hosting:
+    """Carries hosting on, from the database alone. While store or database are away, it waits.
+
+    It has a thread and a connection of its own: a day of readings must not keep the machines' states waiting. ``open``
+    gives the telemetry store, which is not asked for before there is a contract.
+    """
+
+    def __init__(self, open_store: Callable[[], Store], site: Site) -> None:
+        self._open_store, self._site = open_store, site
+        self._store: Store | None = None
+        self._next_rules = self._next_gather = 0.0
+        self._is_store_away = False
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            async with ThreadBridge() as bridge:
+                await self._go_on(Database(bridge))
+        finally:
+            if self._store is not None:
+                self._store.close()
+
+    async def _go_on(self, database: Database) -> None:
+        while True:
+            busy = False
+            try:
+                busy = await self.look(database)
+            except AWAY:
+                pass
+            except (StoreUnavailable, StoreRefused) as error:
+                if not self._is_store_away:
+                    self._is_store_away = True
+                    log.warning("hosting_waits_for_telemetry", error=str(error))
+            else:
+                if self._is_store_away:
+                    self._is_store_away = False
+                    log.info("hosting_goes_on")
+            await asyncio.sleep(0.0 if busy else TICK_S)
+
+    async def look(self, database: Database) -> bool:
+        """Do what is due; returns whether there is more to do at once. Raises while database or store are away."""
+        now_s = time.monotonic()
+        if now_s >= self._next_rules:
+            await database.call(contracts.follow_rules)
+            self._next_rules = now_s + RULES_S
+        closing = await database.call(statements.open_closings)
+        if closing:
+            await database.call(statements.advance, closing[0], self._telemetry(), self._site)
+            return True
+        if now_s < self._next_gather:
+            return False
+        if await database.call(hosting_rows.has_contracts) and await database.call(self._gather):
+            return True
+        self._next_gather = now_s + GATHER_S
+        return False
+
+    def _telemetry(self) -> Store:
+        if self._store is None:
+            self._store = self._open_store()
+        return self._store
+
+    def _gather(self) -> int:
+        end = time.monotonic() + GATHER_FOR_S
+        return hosting_readings.gather(
+            self._telemetry(),
+            self._site.zone,
+            self._site.raw_days,
+            int(time.time()),
+            lambda: time.monotonic() < end,
+        )
