@@ -1,14 +1,19 @@
 """A hosted site for tests: a tenant's machines, a contract, a telemetry store that answers from what was written."""
 
+import csv
+import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from mbongi.core.identity.models import Tenant, User
-from mbongi.fleet import contracts
+from mbongi.fleet import contracts, hosting_rows, statements
 from mbongi.fleet.hosting_rows import VersionRow
 from mbongi.fleet.models import Machine
 from mbongi.fleet.rules.hosting_terms import CreditStep, Curtailment, Terms
@@ -35,6 +40,11 @@ TERMS = Terms(
 
 def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type]
+
+
+NOVEMBER = utc(2026, 10, 31, 23), utc(2026, 11, 30, 23)
+"""At Brazzaville, UTC+1."""
+LATER = utc(2026, 12, 2)
 
 
 @dataclass
@@ -97,3 +107,52 @@ def contract(author: User, approver: User, tenant: Tenant, terms: Terms = TERMS,
     """A contract in force."""
     made = contracts.add_contract(author, tenant.pk, name, terms, reason="signed")
     return contracts.approve_version(approver, made.id, reason="read it")
+
+
+def listed(*members: Any, **changes: Any) -> Terms:
+    """Terms of these machines."""
+    return msgspec.structs.replace(TERMS, by_rule=False, machines=members, **changes)
+
+
+def close(
+    user: User,
+    month: str,
+    store: Any,
+    site: Site = BRAZZAVILLE,
+    *,
+    now: datetime = LATER,
+    reason: str = "",
+    contract_ids: Any = None,
+) -> Any:
+    """Close a month as the fleet process does."""
+    run = statements.ask_closing(user, month, site, now=now, reason=reason, contract_ids=contract_ids)
+    while not statements.advance(run.id, store, site, clock=lambda: now):
+        pass
+    return hosting_rows.closing(run.id)
+
+
+def lines_of(statement: Any) -> list[dict[str, str]]:
+    """A statement's sheet."""
+    return list(csv.DictReader(io.StringIO(statements.sheet_of(statement.id).decode())))
+
+
+def check_sheet(found: Any) -> None:
+    """The statement's sums are the sums of its sheet, whose hash it states."""
+    content = statements.sheet_of(found.id)
+    assert hashlib.sha256(content).hexdigest() == found.sheet_sha256 == found.document.sheet_sha256
+    lines, sums = lines_of(found), found.document.sums
+    assert len(lines) == found.document.lines
+    for column, total in (
+        ("contract_s", sums.seconds),
+        ("up_s", sums.up_s),
+        ("unexcused_s", sums.unexcused_s),
+        ("unknown_s", sums.unknown_s),
+        *((f"excused_{klass}_s", total) for klass, total in sums.excused_s.items()),
+    ):
+        assert sum(int(line[column]) for line in lines) == total, column
+    for column, milli in (("energy_kwh", sums.energy_wh), ("hash_hours_ths_h", sums.hash_milli)):
+        assert sum(Decimal(line[column]) for line in lines) == Decimal(milli) / 1000, column
+    for line in lines:
+        parts = [int(value) for name, value in line.items() if name.startswith("excused_")]
+        whole = sum(parts) + sum(int(line[name]) for name in ("up_s", "unexcused_s", "unknown_s"))
+        assert whole == int(line["contract_s"]), line

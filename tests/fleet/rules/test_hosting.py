@@ -301,7 +301,7 @@ def test_terms_that_can_be_used_have_no_faults():
         ({"uptime_ppm": 1_000_001}, "uptime_ppm"),
         ({"hash_hours": 5}, "hash_hours"),
         ({"nominal_ppm": 0}, "nominal_ppm"),
-        ({"currency": "XXX"}, "currency"),
+        ({"currency": "FCFA"}, "currency"),
         ({"mwh_minor": 0}, "mwh_minor"),
         ({"mwh_minor": -1}, "mwh_minor"),
         ({"maintenance_s_max": -1}, "maintenance_s_max"),
