@@ -54,6 +54,14 @@ class OperationRefusedError(ActionRefusedError):
     """An operation that cannot be planned so, or not be brought from its state into the one asked for."""
 
 
+class UnknownRuleError(FleetError, LookupError):
+    """No such healing rule, attempt or replay, or none that the asker may see."""
+
+
+class RuleRefusedError(ActionRefusedError):
+    """A healing rule, or a replay of some, that cannot be as it was asked for."""
+
+
 class UnknownOrderError(FleetError, LookupError):
     """No such work order, or none that the asker may see."""
 

@@ -124,6 +124,30 @@ class WorkOrderChanged(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
+@message("fleet.healing_rule.v1")
+class HealingRuleChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A healing rule was added, changed, switched or removed."""
+
+    rule_id: int
+    mode: str
+    version: int
+    at_ms: int
+
+
+@message("fleet.healing_attempt.v1")
+class HealingAttemptChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A healing rule began something on a machine, or it came to its end: ``outcome`` is open until then."""
+
+    attempt_id: int
+    rule_id: int
+    machine_id: int
+    cure: str
+    outcome: str
+    is_watch: bool
+    tenant_id: int | None
+    at_ms: int
+
+
 @message("fleet.stock_low.v1")
 class StockLow(msgspec.Struct, frozen=True, kw_only=True):
     """A part's stock fell to its reorder point or below."""

@@ -204,11 +204,15 @@ def approve_operation(user: "User", operation_id: int, *, reason: str, start: bo
 
 @transaction.atomic
 def start_operation(user: "User", operation_id: int) -> OperationRow:
-    """Let it begin. Raises NotPermittedError, UnknownOperationError, OperationRefusedError."""
+    """Let it begin. Raises NotPermittedError, UnknownOperationError, OperationRefusedError.
+
+    In the ledger the user starts it, or who acts in the user's name: the operation's actor, where the user is its
+    author.
+    """
     what = f"start operation {operation_id}"
     _require(user, what)
     row = _in_state(operation_id, what, OperationState.PLANNED)
-    _start(row, user.actor, row.reason)
+    _start(row, row.actor if row.author_id == user.pk else user.actor, row.reason)
     return operation(row.pk)
 
 

@@ -192,7 +192,7 @@ def reconcile(
     Group.objects.select_for_update().filter(pk=group_id).first()
     found = preview(group_id, machine_ids=machine_ids)
     desired = desired_of(Profile.objects.get(pk=found.profile_id))
-    steps = [step for machine in found.machines for step in _steps(machine)]
+    steps = [step for machine in found.machines for step in steps_of(machine)]
     if not steps:
         raise OperationRefusedError(
             f"reconcile group {group_id}: nothing to write; left: {dict(found.left) or 'nothing'}",
@@ -217,7 +217,8 @@ def reconcile(
     return start_operation(user, row.id) if start else row
 
 
-def _steps(plan: MachinePlan) -> list[Step]:
+def steps_of(plan: MachinePlan) -> list[Step]:
+    """The writes of a machine's plan."""
     return [
         Step(plan.machine_id, change.kind, change.arguments, load_w=_load_w(plan, change))
         for change in plan.changes

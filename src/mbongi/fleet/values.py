@@ -252,6 +252,8 @@ class EventKind(StrEnum):
     ERROR_CODE = "error_code"
     POOL_DEAD = "pool_dead"
     POOL_SIDE_LOW = "pool_side_low"
+    RULE = "rule"
+    """The figure of a healing rule is beyond its limit; ``part`` names the rule."""
     FOUND = "found"
     MOVED = "moved"
     REPLACED = "replaced"

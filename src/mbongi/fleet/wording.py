@@ -39,6 +39,7 @@ KINDS: dict[EventKind, Promise] = {
     EventKind.ERROR_CODE: _("Error code"),
     EventKind.POOL_DEAD: _("Pool dead"),
     EventKind.POOL_SIDE_LOW: _("Pool sees less"),
+    EventKind.RULE: _("Figure of a healing rule"),
     EventKind.FOUND: _("Found"),
     EventKind.MOVED: _("Moved"),
     EventKind.REPLACED: _("Replaced"),
@@ -125,6 +126,7 @@ _SENTENCES: dict[EventKind, Promise] = {
     EventKind.POOL_SIDE_LOW: _(
         "The pool sees %(pool_ths).1f TH/s (at most %(high_ths).1f); the machine states %(own_ths).1f TH/s."
     ),
+    EventKind.RULE: _("%(column)s at %(value)g, beyond the limit of %(part)s."),
     EventKind.FOUND: _("First seen at %(address)s."),
     EventKind.MOVED: _("Moved from %(before)s to %(after)s."),
     EventKind.REPLACED: _("Another machine answers at %(address)s."),

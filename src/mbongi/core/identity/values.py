@@ -28,6 +28,8 @@ class Permission(StrEnum):
     PROFILE_EDIT = "profile_edit"
     PROFILE_APPROVE = "profile_approve"
     OPERATION_RUN = "operation_run"
+    HEALING_VIEW = "healing_view"
+    HEALING_EDIT = "healing_edit"
     WORK_VIEW = "work_view"
     WORK_DO = "work_do"
     STOCK_MANAGE = "stock_manage"

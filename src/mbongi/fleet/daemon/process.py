@@ -19,8 +19,9 @@ from mbongi.core.bus.streams import EVENTS
 from mbongi.core.telemetry.client import Store
 from mbongi.core.telemetry.outgoing import Outgoing
 from mbongi.core.threads import ThreadBridge
-from mbongi.fleet import selectors
+from mbongi.fleet import healing_work, selectors
 from mbongi.fleet.daemon.acting import Actor
+from mbongi.fleet.daemon.healing import Healer, Prover
 from mbongi.fleet.daemon.hosting import Hosting
 from mbongi.fleet.daemon.keep_lock import KeepLock
 from mbongi.fleet.daemon.leasing import Leasing, Share
@@ -32,12 +33,12 @@ from mbongi.fleet.daemon.verifying import Verifier
 from mbongi.fleet.poller import Poller
 from mbongi.fleet.ranges import ScanRangeError
 from mbongi.fleet.reading import DetailReport, Found, MachineReading, StateChange, Target
-from mbongi.fleet.rules.conditions import Watch
+from mbongi.fleet.rules.conditions import RuleFigure, Watch
 from mbongi.fleet.rules.leases import SLOTS, slot_of
 from mbongi.fleet.rules.pool_side import PoolSide
 from mbongi.fleet.statements import Site
 from mbongi.fleet.telemetry import READING
-from mbongi.fleet.values import STATUS_SUBJECT, ConditionChange
+from mbongi.fleet.values import STATUS_SUBJECT, ConditionChange, OperationKind
 
 log = get_log(__name__)
 
@@ -128,9 +129,12 @@ class FleetProcess:
         self.recording = Recording(self._database)
         self.scanner = Scanner(config.fleet, self._database, self._reload.set)
         self.actor = Actor(config.fleet, self._database, self.poller.poll_soon, share=self.share)
-        self.operating = Operating(self._database, self.actor.wake)
+        drivers = {OperationKind.HEAL: healing_work.recheck}
+        self.operating = Operating(self._database, self.actor.wake, drivers)
         self.verifier = Verifier(self._database)
         self.hosting = Hosting(lambda: Store.open(config), Site.of(config))
+        self.prover = Prover(self._database, self._on_figures)
+        self.healer = Healer(self._database, self.operating.wake)
         self._leasing: Leasing | None = None
         if number is not None:
             keeper = KeepLock(config.site.data_dir)
@@ -156,6 +160,8 @@ class FleetProcess:
             self._while_leading(self.operating.run),
             self._while_leading(self.hosting.run),
             self.verifier.run(),
+            self.prover.run(),
+            self._while_leading(self.healer.run),
             self._keep_targets(),
             self._tick(),
             self._serve_bus(),
@@ -209,6 +215,7 @@ class FleetProcess:
         self.outgoing.put(readings)
         self.recording.seen(readings)
         self.verifier.readings(readings)
+        self.prover.readings(readings)
         self._note(self._watch.pool_side(sights))
         self._note(self._watch.readings(readings))
 
@@ -220,6 +227,9 @@ class FleetProcess:
         self.recording.details(reports)
         self._pool_side.details(reports)
         self._note(self._watch.details(reports, _now_ms()))
+
+    def _on_figures(self, figures: Sequence[RuleFigure]) -> None:
+        self._note(self._watch.watch_figures(figures, _now_ms()))
 
     def _note(self, changes: list[ConditionChange]) -> None:
         if changes:

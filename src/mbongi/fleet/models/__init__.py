@@ -7,6 +7,7 @@ every one is named here.
 
 from mbongi.fleet.models.action import Action
 from mbongi.fleet.models.group import Group, Profile
+from mbongi.fleet.models.healing import HealingAttempt, HealingReplay, HealingRule
 from mbongi.fleet.models.hosting import (
     Closing,
     Contract,
@@ -28,6 +29,9 @@ __all__ = [
     "Event",
     "Excuse",
     "Group",
+    "HealingAttempt",
+    "HealingReplay",
+    "HealingRule",
     "Hosted",
     "HostedDay",
     "Machine",

@@ -11,9 +11,12 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import NamedTuple
 
 from mbongi.base.ids import MachineId
 from mbongi.fleet.reading import DetailReport, MachineDetail, MachineReading, StateChange
+from mbongi.fleet.rules.healing import Figure
+from mbongi.fleet.rules.healing_figures import figure_of
 from mbongi.fleet.rules.pool_side import PoolSight
 from mbongi.fleet.values import ConditionChange, EventKind, MachineState, Severity
 
@@ -53,7 +56,7 @@ def _limits() -> dict[tuple[EventKind, str], Limit]:
                 Severity(row["severity"]),
                 float(row["open_at"] or math.nan),
                 float(row["clear_at"] or math.nan),
-                float(row["hold_s"]),
+                float(row["hold_s"] or 0),
             )
             for row in csv.DictReader(lines)
         }
@@ -65,6 +68,14 @@ def limit(kind: EventKind, model: str = "") -> Limit:
     table = _limits()
     named = [name for (each, name) in table if each is kind and name and model.startswith(name)]
     return table[kind, max(named, key=len, default="")]
+
+
+class RuleFigure(NamedTuple):
+    """The figure of a healing rule, for how long it must last, and the ``part`` of the condition that it makes."""
+
+    part: str
+    figure: Figure
+    for_s: float
 
 
 @dataclass(slots=True)
@@ -88,6 +99,7 @@ class Watch:
         self._open: dict[MachineId, set[tuple[EventKind, str]]] = {}
         self._pending: dict[Key, _Pending] = {}
         self._shares: dict[MachineId, _Shares] = {}
+        self._figures: tuple[RuleFigure, ...] = ()
 
     def adopt(self, machine_ids: Collection[MachineId], conditions: Iterable[Key]) -> None:
         """Take machines over, with those recorded conditions that are theirs, so that none is opened a second time."""
@@ -127,6 +139,8 @@ class Watch:
             if reading.state == MachineState.MINING.value:
                 self._hashrate(told, reading)
             self._temperature(told, reading)
+            for rule in self._figures:
+                self._rule(told, reading, rule)
         return told
 
     def details(self, reports: Sequence[DetailReport], at_ms: int) -> list[ConditionChange]:
@@ -153,6 +167,20 @@ class Watch:
             }
             percent = 100 * reading.pool_side_high_ths / sight.own_ths
             self._figure(told, reading, EventKind.POOL_SIDE_LOW, "", percent, params, falling=True)
+        return told
+
+    def watch_figures(self, rules: Sequence[RuleFigure], now_ms: int) -> list[ConditionChange]:
+        """Go by the figures of exactly these healing rules from now on; what others opened clears."""
+        if tuple(rules) == self._figures:
+            return []
+        self._figures = tuple(rules)
+        known = {each.part for each in rules}
+        for key in [key for key in self._pending if key[1] is EventKind.RULE]:
+            del self._pending[key]
+        told: list[ConditionChange] = []
+        for machine_id, parts in self._open.items():
+            for kind, part in [each for each in parts if each[0] is EventKind.RULE and each[1] not in known]:
+                self._judge(told, (machine_id, kind, part), now_ms, limit(kind), {}, is_so=False)
         return told
 
     def tick(self, now_ms: int) -> list[ConditionChange]:
@@ -201,6 +229,14 @@ class Watch:
         if shares >= REJECTS_SHARES_MIN:
             percent = 100 * rejected / shares
             self._figure(told, reading, EventKind.REJECTS_HIGH, "", percent, {"percent": percent})
+
+    def _rule(self, told: list[ConditionChange], reading: MachineReading, rule: RuleFigure) -> None:
+        value = figure_of(rule.figure.column, reading)
+        if value == value:  # noqa: PLR0124 -- not NaN
+            key: Key = (MachineId(reading.machine_id), EventKind.RULE, rule.part)
+            bound = Limit(Severity.INFO, math.nan, math.nan, rule.for_s)
+            params: Params = {"value": value, "column": rule.figure.column}
+            self._judge(told, key, reading.ts, bound, params, is_so=rule.figure.is_beyond(value))
 
     def _codes(self, told: list[ConditionChange], machine_id: MachineId, detail: MachineDetail, at_ms: int) -> None:
         stated = {error.code[:60]: error.text[:200] for error in detail.errors[:CODES_MAX]}
