@@ -44,9 +44,7 @@ def day(rules, stories, *, population=1000, until=24 * HOUR):
 
 
 def acts(found):
-    return [
-        (each.machine_id, each.cure.value, each.started_ms / MINUTE, each.outcome.value) for each in found.attempts
-    ]
+    return [(each.machine_id, each.cure.value, each.started_ms / MINUTE, each.outcome.value) for each in found.attempts]
 
 
 def kept(found):
