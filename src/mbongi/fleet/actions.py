@@ -26,6 +26,7 @@ from mbongi.fleet.errors import (
     UnknownMachineError,
 )
 from mbongi.fleet.events import ActionRequested
+from mbongi.fleet.image_file import ImageArguments
 from mbongi.fleet.models import Action, Machine, Profile
 from mbongi.fleet.pool_rules import checked_pools
 from mbongi.fleet.profile_rules import checked_desired
@@ -86,6 +87,11 @@ def request_action(
 def _checked_request(
     user: "User", machine_ids: Sequence[int], kind: ActionKind, arguments: Mapping[str, Any], reason: str
 ) -> dict[str, Any]:
+    if kind is ActionKind.UPGRADE:
+        raise ActionRefusedError(
+            f"{kind}: asked of single machines; firmware is written by campaigns, which two people agree on",
+            _("Firmware is changed by a campaign."),
+        )
     permission = _PERMISSION.get(kind, Permission.MACHINE_CONTROL)
     if not user.may(permission):
         raise NotPermittedError(f"{user.actor}: {kind}: the role {user.role} does not permit it")
@@ -109,6 +115,8 @@ def checked_arguments(kind: ActionKind, arguments: Mapping[str, Any]) -> dict[st
         return checked_pools(arguments)
     if kind in _DESIRED:
         return _checked_setting(kind, arguments)
+    if kind is ActionKind.UPGRADE:
+        return dict(msgspec.to_builtins(msgspec.convert(dict(arguments), ImageArguments)))
     if arguments:
         raise ActionRefusedError(
             f"{kind}: found arguments {', '.join(map(repr, sorted(arguments)))}; expected none",

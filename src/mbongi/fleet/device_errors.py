@@ -42,3 +42,7 @@ class FencedError(DeviceError):
 
 class RejectedError(DeviceError, ValueError):
     """The machine understood a write and did not take it."""
+
+
+class ImageBrokenError(DeviceError):
+    """A firmware image on the site's disk that is not the one that was stored; no machine was sent all of it."""

@@ -11,6 +11,7 @@ from mbongi.fleet.values import Abilities, DesiredFan, DesiredPower, Family
 
 if TYPE_CHECKING:
     from mbongi.fleet.adapters.session import Session
+    from mbongi.fleet.image_file import ImageFile
 
 OnBatch = Callable[[str, Sequence[MachineReading]], None]
 """Called with a rack and one reading of each of its machines. Must not block and must not raise."""
@@ -111,6 +112,12 @@ class Adapter(Protocol):
 
     async def write_fan(self, session: "Session", fan: DesiredFan, *, dry_run: bool = False) -> Outcome:
         """Fix the fans, or give them back to the machine. Raises RejectedError where the family has no such setting."""
+
+    async def upgrade(self, session: "Session", image: "ImageFile", *, back_s: float, dry_run: bool = False) -> Outcome:
+        """Flash an image onto a machine that is awake; see ``adapters.upgrading.upgraded`` for what comes back.
+
+        Raises RejectedError where the family takes no images, and where the machine refuses this one.
+        """
 
     async def write_hostname(self, session: "Session", hostname: str, *, dry_run: bool = False) -> Outcome:
         """Set the network name. Raises RejectedError where the family has no such setting."""

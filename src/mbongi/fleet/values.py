@@ -65,6 +65,8 @@ class ActionKind(StrEnum):
     SET_POWER = "set_power"
     SET_FAN = "set_fan"
     SET_HOSTNAME = "set_hostname"
+    UPGRADE = "upgrade"
+    """Flash a firmware image; campaigns alone do."""
 
     @property
     def stops_hashing(self) -> bool:
@@ -160,6 +162,8 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     power_limit: bool = False
     fan: bool = False
     hostname: bool = False
+    upgrade: bool = False
+    """Whether its machines can be sent a firmware image."""
 
 
 class DesiredPool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -59,6 +59,7 @@ ACTIONS: dict[ActionKind, Promise] = {
     ActionKind.SET_POWER: _("Set power"),
     ActionKind.SET_FAN: _("Set fans"),
     ActionKind.SET_HOSTNAME: _("Set network name"),
+    ActionKind.UPGRADE: _("Flash firmware"),
 }
 STATUSES: dict[ActionStatus, Promise] = {
     ActionStatus.PLANNED: _("Planned"),

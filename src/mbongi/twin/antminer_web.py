@@ -11,6 +11,8 @@ from mbongi.twin.antminer_gate import Gate
 from mbongi.twin.antminer_rpc import COMPILE_TIME, MINER_VERSION, board_sensors_c
 from mbongi.twin.errors import WriteRefusedError
 from mbongi.twin.firmware import HttpReply, HttpRequest, encode, json_object, short_difficulty, unix_s, whole
+from mbongi.twin.flash import form_parts
+from mbongi.twin.images import BadImageError
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import POOL_COUNT, Fault, Phase, PoolEntry
 
@@ -44,6 +46,7 @@ class AntminerWeb:
             "blink": self._blink,
             "reboot": self._reboot,
             "passwd": self._passwd,
+            "upgrade": self._upgrade,
         }
 
     def answer(self, request: HttpRequest) -> HttpReply:
@@ -89,13 +92,14 @@ class AntminerWeb:
             "dnsservers": "",
             "system_mode": "GNU/Linux",
             "system_kernel_version": "Linux 4.9.113 #1 SMP PREEMPT Thu Oct 9 18:55:45 CST 2025",
-            "system_filesystem_version": FILESYSTEM_VERSION,
+            "system_filesystem_version": machine.slots.version(FILESYSTEM_VERSION),
             "firmware_type": "Release",
             "serinum": machine.serial,
         }
 
     def _miner_type(self) -> dict[str, Any]:
-        return {"miner_type": self.machine.model.name, "subtype": "AMLCtrl_BHB68701", "fw_version": FILESYSTEM_VERSION}
+        version = self.machine.slots.version(FILESYSTEM_VERSION)
+        return {"miner_type": self.machine.model.name, "subtype": "AMLCtrl_BHB68701", "fw_version": version}
 
     def _summary(self) -> dict[str, Any]:
         machine = self.machine
@@ -276,6 +280,15 @@ class AntminerWeb:
             return _json({"stats": "error", "code": "P002", "msg": "New passwords differ!"})
         self.machine.change(password=new)
         return _json({"stats": "success", "code": "P000", "msg": "OK!"})
+
+    def _upgrade(self, request: HttpRequest) -> HttpReply:
+        """The answer's codes: as clients expect them; the message of a refusal is chosen."""
+        image = form_parts(request.headers.get("content-type", ""), request.body).get("firmware", b"")
+        try:
+            self.machine.slots.begin(self.machine, image)
+        except BadImageError as error:
+            return _json({"stats": "error", "code": "U001", "msg": str(error)})
+        return _json({"stats": "success", "code": "U000", "msg": "OK!"})
 
 
 def _json(document: dict[str, Any]) -> HttpReply:

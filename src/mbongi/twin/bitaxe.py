@@ -4,6 +4,7 @@ from typing import Any
 
 from mbongi.twin.errors import WriteRefusedError
 from mbongi.twin.firmware import HttpReply, HttpRequest, encode, host_and_port, json_object, whole
+from mbongi.twin.images import BadImageError
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import Fault, PoolEntry
 
@@ -45,6 +46,8 @@ class Bitaxe:
     def _write(self, request: HttpRequest, path: str) -> HttpReply:
         if request.method == "PATCH" and path == "/api/system":
             return self._patch(request.body)
+        if request.method == "POST" and path == "/api/system/OTA":
+            return self._flash(request.body)
         if request.method == "POST" and path.startswith("/api/system/"):
             return self._post(path.removeprefix("/api/system/"))
         return HttpReply(404, NOT_FOUND, "text/plain")
@@ -65,6 +68,14 @@ class Bitaxe:
                 machine.change(blinking=not machine.blinking)
                 return HttpReply(200, b'{"message":"The device says \\"Hi!\\"."}')
         return HttpReply(404, NOT_FOUND, "text/plain")
+
+    def _flash(self, image: bytes) -> HttpReply:
+        """The words of a success: ESP-Miner's; those of a refusal are chosen."""
+        try:
+            self.machine.slots.begin(self.machine, image)
+        except BadImageError as error:
+            return HttpReply(500, f"Validation / Activation Error: {error}".encode(), "text/plain")
+        return HttpReply(200, b"Firmware update complete, rebooting now!\n", "text/plain")
 
     def _get(self, path: str) -> HttpReply:
         if path in {"/", "/index.html"}:
@@ -112,7 +123,7 @@ class Bitaxe:
             "fallbackStratumPort": _port(fallback_port),
             "stratumUser": main.user,
             "fallbackStratumUser": fallback.user,
-            "version": VERSION,
+            "version": machine.slots.version(VERSION),
             "idfVersion": "v5.4",
             "boardVersion": "401",
             "runningPartition": "factory",

@@ -74,7 +74,7 @@ class Braiins:
         if "modelName" in query:
             return json_reply({"data": {"bosminer": {"info": {"modelName": self.machine.model.name}}}})
         if "version" in query:
-            return json_reply({"data": {"bos": {"info": {"version": {"full": VERSION}}}}})
+            return json_reply({"data": {"bos": {"info": {"version": {"full": self.machine.slots.version(VERSION)}}}}})
         if "login" in query:
             return self.writes.graphql_login(document.get("variables"))
         if "appeals" in query:
@@ -141,7 +141,11 @@ class Braiins:
         up_s = int(max(machine.at - machine.booted_at, 0))
         return {
             "bos_mode": 4,
-            "bos_version": {"bos_plus": True, "current": VERSION, "major": "2022-09-13-0-11012d53-22.08-plus"},
+            "bos_version": {
+                "bos_plus": True,
+                "current": self.machine.slots.version(VERSION),
+                "major": "2022-09-13-0-11012d53-22.08-plus",
+            },
             "bosminer_uptime_s": 0 if self._status == NOT_STARTED else int(machine.elapsed_s),
             "control_board_soc_family": 3,
             "hostname": self.machine.settings.hostname,

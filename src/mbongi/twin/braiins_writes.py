@@ -1,5 +1,6 @@
 """Braiins OS' sign-in and writes over REST. What its OpenAPI description leaves open is marked as chosen."""
 
+import hashlib
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,8 @@ import msgspec
 
 from mbongi.twin.errors import WriteRefusedError
 from mbongi.twin.firmware import HttpReply, HttpRequest, encode, json_object
+from mbongi.twin.flash import form_parts
+from mbongi.twin.images import BadImageError
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.physics import frequency_share_for
 from mbongi.twin.values import POOL_COUNT, PoolEntry
@@ -62,6 +65,7 @@ class BraiinsWrites:
             ("PUT", "actions/restart"): self._restart,
             ("PUT", "actions/reboot"): self._reboot,
             ("PUT", "actions/locate"): self._locate,
+            ("POST", "upgrade/system-upgrade"): self._flash,
         }
 
     def answer(self, method: str, name: str, request: HttpRequest) -> HttpReply:
@@ -206,6 +210,18 @@ class BraiinsWrites:
     def _restart(self, _: HttpRequest) -> HttpReply:
         self.machine.change(restarts=True)
         return json_reply(True)  # noqa: FBT003 -- the document itself
+
+    def _flash(self, request: HttpRequest) -> HttpReply:
+        """The machine itself compares size and hash; that the part ``data`` holds the bytes as they are is chosen."""
+        parts = form_parts(request.headers.get("content-type", ""), request.body)
+        stated, image = json_object(parts.get("metadata", b"")) or {}, parts.get("data", b"")
+        if (stated.get("size"), stated.get("hash")) != (len(image), hashlib.sha256(image).hexdigest()):
+            return refused(500, "size or hash of the image differs")
+        try:
+            self.machine.slots.begin(self.machine, image)
+        except BadImageError as error:
+            return refused(409 if self.machine.slots.pending else 500, str(error))
+        return DONE
 
     def _locate(self, request: HttpRequest) -> HttpReply:
         if request.body.strip() not in {b"true", b"false"}:

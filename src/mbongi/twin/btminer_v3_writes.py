@@ -77,7 +77,7 @@ class V3Writes:
     def write(self, document: dict[str, Any]) -> None:
         """Carry out one write. Raises RefusedWriteError."""
         name, param = str(document.get("cmd")), document.get("param")
-        digest = self._checked(name, document)
+        digest = self.checked(name, document)
         command = self.commands.get(name)
         if command is None:
             raise RefusedWriteError(UNKNOWN, "invalid command")
@@ -86,8 +86,8 @@ class V3Writes:
         except WriteRefusedError as error:
             raise RefusedWriteError(FAILED, "failed") from error
 
-    def _checked(self, name: str, document: dict[str, Any]) -> bytes:
-        """The digest that the write is signed with."""
+    def checked(self, name: str, document: dict[str, Any]) -> bytes:
+        """The digest that a write is signed with. Raises RefusedWriteError where it may not be carried out."""
         account, ts, token = document.get("account"), document.get("ts"), document.get("token")
         if not self.machine.settings.of("api_write") or account != "super":
             raise RefusedWriteError(DENIED, "no permission")

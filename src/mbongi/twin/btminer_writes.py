@@ -13,6 +13,7 @@ from typing import Any
 from mbongi.twin.btminer_seal import Seal, SealError
 from mbongi.twin.errors import WriteRefusedError
 from mbongi.twin.firmware import Reply, encode, json_object, unix_s
+from mbongi.twin.images import BadImageError
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import Phase, PoolEntry
 
@@ -75,6 +76,7 @@ class BtminerWrites:
             "set_power_pct_v2": lambda command: self._set_power_pct(command, low=1),
             "pre_power_on": self._pre_power_on,
             "factory_reset": lambda _: self._factory_reset(),
+            "update_firmware": lambda _: {},
             **{name: functools.partial(self._keep, name) for name in KEPT},
             **{f"enable_{name}": functools.partial(self._switch, name, on=True) for name in SWITCHES},
             **{f"disable_{name}": functools.partial(self._switch, name, on=False) for name in SWITCHES},
@@ -118,10 +120,24 @@ class BtminerWrites:
         if found is None:
             return Reply(encode(problem))
         seal, command = found
+        if command.get("cmd", command.get("command")) == "update_firmware":
+            return self._sealed(seal, _answer("S", 131, "ready"), lambda image: self._flash(seal, image))
         body = self._run(command)
         if body["STATUS"] == "S" and _is_silent(command):
             return Reply(b"")
         return Reply(encode({"enc": seal.close(encode(body))}))
+
+    @staticmethod
+    def _sealed(seal: Seal, body: dict[str, Any], then_image: Callable[[bytes], Reply] | None = None) -> Reply:
+        return Reply(encode({"enc": seal.close(encode(body))}), then_image=then_image)
+
+    def _flash(self, seal: Seal, image: bytes) -> Reply:
+        """What the machine says once the image that was announced is there."""
+        try:
+            self.machine.slots.begin(self.machine, image)
+        except BadImageError as error:
+            return self._sealed(seal, _answer("E", 132, str(error)))
+        return self._sealed(seal, _answer("S", 131, "API command OK"))
 
     def _open(self, data: str) -> tuple[tuple[Seal, dict[str, Any]] | None, dict[str, Any]]:
         now = self.machine.clock()

@@ -62,6 +62,7 @@ class Control:
     """The control listener."""
 
     slow_s = 0.0
+    is_dark = False
     fault = Fault.NONE
 
     def __init__(self, site: "VirtualSite", *, port: int) -> None:
@@ -226,6 +227,7 @@ class Control:
             "rejected": machine.rejected,
             "stale": machine.stale,
             "practice_hs": 0.0 if miner is None else round(miner.hashrate_hs, 3),
+            **machine.slots.described(),
         }
 
 

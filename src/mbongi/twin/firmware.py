@@ -17,6 +17,8 @@ class Reply:
     """What to send."""
 
     body: bytes
+    then_image: "Callable[[bytes], Reply] | None" = None
+    """Where an image is to follow on the same connection: gives the last answer once it is there."""
 
 
 @dataclass(frozen=True, slots=True)

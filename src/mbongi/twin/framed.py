@@ -7,8 +7,9 @@ not answered (chosen: the maker's text names it and no answer). Source: MicroBT'
 import asyncio
 import struct
 
-from mbongi.twin.firmware import AnswerRpc
-from mbongi.twin.listeners import REQUEST_BYTES_MAX, Connection, Host
+from mbongi.twin.firmware import AnswerRpc, Reply
+from mbongi.twin.images import BadImageError
+from mbongi.twin.listeners import REQUEST_BYTES_MAX, Connection, Host, ImageTaker
 
 CONNECTIONS_MAX = 10
 """Clients at the same time; the maker's limit. One more is turned away at once (chosen)."""
@@ -25,6 +26,7 @@ class FramedConnection(Connection):
         super().__init__(host)
         self.answer = answer
         self.received = bytearray()
+        self.incoming: ImageTaker | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a new connection, if there is room for it."""
@@ -37,6 +39,9 @@ class FramedConnection(Connection):
         if self.is_deaf:
             return
         self.expect_within(self.idle_s)
+        if self.incoming is not None:
+            self._take(data, self.incoming)
+            return
         self.received += data
         while len(self.received) >= _LENGTH.size and self.transport is not None:
             [length] = _LENGTH.unpack_from(self.received)
@@ -49,8 +54,19 @@ class FramedConnection(Connection):
             request = bytes(self.received[_LENGTH.size : end])
             del self.received[:end]
             if request and not self.is_deaf:
-                self._answer(request)
+                self._answer(self.answer(request))
 
-    def _answer(self, request: bytes) -> None:
-        reply = self.answer(request)
+    def _take(self, data: bytes, incoming: ImageTaker) -> None:
+        try:
+            reply = incoming.feed(data)
+        except BadImageError:
+            self.abort()
+            return
+        if reply is not None:
+            self.incoming = None
+            self._answer(reply)
+
+    def _answer(self, reply: Reply) -> None:
+        if reply.then_image is not None:
+            self.incoming = ImageTaker(reply.then_image)
         self.respond(_LENGTH.pack(len(reply.body)) + reply.body, close=False)

@@ -7,16 +7,22 @@ import asyncio
 import errno
 import functools
 import socket
+from collections.abc import Callable
 from typing import Protocol, cast
 
 import httptools
 
 from mbongi.twin.errors import TwinError
-from mbongi.twin.firmware import AnswerHttp, AnswerRpc, HttpReply, HttpRequest, json_object
+from mbongi.twin.firmware import AnswerHttp, AnswerRpc, HttpReply, HttpRequest, Reply, json_object
+from mbongi.twin.flash import IMAGE_BYTES_MAX, Incoming
+from mbongi.twin.images import BadImageError
 from mbongi.twin.settings import Aftermath, Then
 from mbongi.twin.values import Fault
 
 REQUEST_BYTES_MAX = 256 * 1024
+HEAD_BYTES_MAX = 16 * 1024
+UPLOAD_KINDS = ("multipart/form-data", "application/octet-stream")
+"""Bodies that may be as long as an image."""
 IDLE_S = 60.0
 INCOMPLETE_S = 2.0
 """How long an RPC client may take over one request; then it is answered as broken JSON."""
@@ -42,6 +48,10 @@ class Host(Protocol):
     @property
     def fault(self) -> Fault:
         """What is wrong with the machine."""
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether the machine has gone down while it was asked."""
 
     def noise(self, length: int) -> bytes:
         """Bytes that mean nothing."""
@@ -124,6 +134,10 @@ class Connection(asyncio.Protocol):
     def send(self, data: bytes, *, close: bool) -> None:
         """Send an answer as the machine's fault lets it."""
         self.host.asked_by(self.source)
+        if self.host.is_dark:
+            self.abort()
+            self.host.after_reply()
+            return
         fault = self.host.fault
         if fault is Fault.SLOW:
             self.loop.call_later(self.host.slow_s, functools.partial(self._write, data, close=close))
@@ -146,6 +160,18 @@ class Connection(asyncio.Protocol):
         self.host.after_reply()
 
 
+class ImageTaker:
+    """Collects an image that follows a request, and has it answered."""
+
+    def __init__(self, answer: Callable[[bytes], Reply]) -> None:
+        self._answer, self._incoming = answer, Incoming()
+
+    def feed(self, data: bytes) -> Reply | None:
+        """Take bytes; the answer once the image is whole. Raises BadImageError for one that is too large."""
+        image = self._incoming.feed(data)
+        return None if image is None else self._answer(image)
+
+
 class RpcConnection(Connection):
     """One request, one answer, then the machine closes."""
 
@@ -154,9 +180,13 @@ class RpcConnection(Connection):
         self.answer = answer
         self.received = b""
         self.answered = False
+        self.incoming: ImageTaker | None = None
 
     def data_received(self, data: bytes) -> None:
         """Collect until the JSON is whole; requests carry no length and no end mark."""
+        if self.incoming is not None and not self.is_deaf:
+            self._take(data, self.incoming)
+            return
         if self.answered or self.is_deaf:
             return
         self.received += data
@@ -187,7 +217,21 @@ class RpcConnection(Connection):
     def _answer(self) -> None:
         self.answered = True
         reply = self.answer(self.received)
-        self.respond(reply.body, close=True)
+        if reply.then_image is not None:
+            self.incoming = ImageTaker(reply.then_image)
+            self.expect_within(self.idle_s)
+        self.respond(reply.body, close=reply.then_image is None)
+
+    def _take(self, data: bytes, incoming: ImageTaker) -> None:
+        self.expect_within(self.idle_s)
+        try:
+            reply = incoming.feed(data)
+        except BadImageError:
+            self.abort()
+            return
+        if reply is not None:
+            self.incoming = None
+            self.respond(reply.body, close=True)
 
 
 class HttpConnection(Connection):
@@ -234,7 +278,8 @@ class HttpConnection(Connection):
             return
         self.expect_within(self.idle_s)
         self.size += len(data)
-        if self.size > REQUEST_BYTES_MAX:
+        is_upload = self.headers.get("content-type", "").startswith(UPLOAD_KINDS)
+        if self.size > (IMAGE_BYTES_MAX if is_upload else REQUEST_BYTES_MAX) + HEAD_BYTES_MAX:
             self.abort()
             return
         try:

@@ -9,6 +9,7 @@ from typing import Final
 
 from mbongi.twin import physics
 from mbongi.twin.climate import ambient_c
+from mbongi.twin.flash import Slots
 from mbongi.twin.models import MachineModel
 from mbongi.twin.settings import Settable, SimClock
 from mbongi.twin.values import POOL_COUNT, Fault, MachineSettings, Phase, PoolEntry, PoolTally
@@ -41,6 +42,7 @@ class VirtualMachine(Settable):
         self.fault_since = 0.0
         self.phase = Phase.MINING
         self.phase_until = float("inf")
+        self.slots = Slots()
         self.stopped_by = ""
         octets = [int(part) for part in address.split(".")]
         account = ACCOUNTS[(octets[2] - 1) % len(ACCOUNTS)]
@@ -197,6 +199,7 @@ class VirtualMachine(Settable):
         self.advance()
         before, self.fault, self.fault_since = self.fault, fault, self.at
         if fault is Fault.OFF:
+            self.slots.cut_power()
             self._halt()
             self.phase, self.phase_until = Phase.OFF, float("inf")
         elif before is Fault.OFF:
@@ -229,6 +232,9 @@ class VirtualMachine(Settable):
 
     def _boot(self) -> None:
         self._halt()
+        if self.slots.is_bricked:
+            self.phase, self.phase_until = Phase.OFF, float("inf")
+            return
         self.booted_at = self.at
         self._clear_counters()
         self.throttle, self.stopped_by = 1.0, ""
@@ -239,6 +245,10 @@ class VirtualMachine(Settable):
     def advance(self) -> None:
         """Bring the state up to the present."""
         now = self.clock()
+        if self.slots.pending is not None and self.slots.pending[0] <= now:
+            self._advance_to(self.slots.pending[0])
+            self.slots.install(self)
+            self._boot()
         while (due := self._take_due(now)) is not None:
             self._advance_to(max(due.at, self.at))
             self._come_into_force(due)
@@ -262,6 +272,8 @@ class VirtualMachine(Settable):
             self._protect(dt_s)
         if self.at >= self.phase_until:
             self._next_phase()
+        elif self.slots.wants_reboot(self.phase, self.elapsed_s):
+            self._boot()
 
     def _next_phase(self) -> None:
         if self.phase is Phase.BOOTING:
@@ -295,10 +307,10 @@ class VirtualMachine(Settable):
         airflow = sum(self.rpm) / (model.fan_rpm_max * model.fans) * (BLOCKED_AIRFLOW if blocked else 1.0)
         for board in range(model.boards):
             share = self.frequency_share if self.alive(board) else 0.0
-            nominal_w = model.board_power_w * self.power_spread[board]
+            nominal_w = model.board_power_w * self.power_spread[board] * self.slots.effects.power_factor
             power = physics.board_power_w(nominal_w, share, self.temps_c[board], model.target_c)
             w_k = physics.conductance_w_k(model.conductance_w_k * self.cooling_spread[board], airflow)
-            goal = physics.equilibrium_c(self.inlet_c, power, w_k)
+            goal = physics.equilibrium_c(self.inlet_c, power, w_k) + self.slots.effects.temp_offset_k
             self.powers_w[board] = power
             self.temps_c[board] = physics.relax(self.temps_c[board], goal, dt_s, model.heat_capacity_j_k / w_k)
 
@@ -322,7 +334,7 @@ class VirtualMachine(Settable):
     def _hash(self, dt_s: float) -> None:
         for board in range(self.model.boards):
             share = self.frequency_share if self.alive(board) else 0.0
-            steady = self.model.board_ths * self.quality[board] * share
+            steady = self.model.board_ths * self.quality[board] * share * self.slots.effects.hashrate_factor
             self.rates_ths[board] = max(steady * self.random.gauss(1.0, 0.012), 0.0)
             self.work_th[board] += steady * dt_s
 
@@ -332,7 +344,8 @@ class VirtualMachine(Settable):
         model = self.model
         for board in range(model.boards):
             self.hw_errors[board] += physics.poisson(
-                self.random, 0.004 * self.rates_ths[board] / model.board_ths * dt_s
+                self.random,
+                0.004 * self.slots.effects.hw_error_factor * self.rates_ths[board] / model.board_ths * dt_s,
             )
 
     def _make_up_shares(self, dt_s: float) -> None:
@@ -340,9 +353,10 @@ class VirtualMachine(Settable):
         found = physics.poisson(self.random, self.rate_ths * TERA * dt_s / (difficulty * 2**32))
         if not found:
             return
-        tally.rejected += min(physics.poisson(self.random, found * self.reject_share), found)
+        share = min(self.reject_share + self.slots.effects.reject_share, 1.0)
+        tally.rejected += min(physics.poisson(self.random, found * share), found)
         tally.stale += physics.poisson(self.random, found * self.reject_share * 0.1)
-        tally.accepted += max(found - physics.poisson(self.random, found * self.reject_share), 0)
+        tally.accepted += max(found - physics.poisson(self.random, found * share), 0)
         tally.difficulty_accepted, tally.difficulty_rejected, tally.difficulty_stale = (
             count * difficulty for count in (tally.accepted, tally.rejected, tally.stale)
         )

@@ -89,6 +89,11 @@ class Place:
         """What is wrong with the machine."""
         return self.machine.fault
 
+    @property
+    def is_dark(self) -> bool:
+        """Whether its network is down."""
+        return not self.machine.answers
+
     def noise(self, length: int) -> bytes:
         """Bytes that mean nothing."""
         return self.machine.random.randbytes(length)
@@ -138,7 +143,7 @@ class Place:
             self.opening = loop.create_task(self._reopen())
         elif not self.machine.answers and self.is_up:
             self.shut()
-        next_at = self.machine.next_change_at
+        next_at = min(self.machine.next_change_at, self.machine.slots.next_s(self.machine))
         if self.machine.phase is Phase.BOOTING:
             next_at = min(next_at, self.machine.phase_until)
         if next_at < inf:

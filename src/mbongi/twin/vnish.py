@@ -28,9 +28,9 @@ class VNishRpc(AntminerRpc):
         row = {
             "BMMiner": "2.0.0",
             "API": "3.1",
-            "Miner": f"Vnish {VERSION}",
+            "Miner": f"Vnish {self.machine.slots.version(VERSION)}",
             "CompileTime": COMPILE_TIME,
-            "Type": f"{self.machine.model.name} (Vnish {VERSION})",
+            "Type": f"{self.machine.model.name} (Vnish {self.machine.slots.version(VERSION)})",
         }
         return {"STATUS": [self._status("S", 22, "CGMiner versions")], "VERSION": [row]}
 
@@ -119,7 +119,7 @@ class VNish:
             "miner": machine.model.name,
             "model": machine.model.name.removeprefix("Antminer ").lower().replace(" ", ""),
             "fw_name": "Vnish",
-            "fw_version": VERSION,
+            "fw_version": self.machine.slots.version(VERSION),
             "build_name": "release",
             "build_time": "2025-06-01 00:00:00",
             "build_uuid": "00000000-0000-0000-0000-000000000000",
@@ -156,7 +156,7 @@ class VNish:
         efficiency = machine.power_w / machine.rate_ths if machine.rate_ths > 0 else 0.0
         return {
             "miner_status": self._miner_status(),
-            "miner_type": f"{model.name} (Vnish {VERSION})",
+            "miner_type": f"{model.name} (Vnish {self.machine.slots.version(VERSION)})",
             "hr_stock": round(model.hashrate_ths * 1e3, 2),
             "average_hashrate": round(average / 1e3, 3),
             "instant_hashrate": round(rate / 1e3, 3),

@@ -10,6 +10,8 @@ from typing import Any
 
 from mbongi.twin.errors import WriteRefusedError
 from mbongi.twin.firmware import HttpReply, HttpRequest, encode, json_object
+from mbongi.twin.flash import form_parts
+from mbongi.twin.images import BadImageError
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.physics import frequency_share_for
 from mbongi.twin.values import POOL_COUNT, PoolEntry
@@ -58,6 +60,7 @@ class VNishWrites:
             "mining/restart": lambda _: self._restart(),
             "system/reboot": lambda _: self._reboot(),
             "lock": self._lock,
+            "firmware/update": self._flash,
         }
 
     def answer(self, name: str, request: HttpRequest) -> HttpReply:
@@ -252,6 +255,14 @@ class VNishWrites:
     def _restart(self) -> HttpReply:
         self.machine.change(asleep=False, restarts=True, **self._saved())
         return EMPTY
+
+    def _flash(self, request: HttpRequest) -> HttpReply:
+        image = form_parts(request.headers.get("content-type", ""), request.body).get("file", b"")
+        try:
+            self.machine.slots.begin(self.machine, image)
+        except BadImageError as error:
+            return json_reply({"err": str(error)}, status=500)
+        return json_reply({"after": 3})
 
     def _reboot(self) -> HttpReply:
         self.machine.change(then=self.machine.reboot)

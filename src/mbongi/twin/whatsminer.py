@@ -124,7 +124,7 @@ class Whatsminer:
             "Error Code Count": errors,
             "Factory Error Code Count": 0,
             "Liquid Cooling": False,
-            "Firmware Version": f"'{FIRMWARE}'",
+            "Firmware Version": f"'{machine.slots.version(FIRMWARE)}'",
             "Uptime": int(max(machine.at - machine.booted_at, 0)),
         }
         return {"STATUS": self._status(11, "Summary"), "SUMMARY": [row], "id": 1}
@@ -201,7 +201,14 @@ class Whatsminer:
     # Messages.
 
     def _get_version(self) -> dict[str, Any]:
-        return _message({"api_ver": API_VERSION, "fw_ver": FIRMWARE, "platform": "H616", "chip": "K88X001-QXXXX"})
+        return _message(
+            {
+                "api_ver": API_VERSION,
+                "fw_ver": self.machine.slots.version(FIRMWARE),
+                "platform": "H616",
+                "chip": "K88X001-QXXXX",
+            }
+        )
 
     def _state(self) -> dict[str, Any]:
         machine, off = self.machine, self.machine.asleep
@@ -210,7 +217,7 @@ class Whatsminer:
                 "mineroff": "true" if off else "false",
                 "mineroff_reason": "API" if off else "",
                 "mineroff_time": str(int(machine.mining_since)) if off else "",
-                "FirmwareVersion": FIRMWARE,
+                "FirmwareVersion": self.machine.slots.version(FIRMWARE),
                 "power_mode": machine.power_mode,
                 "power_limit_set": str(round(machine.power_limit_w)),
                 "hash_percent": "0",

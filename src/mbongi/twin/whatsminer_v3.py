@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mbongi.twin.btminer_v3_writes import BAD_ITEM, UNKNOWN, RefusedWriteError, V3Writes
+from mbongi.twin.btminer_v3_writes import BAD_ITEM, FAILED, UNKNOWN, RefusedWriteError, V3Writes
 from mbongi.twin.firmware import Reply, encode, json_object, unix_s
+from mbongi.twin.images import BadImageError
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.values import Fault, Phase
 
@@ -64,6 +65,9 @@ class WhatsminerV3:
         if document is None or not isinstance(name, str):
             return _reply(BAD_ITEM, "", "invalid json item")
         try:
+            if name == "set.system.update_firmware":
+                self.writes.checked(name, document)
+                return Reply(_reply(0, name, "ready").body, then_image=lambda image: self._flash(name, image))
             if name.startswith("set."):
                 self.writes.write(document)
                 return _reply(0, name, "ok")
@@ -73,6 +77,14 @@ class WhatsminerV3:
             return _reply(0, name, read(document.get("param")))
         except RefusedWriteError as error:
             return _reply(error.code, name, str(error))
+
+    def _flash(self, name: str, image: bytes) -> Reply:
+        """What the machine says once the image that was announced is there."""
+        try:
+            self.machine.slots.begin(self.machine, image)
+        except BadImageError as error:
+            return _reply(FAILED, name, str(error))
+        return _reply(0, name, "ok")
 
     def _info(self, param: Any) -> dict[str, Any]:
         if param is None:
@@ -146,7 +158,7 @@ class WhatsminerV3:
             "api": API_VERSION,
             "apiswitch": "1" if self.machine.settings.of("api_write") else "0",
             "control-board-version": "CB6V10",
-            "fwversion": FIRMWARE,
+            "fwversion": self.machine.slots.version(FIRMWARE),
             "ledstatus": "manual" if self.machine.blinking else "auto",
             "platform": "H616",
         }
@@ -238,7 +250,12 @@ class WhatsminerV3:
             case "devdetails":
                 return Reply(encode(self._devdetails()))
             case "get_version":
-                message = {"api_ver": API_VERSION, "fw_ver": FIRMWARE, "platform": "H616", "chip": "K8EC374-2426"}
+                message = {
+                    "api_ver": API_VERSION,
+                    "fw_ver": self.machine.slots.version(FIRMWARE),
+                    "platform": "H616",
+                    "chip": "K8EC374-2426",
+                }
                 return Reply(encode(_old("S", 131, message)))
         return Reply(encode(_old("E", 14, "invalid cmd")))
 

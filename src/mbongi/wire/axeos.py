@@ -10,6 +10,7 @@ from mbongi.wire.tolerant import TolerantDecoder
 HOME_MARK = b"AxeOS"
 INFO, ASIC = "/api/system/info", "/api/system/asic"
 SYSTEM, RESTART, PAUSE, RESUME = "/api/system", "/api/system/restart", "/api/system/pause", "/api/system/resume"
+UPGRADE = "/api/system/OTA"
 
 
 class SystemInfo(msgspec.Struct, gc=False, rename="camel"):

@@ -23,6 +23,7 @@ LOGIN, POOLS_BATCH, POWER_TARGET, NETWORK, COOLING_MODE = (
 )
 PAUSE, RESUME, START, REBOOT = (f"{API}actions/{name}" for name in ("pause", "resume", "start", "reboot"))
 GRAPHQL = "/graphql"
+UPGRADE = f"{API}upgrade/system-upgrade"
 MODEL_QUERY = msgspec.json.encode({"query": "{ bosminer { info { modelName } } }"})
 NOT_STARTED, NORMAL, PAUSED, SUSPENDED, RESTRICTED = 1, 2, 3, 4, 5
 """Numbers of ``status``."""

@@ -61,6 +61,19 @@ def request(method: str, target: str, *, host: str, authorization: str = "", bod
     return b"%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
 
 
+def upload_head(target: str, *, host: str, kind: str, length: int, authorization: str = "") -> bytes:
+    """The head of a POST whose body of ``length`` bytes and type ``kind`` follows in pieces; the last on its link.
+
+    Raises WireError where a part would break out of its line.
+    """
+    if any(sign in authorization + kind for sign in "\r\n"):
+        raise WireError("http request: authorization or type holds a line break")
+    head = _head("POST", target, host)
+    if authorization:
+        head += f"Authorization: {authorization}\r\n".encode("latin-1")
+    return head + f"Content-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n".encode("latin-1")
+
+
 class ResponseParser:
     """Takes the bytes of one connection, gives whole responses, one at a time.
 

@@ -14,6 +14,7 @@ API = "/api/v1/"
 INFO, SUMMARY, STATUS, SETTINGS = (f"{API}{name}" for name in ("info", "summary", "status", "settings"))
 CHAINS, FACTORY, UNLOCK = f"{API}chains", f"{API}chains/factory-info", f"{API}unlock"
 PRESETS = f"{API}autotune/presets"
+UPGRADE = f"{API}firmware/update"
 STOP, START, RESTART, REBOOT = (
     f"{API}{name}" for name in ("mining/stop", "mining/start", "mining/restart", "system/reboot")
 )

@@ -6,7 +6,9 @@ from mbongi.fleet.adapters import antminer_decode as decode
 from mbongi.fleet.adapters import antminer_write as write
 from mbongi.fleet.adapters.session import WEB_CLOSED, Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
+from mbongi.fleet.adapters.upgrading import upgraded
 from mbongi.fleet.device_errors import DeniedError, GarbledError, MissingPageError, RefusedError
+from mbongi.fleet.image_file import ImageFile
 from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, PoolDetail, Stated, Verdict
 from mbongi.fleet.rules.figures import SLEEPING, verdict
@@ -41,8 +43,9 @@ class Antminer(Settings):
         Support("set power mode, set fans", "done"),
         Support("power limit", "exempt", "stock firmware has steps, no limit in watts"),
         Support("set network name", "exempt", "its page takes the whole network; a slip would cut the machine off"),
+        Support("flash a firmware image", "done"),
     )
-    abilities = Abilities(pools_max=write.POOLS_MAX, modes=frozenset(write.MODES), fan=True)
+    abilities = Abilities(pools_max=write.POOLS_MAX, modes=frozenset(write.MODES), fan=True, upgrade=True)
 
     async def identify(self, session: Session) -> Found | None:
         """By the realm of the web's sign-in, else by the word that the RPC port gives; None where it is neither."""
@@ -254,3 +257,11 @@ class Antminer(Settings):
     async def write_fan(self, session: Session, fan: DesiredFan, *, dry_run: bool = False) -> Outcome:
         """Fix the fans, or give them back to the machine."""
         return await write.set_fan(session, fan, dry_run=dry_run)
+
+    async def upgrade(self, session: Session, image: ImageFile, *, back_s: float, dry_run: bool = False) -> Outcome:
+        """Send an image over the family's own road, and see the machine back."""
+
+        async def send() -> None:
+            await write.send_image(session, image)
+
+        return await upgraded(session, image, self.read_desired, send, back_s=back_s, dry_run=dry_run)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from mbongi.fleet.adapters import uploading
 from mbongi.fleet.adapters.session import Session
 from mbongi.fleet.adapters.verifying import (
     asleep,
@@ -18,7 +19,14 @@ from mbongi.fleet.adapters.verifying import (
     power_word,
     unable,
 )
-from mbongi.fleet.device_errors import GarbledError, RejectedError, UnreachableError
+from mbongi.fleet.device_errors import (
+    DeniedError,
+    GarbledError,
+    MissingPageError,
+    RejectedError,
+    UnreachableError,
+)
+from mbongi.fleet.image_file import ImageFile
 from mbongi.fleet.ports import Outcome, PoolSetting
 from mbongi.fleet.values import DesiredFan, DesiredPower, PowerMode
 from mbongi.wire import antminer
@@ -26,6 +34,7 @@ from mbongi.wire.antminer import PAGE, WORK_MODES
 from mbongi.wire.errors import WireError
 
 GET_CONF, SET_CONF = PAGE.format("get_miner_conf"), PAGE.format("set_miner_conf")
+UPGRADE = PAGE.format("upgrade")
 REBOOT, STATS = PAGE.format("reboot"), PAGE.format("stats")
 POOLS_MAX = 3
 MODE = "bitmain-work-mode"
@@ -224,3 +233,25 @@ async def reboot(session: Session, *, dry_run: bool) -> Outcome:
 async def _uptime_s(session: Session) -> float:
     page = await session.page(STATS, antminer.decode_stats)
     return (page.rows[0].elapsed or 0.0) if page.rows else 0.0
+
+
+async def send_image(session: Session, image: ImageFile) -> None:
+    """Send an image to the upgrade page, which keeps the settings. A refusal to sign in is answered once."""
+    for again in (False, True):
+        authorization = session.signer.sign("POST", UPGRADE)
+        response = await uploading.post(
+            session, UPGRADE, image, uploading.form("firmware"), authorization=authorization
+        )
+        if response.status != 401 or again:
+            break
+        session.take_challenge(response)
+    if response.status in {401, 403}:
+        raise DeniedError(f"{session.address}: POST {UPGRADE}: user and password are not accepted")
+    if response.status == 404:
+        raise MissingPageError(f"{session.address}: POST {UPGRADE}: HTTP 404: no such page")
+    try:
+        answer = antminer.decode_write(response.body)
+    except WireError as error:
+        raise GarbledError(f"{session.address}: upgrade: {error}") from error
+    if answer.stats == "error" or (answer.code and not answer.code.endswith("000")):
+        raise RejectedError(f"{session.address}: upgrade: the machine answered {answer.code} {answer.msg}")

@@ -37,6 +37,7 @@ class Avalon(Settings):
         Support("set fans", "exempt", "the machine states their speed of now, not the one that is set"),
         Support("network name", "exempt", "these machines have none"),
         Support("firmware", "exempt", "the maker's tool speaks a protocol of its own"),
+        Support("flash a firmware image", "exempt", "the maker's tool has a protocol of its own that is not public"),
     )
 
     abilities = Abilities(pools_max=write.POOLS_MAX, modes=write.MODES)

@@ -7,7 +7,9 @@ from mbongi.fleet.adapters import braiins_decode as decode
 from mbongi.fleet.adapters import braiins_write as write
 from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
+from mbongi.fleet.adapters.upgrading import upgraded
 from mbongi.fleet.device_errors import DeniedError, DeviceError, RefusedError
+from mbongi.fleet.image_file import ImageFile
 from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import finite
@@ -28,8 +30,9 @@ class Braiins(Settings):
         Support("set power target, fans, network name", "done"),
         Support("power mode", "exempt", "Braiins OS aims at a power or a hashrate"),
         Support("gRPC", "exempt", "the REST interface offers the same over the connection that we keep"),
+        Support("flash a firmware image", "done"),
     )
-    abilities = Abilities(pools_max=write.POOLS_MAX, power_limit=True, fan=True, hostname=True)
+    abilities = Abilities(pools_max=write.POOLS_MAX, power_limit=True, fan=True, hostname=True, upgrade=True)
 
     async def identify(self, session: Session) -> Found | None:
         """By the home page or the words that the RPC port gives; None where neither has them."""
@@ -134,3 +137,11 @@ class Braiins(Settings):
     async def write_hostname(self, session: Session, hostname: str, *, dry_run: bool = False) -> Outcome:
         """Set the network name."""
         return await write.set_hostname(session, hostname, dry_run=dry_run)
+
+    async def upgrade(self, session: Session, image: ImageFile, *, back_s: float, dry_run: bool = False) -> Outcome:
+        """Send an image over the family's own road, and see the machine back."""
+
+        async def send() -> None:
+            await write.send_image(session, image)
+
+        return await upgraded(session, image, self.read_desired, send, back_s=back_s, dry_run=dry_run)

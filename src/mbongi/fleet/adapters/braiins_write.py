@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from mbongi.fleet.adapters import braiins_decode as decode
-from mbongi.fleet.adapters import tokens
+from mbongi.fleet.adapters import tokens, uploading
 from mbongi.fleet.adapters.session import Session
 from mbongi.fleet.adapters.verifying import asleep as asleep_error
 from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words, power_word, unable
 from mbongi.fleet.device_errors import DeniedError, GarbledError, UnreachableError
+from mbongi.fleet.image_file import ImageFile
 from mbongi.fleet.ports import Outcome, PoolSetting
 from mbongi.fleet.values import DesiredFan, DesiredPower
 from mbongi.wire import braiins
@@ -182,3 +183,12 @@ async def _change(
     seen = await comes_true(taken)
     message = "the machine states the new setting" if seen else "the machine does not state the new setting"
     return Outcome(*words, verified=seen, message=message)
+
+
+async def send_image(session: Session, image: ImageFile) -> None:
+    """Send an image with its size and hash, which the machine compares; the settings stay."""
+    session.token = await login(session)
+    metadata = {"size": image.size_bytes, "hash": image.sha256, "discard_settings": False, "disable_cleanup": False}
+    shape = uploading.form("data", metadata=msgspec.json.encode(metadata))
+    response = await uploading.post(session, braiins.UPGRADE, image, shape, authorization=session.token)
+    tokens.checked(session, "POST", braiins.UPGRADE, response)

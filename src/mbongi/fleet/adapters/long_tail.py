@@ -44,6 +44,7 @@ class LongTail(Settings):
         Support("refused apart from silent", "exempt", "pyasic_rs does not tell them apart"),
         Support("sleep, wake, reboot, set pools", "exempt", "not proven on such machines: use the machine's own page"),
         Support("set power, fans, network name", "exempt", "not proven on such machines: use the machine's own page"),
+        Support("flash a firmware image", "exempt", "the library can, and what it does is not verified here"),
     )
 
     async def identify(self, session: Session) -> Found | None:

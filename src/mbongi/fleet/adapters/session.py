@@ -188,7 +188,7 @@ class Session:
         """
         response = await self.send(method, target, body)
         if response.status == 401 and signed:
-            self._take_challenge(response)
+            self.take_challenge(response)
             response = await self.send(method, target, body)
         if response.status in {401, 403}:
             self.signer.forget()
@@ -201,7 +201,7 @@ class Session:
 
     async def send(self, method: str, target: str, body: bytes | None = None, *, token: str = "") -> Response:
         """Send a request, with a token where one is given, and take whatever response comes, 401 too."""
-        self._check()
+        self.check()
         return await self._in_time(self._send(method, target, body, token))
 
     async def _in_time(self, answer: Coroutine[Any, Any, Found]) -> Found:
@@ -237,13 +237,14 @@ class Session:
             raise type(error)(f"{self.address}: {error}") from error
 
     async def _over(self, link: HttpLink, data: bytes) -> Response:
-        self._check()
+        self.check()
         response = await link.exchange(data)
         if not self.keep_links:
             link.close()
         return response
 
-    def _take_challenge(self, response: Response) -> None:
+    def take_challenge(self, response: Response) -> None:
+        """Sign the next requests as this response asks. Raises DeniedError where that cannot be done."""
         try:
             self.signer.challenged(response.header("www-authenticate"))
         except DigestError as error:
@@ -257,7 +258,7 @@ class Session:
 
     async def ask_bytes(self, question: bytes) -> bytes:
         """Ask an RPC command and take its answer as it came."""
-        self._check()
+        self.check()
         try:
             return await self._in_time(rpc(self.address, self.access.rpc_port, question, self._may_ask_now))
         except SilentError:
@@ -276,7 +277,7 @@ class Session:
         return self.read(decoder, await self._in_time(self._ask_framed(question, again=again)))
 
     async def _ask_framed(self, question: bytes, *, again: bool) -> bytes:
-        self._check()
+        self.check()
         link = self.framed
         if link is not None and link.is_open:
             try:
@@ -294,7 +295,7 @@ class Session:
             raise type(error)(f"{self.address}: {error}") from error
 
     async def _over_framed(self, link: FramedLink, question: bytes) -> bytes:
-        self._check()
+        self.check()
         answer = await link.exchange(question)
         if not self.keep_links:
             link.close()
@@ -308,7 +309,8 @@ class Session:
     def _may_ask_now(self) -> bool:
         return self.may_ask()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raises FencedError once the machine is no longer ours to ask."""
         if not self.may_ask():
             raise FencedError(f"{self.address}: no longer ours to ask")
 

@@ -11,6 +11,7 @@ from mbongi.fleet.values import Abilities, DesiredFan, DesiredPower
 
 if TYPE_CHECKING:
     from mbongi.fleet.adapters.session import Session
+    from mbongi.fleet.image_file import ImageFile
 
 _CANNOT = "machines of this family cannot be told"
 
@@ -41,3 +42,14 @@ class Settings(ABC):
     async def write_hostname(self, session: "Session", hostname: str, *, dry_run: bool = False) -> Outcome:  # noqa: ARG002
         """Refused."""
         raise unable(session.address, f"network name {hostname}", _CANNOT)
+
+    async def upgrade(
+        self,
+        session: "Session",
+        image: "ImageFile",
+        *,
+        back_s: float,  # noqa: ARG002
+        dry_run: bool = False,  # noqa: ARG002
+    ) -> Outcome:
+        """Refused."""
+        raise unable(session.address, f"flash {image.version}", "machines of this family are sent no images")

@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 
-from mbongi.fleet.adapters import tokens
+from mbongi.fleet.adapters import tokens, uploading
 from mbongi.fleet.adapters.session import Session
 from mbongi.fleet.adapters.verifying import asleep as asleep_error
 from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words, power_word, unable
 from mbongi.fleet.device_errors import DeniedError, GarbledError, UnreachableError
+from mbongi.fleet.image_file import ImageFile
 from mbongi.fleet.ports import Outcome, PoolSetting
 from mbongi.fleet.values import DesiredPower
 from mbongi.wire import vnish
@@ -192,3 +193,11 @@ async def _rests(session: Session) -> bool:
 
 async def _state_s(session: Session) -> float:
     return (await session.page(vnish.STATUS, vnish.decode_status)).miner_state_time or 0.0
+
+
+async def send_image(session: Session, image: ImageFile) -> None:
+    """Send an image; the settings stay."""
+    session.token = await login(session)
+    shape = uploading.form("file", keep_settings=b"true")
+    response = await uploading.post(session, vnish.UPGRADE, image, shape, authorization=session.token)
+    tokens.checked(session, "POST", vnish.UPGRADE, response)

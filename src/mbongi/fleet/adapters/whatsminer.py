@@ -6,7 +6,9 @@ from mbongi.fleet.adapters import whatsminer_decode as decode
 from mbongi.fleet.adapters import whatsminer_write as write
 from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
+from mbongi.fleet.adapters.upgrading import upgraded
 from mbongi.fleet.device_errors import GarbledError, RefusedError
+from mbongi.fleet.image_file import ImageFile
 from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Stated, Verdict
 from mbongi.fleet.rules.figures import verdict
@@ -39,8 +41,9 @@ class Whatsminer(Settings):
         Support("set fans", "exempt", "btminer V2 takes no fan speed"),
         Support("API switch, password change", "exempt", "the maker's tool does both; writes are refused until then"),
         Support("API 3 (TCP 4433)", "exempt", "another protocol, and so a family of its own"),
+        Support("flash a firmware image", "done"),
     )
-    abilities = Abilities(pools_max=write.POOLS_MAX, modes=write.MODES, power_limit=True, hostname=True)
+    abilities = Abilities(pools_max=write.POOLS_MAX, modes=write.MODES, power_limit=True, hostname=True, upgrade=True)
 
     async def identify(self, session: Session) -> Found | None:
         """By the words that ``devdetails`` or ``version`` answer; None where neither has them."""
@@ -159,6 +162,14 @@ class Whatsminer(Settings):
     async def write_hostname(self, session: Session, hostname: str, *, dry_run: bool = False) -> Outcome:
         """Set the network name."""
         return await write.set_hostname(session, hostname, dry_run=dry_run)
+
+    async def upgrade(self, session: Session, image: ImageFile, *, back_s: float, dry_run: bool = False) -> Outcome:
+        """Send an image over the family's own road, and see the machine back."""
+
+        async def send() -> None:
+            await write.send_image(session, image)
+
+        return await upgraded(session, image, self.read_desired, send, back_s=back_s, dry_run=dry_run)
 
 
 def _hashes(joined: btminer.Joined) -> bool:

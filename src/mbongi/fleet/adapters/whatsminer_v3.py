@@ -8,8 +8,10 @@ from mbongi.fleet.adapters import whatsminer_v3_decode as decode
 from mbongi.fleet.adapters import whatsminer_v3_write as write
 from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
+from mbongi.fleet.adapters.upgrading import upgraded
 from mbongi.fleet.adapters.whatsminer import WARM_UP_S
 from mbongi.fleet.device_errors import DeviceError, GarbledError, RefusedError
+from mbongi.fleet.image_file import ImageFile
 from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import verdict
@@ -38,9 +40,10 @@ class WhatsminerV3(Settings):
         Support("set power mode, power limit, network name", "done"),
         Support("set fans", "exempt", "API 3 takes an offset of their target temperature, and no speed"),
         Support("API switch", "exempt", "the maker's tool sets it; writes are refused until then"),
+        Support("flash a firmware image", "done"),
     )
 
-    abilities = Abilities(pools_max=write.POOLS_MAX, modes=write.MODES, power_limit=True, hostname=True)
+    abilities = Abilities(pools_max=write.POOLS_MAX, modes=write.MODES, power_limit=True, hostname=True, upgrade=True)
 
     async def identify(self, session: Session) -> Found | None:
         """By the firmware's date on the old port, and an answer on the framed one; None where either is missing."""
@@ -136,6 +139,14 @@ class WhatsminerV3(Settings):
     async def write_hostname(self, session: Session, hostname: str, *, dry_run: bool = False) -> Outcome:
         """Set the network name."""
         return await write.set_hostname(session, hostname, dry_run=dry_run)
+
+    async def upgrade(self, session: Session, image: ImageFile, *, back_s: float, dry_run: bool = False) -> Outcome:
+        """Send an image over the family's own road, and see the machine back."""
+
+        async def send() -> None:
+            await write.send_image(session, image)
+
+        return await upgraded(session, image, self.read_desired, send, back_s=back_s, dry_run=dry_run)
 
 
 def _hashes(status: btminer_v3.Status) -> bool:

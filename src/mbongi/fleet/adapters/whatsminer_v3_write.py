@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mbongi.base.clock import utc_now
+from mbongi.fleet.adapters import uploading
 from mbongi.fleet.adapters import whatsminer_v3_decode as decode
 from mbongi.fleet.adapters.session import Session
 from mbongi.fleet.adapters.verifying import (
@@ -24,6 +25,7 @@ from mbongi.fleet.device_errors import (
     RejectedError,
     UnreachableError,
 )
+from mbongi.fleet.image_file import ImageFile
 from mbongi.fleet.ports import Outcome, PoolSetting
 from mbongi.fleet.values import DesiredPower, PowerMode
 from mbongi.wire import btminer_v3, cgminer
@@ -172,14 +174,21 @@ async def send(session: Session, name: str, param: object = None) -> None:
 
     The time in the signature is the machine's own, as its last answer states it: its clock may never have been set.
     """
+    question = await _signed(session, name, param)
+    _check(session, name, await session.ask_framed(question, btminer_v3.decode_write, again=False))
+
+
+async def _signed(session: Session, name: str, param: object) -> bytes:
     reply = await _info_reply(session, "salt")
     salt = _info_of(session, reply).salt
     if not salt:
         raise GarbledError(f"{session.address}: get.device.info: states no salt")
     ts = reply.when if reply.when is not None else int(utc_now().timestamp())
     password = session.access.whatsminer_v3_password
-    question = btminer_v3.signed(name, param, account=ACCOUNT, password=password, salt=salt, ts=ts)
-    answer = await session.ask_framed(question, btminer_v3.decode_write, again=False)
+    return btminer_v3.signed(name, param, account=ACCOUNT, password=password, salt=salt, ts=ts)
+
+
+def _check(session: Session, name: str, answer: btminer_v3.WriteReply) -> None:
     if answer.code == btminer_v3.OK:
         return
     kind: type[DeviceError] = DeniedError if answer.code == btminer_v3.DENIED else RejectedError
@@ -222,3 +231,14 @@ async def _uptime_s(session: Session) -> float:
 def _outcome(words: tuple[dict[str, Any], dict[str, Any]], *, seen: bool) -> Outcome:
     message = "the machine states the new setting" if seen else "the machine does not state the new setting"
     return Outcome(*words, verified=seen, message=message)
+
+
+async def send_image(session: Session, image: ImageFile) -> None:
+    """Announce an image, and send it on the same connection once the machine says that it is ready."""
+    name = "set.system.update_firmware"
+    question = await _signed(session, name, None)
+    async with uploading.raw(session, session.access.framed_port) as connection:
+        await connection.write(question)
+        _check(session, name, session.read(btminer_v3.decode_write, await connection.framed_answer()))
+        await connection.send(image)
+        _check(session, name, session.read(btminer_v3.decode_write, await connection.framed_answer()))

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+from mbongi.fleet.adapters import uploading
 from mbongi.fleet.adapters.session import Session
 from mbongi.fleet.adapters.verifying import (
     asleep,
@@ -16,6 +17,7 @@ from mbongi.fleet.adapters.verifying import (
 )
 from mbongi.fleet.adapters.whatsminer_decode import rests, stated_limit_w, stated_mode
 from mbongi.fleet.device_errors import DeniedError, DeviceError, GarbledError, RejectedError, UnreachableError
+from mbongi.fleet.image_file import ImageFile
 from mbongi.fleet.ports import Outcome, PoolSetting
 from mbongi.fleet.reading import Stated
 from mbongi.fleet.values import DesiredPower, PowerMode
@@ -189,6 +191,10 @@ async def _write(session: Session, name: str, **fields: str) -> None:
     data = await session.ask_bytes(sealer.seal(name, **fields))
     if name in SILENT and not data.strip(b"\0 \r\n"):
         return
+    _check(session, sealer, name, data)
+
+
+def _check(session: Session, sealer: btminer.Sealer, name: str, data: bytes) -> None:
     try:
         answer = sealer.open(data)
     except WireError as error:
@@ -210,3 +216,13 @@ async def _sealer(session: Session) -> btminer.Sealer:
         return btminer.Sealer(token.Msg, session.access.whatsminer_password)
     except WireError as error:
         raise GarbledError(f"{session.address}: {error}") from error
+
+
+async def send_image(session: Session, image: ImageFile) -> None:
+    """Announce an image, and send it on the same connection once the machine says that it is ready."""
+    sealer = await _sealer(session)
+    async with uploading.raw(session, session.access.rpc_port) as connection:
+        await connection.write(sealer.seal("update_firmware"))
+        _check(session, sealer, "update_firmware", await connection.answer())
+        await connection.send(image)
+        _check(session, sealer, "update_firmware", await connection.answer())

@@ -9,7 +9,10 @@ import math
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from mbongi.base.clock import monotonic_s, utc_now
 from mbongi.base.config import Fleet
@@ -19,10 +22,12 @@ from mbongi.fleet import services
 from mbongi.fleet.action_work import EXPIRES_AFTER, Ending, Work, interrupted_actions
 from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.adapters.session import Access, Session
-from mbongi.fleet.control import write
+from mbongi.fleet.adapters.upgrading import judged, seen_back
+from mbongi.fleet.control import NO_DATA, UPLOAD_S, limit_of, write
 from mbongi.fleet.daemon.leasing import Share
 from mbongi.fleet.daemon.persistence import AWAY, Database
 from mbongi.fleet.device_errors import DeviceError, FencedError, GarbledError, SilentError, UnreachableError
+from mbongi.fleet.image_file import ImageArguments
 from mbongi.fleet.ports import Outcome
 from mbongi.fleet.reading import MachineReading
 from mbongi.fleet.rules.leases import slot_of
@@ -51,6 +56,8 @@ RESUME_S_MIN = 30.0
 UPTIME_SLACK_S = 5.0
 _STATIC = {ActionKind.SET_FAN, ActionKind.SET_HOSTNAME}
 """What machines state in their static tier only."""
+_SEEN_AFTERWARDS = {ActionKind.REBOOT, ActionKind.UPGRADE}
+"""Kinds whose adapters look by themselves at what came of an answer that never arrived."""
 _IN_DOUBT = (SilentError, UnreachableError, GarbledError)
 """What may come instead of the answer to a write that was taken."""
 _INTERRUPTED = "the fleet process was interrupted"
@@ -72,8 +79,10 @@ class Actor:
         database: Database,
         poll_soon: PollSoon,
         share: Share | None = None,
+        data_dir: Path = NO_DATA,
     ) -> None:
-        """``share``: whose machines' actions are performed; None: those of all."""
+        """``share``: whose machines' actions are performed; None: those of all. Images are in ``data_dir``."""
+        self._data_dir = data_dir
         self._database, self._poll_soon = database, poll_soon
         self._access, self._timeout_s = Access.of(config), config.timeout_s
         self._free, self._free_by_hand = config.actions_at_once, min(BY_HAND_AT_ONCE, config.actions_at_once)
@@ -196,8 +205,9 @@ class Actor:
         """How it ended; None where the machine became another process's meanwhile, which will look into it."""
         log.info("action_begins", action_id=work.action_id, kind=work.kind, machine_id=work.machine_id)
         session = self._session(work, ANSWER_S)
+        limit_s = limit_of(work.kind, work.arguments, usual_s=ACTION_S_MAX)
         try:
-            async with asyncio.timeout(ACTION_S_MAX):
+            async with asyncio.timeout(limit_s):
                 ending = await (self._resume(work, session) if work.interrupted else self._perform(work, session))
         except FencedError:
             log.info("action_left_to_others", action_id=work.action_id)
@@ -205,7 +215,7 @@ class Actor:
         except DeviceError as error:
             ending = _failure(work, str(error))
         except TimeoutError:
-            ending = _failure(work, f"not over within {ACTION_S_MAX:g} s; look at the machine")
+            ending = _failure(work, f"not over within {limit_s:g} s; look at the machine")
         except Exception as error:
             log.exception("action_broke", action_id=work.action_id)
             ending = _failure(work, f"{type(error).__name__} while performing it; look at the machine")
@@ -221,7 +231,7 @@ class Actor:
         try:
             return _ending(work, await self._write(work, session, dry_run=work.dry_run))
         except _IN_DOUBT as error:
-            if work.dry_run or work.kind is ActionKind.REBOOT:
+            if work.dry_run or work.kind in _SEEN_AFTERWARDS:
                 raise
             return await self._look_again(work, error)
 
@@ -242,7 +252,8 @@ class Actor:
         return Ending(work.action_id, done=True, message=message, before=plan.before, after=plan.after, verified=True)
 
     async def _write(self, work: Work, session: Session, *, dry_run: bool) -> Outcome:
-        return await write(adapter_of(work.family), session, work.kind, work.arguments, dry_run=dry_run)
+        adapter, kind = adapter_of(work.family), work.kind
+        return await write(adapter, session, kind, work.arguments, dry_run=dry_run, data_dir=self._data_dir)
 
     async def _resume(self, work: Work, session: Session) -> Ending:
         """Find out what came of an action that an earlier process began, and do what is left."""
@@ -250,6 +261,8 @@ class Actor:
             return await self._perform(work, session)
         if work.kind is ActionKind.REBOOT:
             return await self._resume_reboot(work, session)
+        if work.kind is ActionKind.UPGRADE:
+            return await self._resume_upgrade(work, session)
         plan = await self._write(work, session, dry_run=True)
         if plan.before == plan.after:
             message = f"{_INTERRUPTED}; the machine states what was asked for, so nothing was sent again"
@@ -282,6 +295,15 @@ class Actor:
             return _failure(work, f"{_INTERRUPTED}; its uptime shows no restart; too late to tell it now, ask again")
         outcome = await self._write(work, session, dry_run=False)
         return _ending(work, outcome, f"{_INTERRUPTED}; its uptime showed no restart, so it was told again: ")
+
+    async def _resume_upgrade(self, work: Work, session: Session) -> Ending:
+        """Only the version says whether it was flashed: no image is sent while an earlier one may be at work."""
+        given = msgspec.convert(work.arguments, ImageArguments)
+        end_s = work.claimed_at.timestamp() + UPLOAD_S + given.back_s
+        left_s = max(min(end_s - time.time(), given.back_s), RESUME_S_MIN)
+        found = await seen_back(session, given.version, adapter_of(work.family).read_desired, back_s=left_s)
+        outcome = judged({}, found, given.version, left_s)
+        return _ending(work, outcome, f"{_INTERRUPTED}; the image was not sent again: ")
 
     async def _uptime_s(self, work: Work, session: Session) -> tuple[float, str]:
         """The uptime that the machine states, or NaN and why it is not known."""

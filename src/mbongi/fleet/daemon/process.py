@@ -128,7 +128,7 @@ class FleetProcess:
         self.outgoing = Outgoing(READING, "fleet")
         self.recording = Recording(self._database)
         self.scanner = Scanner(config.fleet, self._database, self._reload.set)
-        self.actor = Actor(config.fleet, self._database, self.poller.poll_soon, share=self.share)
+        self.actor = Actor(config.fleet, self._database, self.poller.poll_soon, self.share, config.site.data_dir)
         drivers = {OperationKind.HEAL: healing_work.recheck}
         self.operating = Operating(self._database, self.actor.wake, drivers)
         self.verifier = Verifier(self._database)
