@@ -103,6 +103,11 @@ def _rows(found: "QuerySet[Group]") -> list[GroupRow]:
     return rows
 
 
+def group_names() -> dict[int, str]:
+    """The names of all groups by number, in the order of the names."""
+    return dict(Group.objects.order_by("name").values_list("pk", "name"))
+
+
 def states_by_group() -> dict[int, dict[MachineState, int]]:
     """Machines by recorded state, of each group that has any."""
     rows = Machine.objects.filter(retired_at=None, group__isnull=False).values_list("group_id", "state")

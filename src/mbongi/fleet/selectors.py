@@ -1,5 +1,6 @@
 """Reads of machines, events and actions, within the scope that the caller acts in. Rows are plain frozen values."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -195,8 +196,11 @@ def machines(
     """A page of machines. ``sort`` is a key of SORTS, ``-`` before it turns it round; an unknown one means position."""
     limit, offset = max(1, min(limit, PAGE_MAX)), max(0, offset)
     rows = _filtered(filters)
-    page = rows.order_by(*_order(sort))[offset : offset + limit]
-    return MachinePage([machine_row(row) for row in page], rows.count(), offset, limit)
+    # The order is found on narrow rows; the wide ones, with their details, are read for the page alone.
+    ids = list(rows.order_by(*_order(sort)).values_list("pk", flat=True)[offset : offset + limit])
+    found = Machine.objects.in_bulk(ids)
+    total = offset + len(ids) if 0 < len(ids) < limit else rows.count()
+    return MachinePage([machine_row(found[pk]) for pk in ids if pk in found], total, offset, limit)
 
 
 def _order(sort: str) -> list[Any]:
@@ -376,13 +380,26 @@ def counts() -> Counts:
     rows = Machine.objects.filter(retired_at=None)
     by_rack = rows.values_list("hall", "rack").annotate(count=Count("pk")).order_by("hall", "rack")
     by_model = rows.values_list("model").annotate(count=Count("pk")).order_by("model")
-    by_state = dict(rows.values_list("state").annotate(count=Count("pk")).order_by())
+    by_state = state_counts(MachineFilter())
     return Counts(
         total=sum(by_state.values()),
-        by_state={state: by_state.get(state.value, 0) for state in MachineState},
+        by_state=by_state,
         by_model=dict(by_model),
         by_rack={rack_label(hall, rack): count for hall, rack, count in by_rack},
     )
+
+
+def state_counts(filters: MachineFilter) -> dict[MachineState, int]:
+    """How many of the machines that fit are in each state, whichever states the filter names."""
+    rows = _filtered(dataclasses.replace(filters, states=())).values_list("state").annotate(count=Count("pk"))
+    found = dict(rows.order_by())
+    return {state: found.get(state.value, 0) for state in MachineState}
+
+
+def models() -> list[str]:
+    """The models of the machines that there are, by name; empty names are left out."""
+    rows = Machine.objects.filter(retired_at=None).exclude(model="").values_list("model", flat=True)
+    return list(rows.distinct().order_by("model"))
 
 
 def floor() -> list[FloorHall]:

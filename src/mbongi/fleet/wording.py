@@ -110,6 +110,9 @@ WHY_NOT: dict[str, Promise] = {
     "asleep": _("The machine sleeps, and no profile put it to sleep; it is not woken."),
     "firmware": _("Firmware is changed by a campaign."),
     "owner": _("Assigned at the start, by somebody who may manage tenants."),
+    "silent": _("It gives no answer, or is off."),
+    "already": _("It is so already."),
+    "busy": _("Something else is being done to it."),
     "template": _("The name needs a position, serial number or MAC that is not known."),
 }
 """Why a difference is left as it is."""

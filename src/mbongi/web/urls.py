@@ -13,6 +13,7 @@ from mbongi.web.api import dispatch, document
 from mbongi.web.live.view import live
 from mbongi.web.pages import (
     actions,
+    bulk,
     events,
     fleet_groups,
     fleet_operations,
@@ -91,6 +92,9 @@ def _work() -> list[URLPattern]:
 
 def _fleet() -> list[URLPattern]:
     return [
+        path("machines/bulk/", bulk.bulk_page),
+        path("machines/views/", bulk.keep_view),
+        path("machines/views/<int:view_id>/remove/", bulk.remove_view),
         path("fleet/groups/", fleet_groups.group_list, name="groups"),
         path("fleet/groups/add/", fleet_groups.add),
         path("fleet/groups/<int:group_id>/", fleet_groups.group),

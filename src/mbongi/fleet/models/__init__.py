@@ -19,6 +19,7 @@ from mbongi.fleet.models.hosting import (
 )
 from mbongi.fleet.models.machine import Event, Machine
 from mbongi.fleet.models.operation import Operation
+from mbongi.fleet.models.saved_view import SavedView
 from mbongi.fleet.models.work_order import Part, StockMove, WorkEntry, WorkOrder
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Operation",
     "Part",
     "Profile",
+    "SavedView",
     "Statement",
     "StockMove",
     "WorkEntry",

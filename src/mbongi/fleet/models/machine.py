@@ -46,6 +46,10 @@ class Machine(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["hall", "rack", "slot", "id"], name="fleet_machine_position"),
             models.Index(fields=["state"], name="fleet_machine_state", condition=Q(retired_at=None)),
+            # Counts of the list and of groups are read from this one, not from the rows with their details.
+            models.Index(
+                fields=["group", "model", "state", "tenant"], name="fleet_machine_counts", condition=Q(retired_at=None)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -7,8 +7,9 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from mbongi.core.identity.values import Permission
-from mbongi.fleet import selectors, wording
-from mbongi.fleet.values import Family, MachineState
+from mbongi.fleet import bulk, group_rows, saved_views, selectors, wording
+from mbongi.fleet.selectors import MachineFilter
+from mbongi.fleet.values import ActionKind, MachineState
 from mbongi.web import sight
 from mbongi.web.exports import ROWS_MAX, download
 from mbongi.web.filters import QueryError, list_query, machine_filter
@@ -30,25 +31,47 @@ def machines(request: HttpRequest) -> HttpResponse:
     try:
         filters, part = machine_filter(request.GET), list_query(request.GET)
     except QueryError as error:
-        return render(request, "pages/refused.html", {"here": "machines", "error": error}, status=400)
+        return render(request, "pages/refused.html", {"error": error}, status=400)
     page = sight.machines(filters, sort=part.sort, limit=part.limit, offset=part.offset)
-    counts = selectors.counts()
+    counts, groups, user = selectors.state_counts(filters), group_rows.group_names(), request.user
     content = {
-        "here": "machines",
         "page": page,
         "pager": Pager(request.GET, page.total, part.offset, part.limit),
         "columns": [Column(measures()[name], request.GET, part.sort) for name in FIGURES],
         "heads": {name: Head(name, request.GET, part.sort) for name in ("position", "model", "state", "since")},
         "query": request.GET,
         "export": _without(request.GET, "page", "focus").urlencode(),
-        "states": [(state.word, wording.STATES[state]) for state in MachineState],
-        "models": sorted(model for model in counts.by_model if model),
-        "families": list(Family),
-        "narrowed": page.total != counts.total or bool(filters.text),
+        "states": [StateTab(state, count, request.GET) for state, count in counts.items()],
+        "everywhere": StateTab(None, sum(counts.values()), request.GET),
+        "models": selectors.models(),
+        "groups": groups,
+        "narrowed": filters != MachineFilter(),
+        "views": saved_views.views(user),  # type: ignore[arg-type]
+        "query_text": _without(request.GET, "page", "focus", "into").urlencode(),
+        "bulk_kinds": _bulk_kinds(user),
+        "may_group": user.may(Permission.PROFILE_EDIT),  # type: ignore[union-attr]
+        "into": request.GET.get("into", ""),
         "live": f"figures={','.join(FIGURES)}&ids={','.join(str(row.id) for row in page.rows)}",
     }
     name = "parts/machine_rows.html" if request.headers.get("HX-Request") else "pages/machines.html"
     return render(request, name, content)
+
+
+def _bulk_kinds(user: Any) -> list[tuple[ActionKind, Any]]:
+    return [(kind, wording.ACTIONS[kind]) for kind in bulk.KINDS] if user.may(Permission.OPERATION_RUN) else []
+
+
+class StateTab:
+    """A state above the list, how many of the machines that fit are in it, and the list of those; None: every state."""
+
+    def __init__(self, state: MachineState | None, count: int, query: QueryDict) -> None:
+        self.state, self.count = state, count
+        word = "" if state is None else state.word
+        self.is_chosen = query.get("state", "") == word
+        link = _without(query, "page", "focus", "state")
+        if word:
+            link["state"] = word
+        self.url = "?" + link.urlencode()
 
 
 class Head:
@@ -86,7 +109,7 @@ def export(request: HttpRequest, kind: str) -> HttpResponse:
     try:
         filters, part = machine_filter(request.GET), list_query(request.GET)
     except QueryError as error:
-        return render(request, "pages/refused.html", {"here": "machines", "error": error}, status=400)
+        return render(request, "pages/refused.html", {"error": error}, status=400)
     rows: list[list[Any]] = []
     total, offset = 1, 0
     while offset < min(total, ROWS_MAX):

@@ -1,6 +1,6 @@
 // Rows of a machine table: figures, state and age change in place; the order stays until somebody sorts.
 import * as live from "./live.js";
-import { number, paintState } from "./words.js";
+import { fill, number, paintState, words } from "./words.js";
 
 export function setSince(row, at) {
   const since = row.querySelector("[data-since]");
@@ -8,7 +8,23 @@ export function setSince(row, at) {
 }
 
 export function start(page) {
-  live.on("machines", (columns) => update(page, columns));
+  live.on("machines", (columns) => update(document.querySelector("[data-page=machines]") || page, columns));
+  document.addEventListener("change", (event) => { if (event.target.matches("[data-bulk-page], [data-bulk-all], .pick")) choose(event.target); });
+  // What is kept is what the address says now; the filters change it without loading the page again.
+  document.querySelector("[data-keep-view]")?.addEventListener("submit", (event) => {
+    const query = new URLSearchParams(location.search);
+    for (const name of ["page", "focus", "into"]) query.delete(name);
+    event.target.elements.query.value = query.toString();
+  });
+}
+
+function choose(target) {
+  const picks = [...document.querySelectorAll(".pick")];
+  if (target.matches("[data-bulk-page]")) for (const pick of picks) pick.checked = target.checked;
+  const all = document.querySelector("[data-bulk-all]").checked;
+  const count = picks.filter((pick) => pick.checked).length;
+  const said = document.querySelector("[data-bulk-count]");
+  said.textContent = !all && count ? fill(words.machines, { n: count }) : "";
 }
 
 export function update(page, columns) {
