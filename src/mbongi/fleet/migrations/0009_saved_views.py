@@ -10,7 +10,7 @@ from mbongi.core.identity.rls import tenant_policy
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('fleet', '0007_hosting'),
+        ('fleet', '0008_healing'),
         ('identity', '0002_cache'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
