@@ -1,4 +1,4 @@
-"""A change of pools over the virtual site by the real fleet process: faults, kill -9, the end state, the ledger."""
+"""A change of pools over the virtual site by the real fleet process: faulty writes, kill -9, end state, ledger."""
 
 import asyncio
 from collections import Counter
@@ -16,6 +16,7 @@ from mbongi.core.identity.values import Role
 from mbongi.core.ledger import selectors as ledger
 from mbongi.core.threads import ThreadBridge
 from mbongi.fleet import groups, operation_rows, reconcile, selectors, services
+from mbongi.fleet.daemon import acting
 from mbongi.fleet.daemon.process import FleetProcess
 from mbongi.fleet.models import Action
 from mbongi.fleet.reading import Found
@@ -30,6 +31,7 @@ from mbongi.fleet.values import (
 )
 from mbongi.twin.site import VirtualSite
 from mbongi.twin.values import Fault
+from mbongi.twin.write_faults import WriteFault
 from tests.fleet.beds import fleet_of, virtual_site
 from tests.fleet.site_bed import SiteBed, wait_for
 
@@ -41,7 +43,7 @@ pytestmark = [
 MACHINES = 24
 BED_MACHINES = 12
 """As many as the bed's network has room for."""
-URL = "stratum+tcp://10.20.0.1:3333"
+URL, SECOND_URL = "stratum+tcp://10.20.0.1:3333", "stratum+tcp://10.20.0.2:3333"
 LIMIT_S = 240
 
 
@@ -55,8 +57,11 @@ def group_with(machine_ids: list[int], limits: Limits) -> int:
     lead, manager = person(Role.SHIFT_LEAD), person(Role.SITE_MANAGER)
     group_id = groups.add_group(lead, "Hall A", reason="test").id
     groups.put_machines(lead, group_id, machine_ids, reason="test")
-    pool = DesiredPool(url=URL, user="{account}.{group}-{id}")
-    desired = Desired(account="moved", pools=(pool,), limits=limits)
+    pools = (
+        DesiredPool(url=URL, user="{account}.{group}-{id}-first"),
+        DesiredPool(url=SECOND_URL, user="{account}.{group}-{id}-second"),
+    )
+    desired = Desired(account="moved", pools=pools, limits=limits)
     proposed = groups.propose_profile(lead, groups.write_profile(lead, group_id, desired, reason="own pool").id)
     assert proposed.state is ProfileState.PROPOSED
     groups.approve_profile(manager, proposed.id, reason="agreed")
@@ -117,10 +122,29 @@ async def _connections_closed() -> AsyncIterator[None]:
     await sync_to_async(connections.close_all)()
 
 
+FAULTS = {
+    WriteFault.LIES: "does not state the new",
+    WriteFault.HALF: "does not state the new",
+    WriteFault.REFUSES: "the machine answered",
+    WriteFault.HANGS_BEFORE: "no answer within",
+    WriteFault.HANGS_AFTER: "the machine states the new",
+    WriteFault.REBOOTS: "the machine states the new",
+    WriteFault.LATE: "the machine states the new",
+}
+"""What the step of a machine with each fault says at its end."""
+TAKEN = {WriteFault.HANGS_AFTER, WriteFault.REBOOTS, WriteFault.LATE}
+"""The faults after which a machine has what was asked for, and is not told twice."""
+
+
 @pytest.mark.usefixtures("_connections_closed")
-async def test_pools_of_24_machines_are_changed_though_one_lies_and_one_hangs(tmp_path: Path) -> None:
-    async with virtual_site("127.23.0.0/16", machines=MACHINES, per_rack=8) as site:
-        liar, mute = list(site.places)[:2]
+async def test_pools_of_24_machines_are_changed_though_some_lie_hang_reboot_or_do_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acting, "ANSWER_S", 6.0)
+    async with virtual_site("127.23.0.0/16", machines=MACHINES, per_rack=8, time_scale=20.0) as site:
+        # The first rack is of Antminers: one whose every answer stays out, and one for each fault of its next write.
+        mute, *others = list(site.places)
+        faulty = dict(zip(FAULTS, others, strict=False))
         config = Config(
             site=Site(data_dir=tmp_path),
             fleet=fleet_of(site.config, fast_s=1.0, slow_s=2.0, timeout_s=3.0),
@@ -131,9 +155,9 @@ async def test_pools_of_24_machines_are_changed_though_one_lies_and_one_hangs(tm
             await process.reload_targets()
             tasks = [asyncio.create_task(part) for part in parts_of(process)]
             await until(lambda: stated() == MACHINES, stated)
-            # It answers that all is well, and keeps what it had.
-            site.machine(liar).set_pools = lambda _pools: None  # type: ignore[method-assign]
-            group_id = await sync_to_async(group_with)(ids, Limits(batch=10, settle_s=5.0))
+            for fault, address in faulty.items():
+                site.machine(address).set_write_fault(fault, times=1)
+            group_id = await sync_to_async(group_with)(ids, Limits(batch=12, settle_s=5.0))
             operation_id = await sync_to_async(reconciled)(group_id)
             site.set_fault(mute, Fault.HUNG)
             one = operation_rows.operation
@@ -143,22 +167,30 @@ async def test_pools_of_24_machines_are_changed_though_one_lies_and_one_hangs(tm
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        await sync_to_async(check_faults)(site, operation_id, liar, mute)
+        await sync_to_async(check_faults)(site, operation_id, faulty, mute)
 
 
-def check_faults(site: VirtualSite, operation_id: int, liar: str, mute: str) -> None:
+def check_faults(site: VirtualSite, operation_id: int, faulty: dict[WriteFault, str], mute: str) -> None:
     row = operation_rows.operation(operation_id)
+    failed = {mute} | {address for fault, address in faulty.items() if fault not in TAKEN}
     assert row.state is OperationState.DONE
-    assert row.steps == {ActionStatus.DONE: MACHINES - 2, ActionStatus.FAILED: 2}
-    failed = operation_rows.steps(operation_id, statuses=[ActionStatus.FAILED]).rows
-    told = {selectors.machine(step.machine_id).address: step.message for step in failed}
-    assert "does not state the new" in told[liar]
-    assert "no answer" in told[mute]
+    assert row.steps == {ActionStatus.DONE: MACHINES - len(failed), ActionStatus.FAILED: len(failed)}
+    steps = operation_rows.steps(operation_id, limit=1000).rows
+    told = {selectors.machine(step.machine_id).address: step for step in steps}
+    assert {address for address, step in told.items() if step.status is ActionStatus.FAILED} == failed
+    assert "no answer" in told[mute].message
+    for fault, address in faulty.items():
+        assert FAULTS[fault] in told[address].message, fault
+        assert site.machine(address).write_count == 1, fault
+    wanted = [(URL, "first"), (SECOND_URL, "second")]
     for machine in selectors.machines().rows:
         assert machine.address is not None
-        pool = site.machine(machine.address).pools[0]
-        assert (pool.url == URL) == (machine.address not in told)
-        assert machine.address in told or pool.user == f"moved.Hall-A-{machine.id}"
+        found = [(pool.url, pool.user) for pool in site.machine(machine.address).pools if pool.url]
+        expected = [(url, f"moved.Hall-A-{machine.id}-{word}") for url, word in wanted]
+        if machine.address == faulty[WriteFault.HALF]:
+            assert found == expected[:1]
+        else:
+            assert (found == expected) == (machine.address not in failed)
     check_ledger(operation_id)
 
 

@@ -176,7 +176,7 @@ def test_an_odd_field_never_breaks_the_reading(name: str, data: st.DataObject) -
         try:
             for key in path[:-1]:
                 place = place[key]
-            place[path[-1]] = data.draw(st.sampled_from(ODD))
+            place[path[-1]] = copy.deepcopy(data.draw(st.sampled_from(ODD)))
         except (TypeError, KeyError, IndexError):
             continue  # an earlier change took this place away
     with contextlib.suppress(WireError):

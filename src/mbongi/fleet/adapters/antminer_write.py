@@ -2,7 +2,6 @@
 back whole, and read again; a field that changed without being asked for is reported.
 """
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,12 +10,13 @@ import msgspec
 from mbongi.fleet.adapters import uploading
 from mbongi.fleet.adapters.session import Session
 from mbongi.fleet.adapters.verifying import (
+    Words,
     asleep,
+    carry_out,
     checked_pools,
-    comes_true,
-    goes_down,
     pool_words,
     power_word,
+    restart,
     unable,
 )
 from mbongi.fleet.device_errors import (
@@ -24,7 +24,6 @@ from mbongi.fleet.device_errors import (
     GarbledError,
     MissingPageError,
     RejectedError,
-    UnreachableError,
 )
 from mbongi.fleet.image_file import ImageFile
 from mbongi.fleet.ports import Outcome, PoolSetting
@@ -185,28 +184,26 @@ async def _write(
     session: Session,
     before: Document,
     wanted: Document,
-    words: tuple[dict[str, Any], dict[str, Any]],
+    words: Words,
     *,
     dry_run: bool,
 ) -> Outcome:
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was written")
-    names = wanted.differing(before)
-    response = await session.exchange("POST", SET_CONF, wanted.to_send())
-    _check_answer(session, response.body)
-    found = before
+    names, found = wanted.differing(before), before
+
+    async def write() -> None:
+        response = await session.exchange("POST", SET_CONF, wanted.to_send())
+        _check_answer(session, response.body)
 
     async def taken() -> bool:
         nonlocal found
         found = await read_document(session)
         return not names & found.differing(wanted)
 
-    seen = await comes_true(taken)
+    outcome = await carry_out(session.address, words, write, taken, dry_run=dry_run, always=True)
     strays = sorted(found.differing(before) - names)
     if strays:
         return Outcome(*words, verified=False, message=f"the machine also changed {', '.join(strays)}")
-    message = "the machine states the new setting" if seen else "the machine does not state the new setting"
-    return Outcome(*words, verified=seen, message=message)
+    return outcome
 
 
 def _check_answer(session: Session, body: bytes) -> None:
@@ -220,14 +217,7 @@ def _check_answer(session: Session, body: bytes) -> None:
 
 async def reboot(session: Session, *, dry_run: bool) -> Outcome:
     """Restart the control board; proven by its silence or by a smaller uptime."""
-    before = await _uptime_s(session)
-    words: tuple[dict[str, Any], dict[str, Any]] = {"uptime_s": before}, {"uptime_s": 0.0}
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    with contextlib.suppress(UnreachableError, GarbledError):  # it may go down before its answer is out
-        await session.exchange("GET", REBOOT)
-    seen = await goes_down(lambda: _uptime_s(session), before)
-    return Outcome(*words, verified=seen, message="seen to restart" if seen else "not seen to restart")
+    return await restart(lambda: _uptime_s(session), lambda: session.exchange("GET", REBOOT), dry_run=dry_run)
 
 
 async def _uptime_s(session: Session) -> float:

@@ -5,21 +5,21 @@ A write that several words make up (three pools and a reboot) can be half applie
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
 
 from mbongi.base.clock import utc_now
 from mbongi.fleet.adapters import avalon_decode as decode
 from mbongi.fleet.adapters.session import Session
 from mbongi.fleet.adapters.verifying import (
+    IN_DOUBT,
     asleep,
+    carry_out,
     checked_pools,
-    comes_true,
-    goes_down,
     pool_words,
     power_word,
+    restart,
     unable,
 )
-from mbongi.fleet.device_errors import DeniedError, GarbledError, RejectedError, UnreachableError
+from mbongi.fleet.device_errors import DeniedError, GarbledError, RejectedError
 from mbongi.fleet.ports import Outcome, PoolSetting
 from mbongi.fleet.values import DesiredPower, PowerMode
 from mbongi.wire import avalon
@@ -57,33 +57,25 @@ async def switch(session: Session, *, off: bool, dry_run: bool) -> Outcome:
     """Stop or start hashing; where the firmware knows no ``softon``, a reboot starts it."""
     before = decode.rests(await figures(session))
     words = {"soft_off": before}, {"soft_off": off}
-    if before == off:
-        return Outcome(*words, verified=True, message="already so; nothing was written")
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    moment = f"1:{await _clock_s(session) + DELAY_S}"
-    try:
-        await send(session, "softoff" if off else "softon", moment)
-    except RejectedError:
-        if off:
-            raise
-        await _reboot(session)
+
+    async def write() -> None:
+        moment = f"1:{await _clock_s(session) + DELAY_S}"
+        try:
+            await send(session, "softoff" if off else "softon", moment)
+        except RejectedError:
+            if off:
+                raise
+            await _reboot(session)
 
     async def taken() -> bool:
         return decode.rests(await figures(session)) == off
 
-    return _outcome(words, seen=await comes_true(taken, limit_s=POOLS_VERIFY_S))
+    return await carry_out(session.address, words, write, taken, dry_run=dry_run, limit_s=POOLS_VERIFY_S)
 
 
 async def reboot(session: Session, *, dry_run: bool) -> Outcome:
     """Restart the control board; proven by its silence or by a smaller uptime."""
-    before = await _uptime_s(session)
-    words = {"uptime_s": before}, {"uptime_s": 0.0}
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    await _reboot(session)
-    seen = await goes_down(lambda: _uptime_s(session), before)
-    return Outcome(*words, verified=seen, message="seen to restart" if seen else "not seen to restart")
+    return await restart(lambda: _uptime_s(session), lambda: _reboot(session), dry_run=dry_run)
 
 
 async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: bool) -> Outcome:
@@ -95,18 +87,18 @@ async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: 
     before = await pool_list(session)
     after = [pool_words(pool.url, pool.user) for pool in new]
     words = {"pools": before}, {"pools": after}
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    for index in range(POOLS_MAX):
-        if index < max(len(new), len(before)):
-            pool = new[index] if index < len(new) else PoolSetting(url="", user="", password="")
-            await _set_pool(session, index, pool)
-    await _reboot(session)
+
+    async def write() -> None:
+        for index in range(POOLS_MAX):
+            if index < max(len(new), len(before)):
+                pool = new[index] if index < len(new) else PoolSetting(url="", user="", password="")
+                await _set_pool(session, index, pool)
+        await _reboot(session)
 
     async def taken() -> bool:
         return await pool_list(session) == after
 
-    return _outcome(words, seen=await comes_true(taken, limit_s=POOLS_VERIFY_S))
+    return await carry_out(session.address, words, write, taken, dry_run=dry_run, always=True, limit_s=POOLS_VERIFY_S)
 
 
 async def set_power(session: Session, power: DesiredPower, *, dry_run: bool) -> Outcome:
@@ -117,21 +109,19 @@ async def set_power(session: Session, power: DesiredPower, *, dry_run: bool) -> 
     if decode.rests(found):
         raise asleep(session.address, power_word(power))
     words = {"power_mode": decode.mode(found)}, {"power_mode": str(power.mode)}
-    if words[0] == words[1]:
-        return Outcome(*words, verified=True, message="already so; nothing was written")
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    number = next(number for number, word in decode.MODES.items() if word == power.mode)
-    try:
-        await send(session, "workmode", "set", number)
-    except RejectedError:
-        await send(session, "workmode", number)
-        await _reboot(session)
+
+    async def write() -> None:
+        number = next(number for number, word in decode.MODES.items() if word == power.mode)
+        try:
+            await send(session, "workmode", "set", number)
+        except RejectedError:
+            await send(session, "workmode", number)
+            await _reboot(session)
 
     async def taken() -> bool:
         return decode.mode(await figures(session)) == power.mode
 
-    return _outcome(words, seen=await comes_true(taken, limit_s=POOLS_VERIFY_S))
+    return await carry_out(session.address, words, write, taken, dry_run=dry_run, limit_s=POOLS_VERIFY_S)
 
 
 async def _set_pool(session: Session, index: int, pool: PoolSetting) -> None:
@@ -153,7 +143,7 @@ async def send(session: Session, *words: str) -> None:
 
 
 async def _reboot(session: Session) -> None:
-    with contextlib.suppress(UnreachableError, GarbledError):  # it goes down without an answer
+    with contextlib.suppress(*IN_DOUBT):  # it goes down without an answer
         await send(session, "reboot", "0")
 
 
@@ -166,8 +156,3 @@ async def _clock_s(session: Session) -> int:
 
 async def _uptime_s(session: Session) -> float:
     return (await figures(session)).number("Elapsed") or 0.0
-
-
-def _outcome(words: tuple[dict[str, Any], dict[str, Any]], *, seen: bool) -> Outcome:
-    message = "the machine states the new setting" if seen else "the machine does not state the new setting"
-    return Outcome(*words, verified=seen, message=message)

@@ -12,7 +12,7 @@ from mbongi.fleet.adapters import uploading
 from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.adapters.upgrading import upgraded
-from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words
+from mbongi.fleet.adapters.verifying import Words, carry_out, checked_pools, pool_words, restart
 from mbongi.fleet.device_errors import GarbledError, MissingPageError, RefusedError, RejectedError, UnreachableError
 from mbongi.fleet.image_file import ImageFile
 from mbongi.fleet.ports import Outcome, PoolSetting, Support
@@ -132,32 +132,22 @@ class Bitaxe(Settings):
 
     async def _switch(self, session: Session, *, pause: bool, dry_run: bool) -> Outcome:
         before = await self._paused(session)
-        words: tuple[dict[str, Any], dict[str, Any]] = {"paused": before}, {"paused": pause}
-        if before == pause:
-            return Outcome(*words, verified=True, message="already so; nothing was written")
-        if dry_run:
-            return Outcome(*words, verified=None, message="dry run; nothing was sent")
-        await session.exchange("POST", axeos.PAUSE if pause else axeos.RESUME, b"")
+        words: Words = {"paused": before}, {"paused": pause}
 
         async def taken() -> bool:
             return await self._paused(session) == pause
 
-        seen = await comes_true(taken)
-        message = "the machine states the new setting" if seen else "the machine does not state the new setting"
-        return Outcome(*words, verified=seen, message=message)
+        page = axeos.PAUSE if pause else axeos.RESUME
+        return await carry_out(
+            session.address, words, lambda: session.exchange("POST", page, b""), taken, dry_run=dry_run
+        )
 
     async def _paused(self, session: Session) -> bool:
         return await self._rests(session, await session.page(axeos.INFO, axeos.decode_info))
 
     async def reboot(self, session: Session, *, dry_run: bool = False) -> Outcome:
         """Restart it; proven by its silence or by a smaller uptime."""
-        before = await self._uptime_s(session)
-        words: tuple[dict[str, Any], dict[str, Any]] = {"uptime_s": before}, {"uptime_s": 0.0}
-        if dry_run:
-            return Outcome(*words, verified=None, message="dry run; nothing was sent")
-        await self._restart(session)
-        seen = await goes_down(lambda: self._uptime_s(session), before)
-        return Outcome(*words, verified=seen, message="seen to restart" if seen else "not seen to restart")
+        return await restart(lambda: self._uptime_s(session), lambda: self._restart(session), dry_run=dry_run)
 
     async def _restart(self, session: Session) -> None:
         with contextlib.suppress(UnreachableError, GarbledError):  # it may go down before its answer is out
@@ -177,18 +167,24 @@ class Bitaxe(Settings):
         fields = _pool_fields(session, new)
         before = await self.read_pools(session)
         after = [pool_words(f"stratum+tcp://{_host(pool.url)}:{_port(pool.url)}", pool.user) for pool in new]
-        words: tuple[dict[str, Any], dict[str, Any]] = {"pools": before}, {"pools": after}
-        if dry_run:
-            return Outcome(*words, verified=None, message="dry run; nothing was sent")
-        await session.exchange("PATCH", axeos.SYSTEM, msgspec.json.encode(fields))
+        words: Words = {"pools": before}, {"pools": after}
 
         async def taken() -> bool:
             return await self.read_pools(session) == after
 
-        if not await comes_true(taken):
-            return Outcome(*words, verified=False, message="the machine does not state the new pools")
-        await self._restart(session)
-        return Outcome(*words, verified=True, message="the machine states the new pools and restarts")
+        patch = msgspec.json.encode(fields)
+        written = await carry_out(
+            session.address,
+            words,
+            lambda: session.exchange("PATCH", axeos.SYSTEM, patch),
+            taken,
+            dry_run=dry_run,
+            always=True,
+        )
+        if not written.verified:
+            return written
+        restarted = await self.reboot(session)
+        return Outcome(*words, verified=restarted.verified, message=f"{written.message}; {restarted.message}")
 
     async def read_desired(self, session: Session) -> Stated:
         """From the system page."""
@@ -228,18 +224,18 @@ class Bitaxe(Settings):
         """Send some settings; AxeOS keeps those that are not named."""
         ((name, wanted),) = after.items()
         before = {name: stated(await session.page(axeos.INFO, axeos.decode_info))}
-        if before == after:
-            return Outcome(before, after, verified=True, message="already so; nothing was written")
-        if dry_run:
-            return Outcome(before, after, verified=None, message="dry run; nothing was sent")
-        await session.exchange("PATCH", axeos.SYSTEM, msgspec.json.encode(fields))
 
         async def taken() -> bool:
             return bool(stated(await session.page(axeos.INFO, axeos.decode_info)) == wanted)
 
-        seen = await comes_true(taken)
-        message = "the machine states the new setting" if seen else "the machine does not state the new setting"
-        return Outcome(before, after, verified=seen, message=message)
+        patch = msgspec.json.encode(fields)
+        return await carry_out(
+            session.address,
+            (before, after),
+            lambda: session.exchange("PATCH", axeos.SYSTEM, patch),
+            taken,
+            dry_run=dry_run,
+        )
 
     async def upgrade(self, session: Session, image: ImageFile, *, back_s: float, dry_run: bool = False) -> Outcome:
         """Send an image over the family's own road, and see the machine back."""

@@ -1,17 +1,16 @@
 """Questions and writes to machines with Braiins OS: all of them want a token, which the password gives."""
 
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from mbongi.fleet.adapters import braiins_decode as decode
 from mbongi.fleet.adapters import tokens, uploading
 from mbongi.fleet.adapters.session import Session
+from mbongi.fleet.adapters.verifying import Words, carry_out, checked_pools, pool_words, power_word, restart, unable
 from mbongi.fleet.adapters.verifying import asleep as asleep_error
-from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words, power_word, unable
-from mbongi.fleet.device_errors import DeniedError, GarbledError, UnreachableError
+from mbongi.fleet.device_errors import DeniedError, GarbledError
 from mbongi.fleet.image_file import ImageFile
 from mbongi.fleet.ports import Outcome, PoolSetting
 from mbongi.fleet.values import DesiredFan, DesiredPower
@@ -20,7 +19,6 @@ from mbongi.wire import braiins
 POOLS_MAX = 3
 GROUP_NAME = "Default"
 Page = TypeVar("Page")
-Words = tuple[dict[str, Any], dict[str, Any]]
 
 
 async def read(session: Session, target: str, decoder: Callable[[bytes], Page]) -> Page:
@@ -86,14 +84,9 @@ async def reboot(session: Session, *, dry_run: bool) -> Outcome:
     async def uptime_s() -> float:
         return (await details(session)).system_uptime_s or 0.0
 
-    before = await uptime_s()
-    words: Words = {"uptime_s": before}, {"uptime_s": 0.0}
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    with contextlib.suppress(UnreachableError, GarbledError):  # it may go down before its answer is out
-        await tokens.exchange(session, "PUT", braiins.REBOOT, b"", login=login)
-    seen = await goes_down(uptime_s, before)
-    return Outcome(*words, verified=seen, message="seen to restart" if seen else "not seen to restart")
+    return await restart(
+        uptime_s, lambda: tokens.exchange(session, "PUT", braiins.REBOOT, b"", login=login), dry_run=dry_run
+    )
 
 
 async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: bool) -> Outcome:
@@ -170,19 +163,19 @@ async def _change(
 ) -> Outcome:
     """Write one setting, unless it is so already, and read until the machine states it."""
     ((_, wanted),) = words[1].items()
-    if words[0] == words[1] and not always:
-        return Outcome(*words, verified=True, message="already so; nothing was written")
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
     body = b"" if document is None else msgspec.json.encode(document)
-    await tokens.exchange(session, method, target, body, login=login)
 
     async def taken() -> bool:
         return bool(await stated() == wanted)
 
-    seen = await comes_true(taken)
-    message = "the machine states the new setting" if seen else "the machine does not state the new setting"
-    return Outcome(*words, verified=seen, message=message)
+    return await carry_out(
+        session.address,
+        words,
+        lambda: tokens.exchange(session, method, target, body, login=login),
+        taken,
+        dry_run=dry_run,
+        always=always,
+    )
 
 
 async def send_image(session: Session, image: ImageFile) -> None:

@@ -7,14 +7,13 @@ between leaves the machine with a pool; asking again finishes the work.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 from mbongi.base.clock import monotonic_s
 from mbongi.fleet.adapters.luxos_decode import in_order, profile_w
 from mbongi.fleet.adapters.session import Session
+from mbongi.fleet.adapters.verifying import Words, carry_out, checked_pools, pool_words, power_word, restart, unable
 from mbongi.fleet.adapters.verifying import asleep as asleep_error
-from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words, power_word, unable
-from mbongi.fleet.device_errors import DeviceError, GarbledError, RejectedError, UnreachableError
+from mbongi.fleet.device_errors import DeviceError, GarbledError, RejectedError
 from mbongi.fleet.ports import Outcome, PoolSetting
 from mbongi.fleet.values import DesiredPower
 from mbongi.wire import luxos
@@ -24,7 +23,6 @@ POOLS_MAX = 3
 SESSION_WAIT_S = 10.0
 """So long another program's session is waited out; a machine's own limit is ``luxos.SESSION_S`` after its last use."""
 SESSION_PAUSE_S = 1.0
-Words = tuple[dict[str, Any], dict[str, Any]]
 
 
 async def config(session: Session) -> luxos.ConfigRow:
@@ -39,30 +37,24 @@ async def switch(session: Session, *, asleep: bool, dry_run: bool) -> Outcome:
     """Curtail, or end it."""
     before = (await config(session)).rests
     words: Words = {"asleep": before}, {"asleep": asleep}
-    if before == asleep:
-        return Outcome(*words, verified=True, message="already so; nothing was written")
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    await _write_in_session(session, "curtail", luxos.SLEEP if asleep else luxos.WAKE)
 
     async def taken() -> bool:
         return (await config(session)).rests == asleep
 
-    seen = await comes_true(taken)
-    message = "the machine states the new setting" if seen else "the machine does not state the new setting"
-    return Outcome(*words, verified=seen, message=message)
+    return await carry_out(
+        session.address,
+        words,
+        lambda: _write_in_session(session, "curtail", luxos.SLEEP if asleep else luxos.WAKE),
+        taken,
+        dry_run=dry_run,
+    )
 
 
 async def reboot(session: Session, *, dry_run: bool) -> Outcome:
     """Restart the control board; proven by its silence or by a smaller uptime."""
-    before = await _uptime_s(session)
-    words: Words = {"uptime_s": before}, {"uptime_s": 0.0}
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    with contextlib.suppress(UnreachableError, GarbledError):  # it may go down before its answer is out
-        await _write_in_session(session, "rebootdevice")
-    seen = await goes_down(lambda: _uptime_s(session), before)
-    return Outcome(*words, verified=seen, message="seen to restart" if seen else "not seen to restart")
+    return await restart(
+        lambda: _uptime_s(session), lambda: _write_in_session(session, "rebootdevice"), dry_run=dry_run
+    )
 
 
 async def _uptime_s(session: Session) -> float:
@@ -90,16 +82,18 @@ async def set_power(session: Session, power: DesiredPower, *, dry_run: bool) -> 
         return Outcome(*words, verified=True, message="already so; nothing was written")
     if found.atm:
         raise unable(session.address, power_word(power), "ATM chooses the profile and would take it back")
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    await _write_in_session(session, "profileset", name)
 
     async def taken() -> bool:
         return (await config(session)).profile == name
 
-    seen = await comes_true(taken)
-    message = "the machine states the new setting" if seen else "the machine does not state the new setting"
-    return Outcome(*words, verified=seen, message=message)
+    return await carry_out(
+        session.address,
+        words,
+        lambda: _write_in_session(session, "profileset", name),
+        taken,
+        dry_run=dry_run,
+        always=True,
+    )
 
 
 # Pools.
@@ -114,18 +108,16 @@ async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: 
     old = await _pool_rows(session)
     after = [pool_words(pool.url, pool.user) for pool in new]
     words: Words = {"pools": [pool_words(row.url, row.user) for row in old]}, {"pools": after}
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    for pool in new:
-        await _write(session, "addpool", pool.url, pool.user, pool.password, 0)
-    await _remove(session, keep=len(new))
+
+    async def write() -> None:
+        for pool in new:
+            await _write(session, "addpool", pool.url, pool.user, pool.password, 0)
+        await _remove(session, keep=len(new))
 
     async def taken() -> bool:
         return await pool_list(session) == after
 
-    seen = await comes_true(taken)
-    message = "the machine states the new pools" if seen else "the machine does not state the new pools"
-    return Outcome(*words, verified=seen, message=message)
+    return await carry_out(session.address, words, write, taken, dry_run=dry_run, always=True)
 
 
 async def _remove(session: Session, *, keep: int) -> None:

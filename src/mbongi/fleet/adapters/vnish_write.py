@@ -1,53 +1,39 @@
 """Writes to machines with VNish. It answers 200 to settings that it does not take, so only reading again is proof."""
 
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from mbongi.fleet.adapters import tokens, uploading
 from mbongi.fleet.adapters.session import Session
+from mbongi.fleet.adapters.verifying import Words, carry_out, checked_pools, pool_words, power_word, restart, unable
 from mbongi.fleet.adapters.verifying import asleep as asleep_error
-from mbongi.fleet.adapters.verifying import checked_pools, comes_true, goes_down, pool_words, power_word, unable
-from mbongi.fleet.device_errors import DeniedError, GarbledError, UnreachableError
+from mbongi.fleet.device_errors import DeniedError, GarbledError
 from mbongi.fleet.image_file import ImageFile
 from mbongi.fleet.ports import Outcome, PoolSetting
 from mbongi.fleet.values import DesiredPower
 from mbongi.wire import vnish
 
 POOLS_MAX = 3
-Words = tuple[dict[str, Any], dict[str, Any]]
 
 
 async def switch(session: Session, *, asleep: bool, dry_run: bool) -> Outcome:
     """Stop or start the miner program."""
     before = await _rests(session)
     words: Words = {"stopped": before}, {"stopped": asleep}
-    if before == asleep:
-        return Outcome(*words, verified=True, message="already so; nothing was written")
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    await _send(session, vnish.STOP if asleep else vnish.START)
 
     async def taken() -> bool:
         return await _rests(session) == asleep
 
-    seen = await comes_true(taken)
-    message = "the machine states the new setting" if seen else "the machine does not state the new setting"
-    return Outcome(*words, verified=seen, message=message)
+    return await carry_out(
+        session.address, words, lambda: _send(session, vnish.STOP if asleep else vnish.START), taken, dry_run=dry_run
+    )
 
 
 async def reboot(session: Session, *, dry_run: bool) -> Outcome:
     """Restart the control board; proven by its silence or by a smaller time in its state."""
-    before = await _state_s(session)
-    words: Words = {"uptime_s": before}, {"uptime_s": 0.0}
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    with contextlib.suppress(UnreachableError, GarbledError):  # it may go down before its answer is out
-        await _send(session, vnish.REBOOT)
-    seen = await goes_down(lambda: _state_s(session), before)
-    return Outcome(*words, verified=seen, message="seen to restart" if seen else "not seen to restart")
+    return await restart(lambda: _state_s(session), lambda: _send(session, vnish.REBOOT), dry_run=dry_run)
 
 
 async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: bool) -> Outcome:
@@ -60,19 +46,11 @@ async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: 
     ]
     after = [pool_words(vnish.with_scheme(pool.url), pool.user) for pool in new]
     words: Words = {"pools": before}, {"pools": after}
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    restart = await _save(session, {"miner": {"pools": rows}})
 
     async def taken() -> bool:
         return await pool_list(session) == after
 
-    if not await comes_true(taken):
-        return Outcome(*words, verified=False, message="the machine does not state the new pools")
-    if restart and not await _rests(session):
-        await _send(session, vnish.RESTART)
-        return Outcome(*words, verified=True, message="the machine states the new pools and restarts its miner")
-    return Outcome(*words, verified=True, message="the machine states the new pools")
+    return await _save_and_use(session, words, {"pools": rows}, taken, dry_run=dry_run, always=True)
 
 
 async def set_power(session: Session, power: DesiredPower, *, dry_run: bool) -> Outcome:
@@ -91,21 +69,48 @@ async def set_power(session: Session, power: DesiredPower, *, dry_run: bool) -> 
     if name not in found:
         why = f"the machine's presets draw {', '.join(found)} W; choose one of these"
         raise unable(session.address, power_word(power), why)
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
     # The whole part is sent back, as the frequencies of single boards stand in it too.
-    overclock = await _part(session, "miner", "overclock")
-    restart = await _save(session, {"miner": {"overclock": overclock | {"preset": name}}})
+    overclock = await _part(session, "miner", "overclock") | {"preset": name}
 
     async def taken() -> bool:
         return (await settings(session)).miner.overclock.preset == name
 
-    if not await comes_true(taken):
-        return Outcome(*words, verified=False, message="the machine does not state the new setting")
-    if restart:
-        await _send(session, vnish.RESTART)
-        return Outcome(*words, verified=True, message="the machine states the new setting and restarts its miner")
-    return Outcome(*words, verified=True, message="the machine states the new setting")
+    return await _save_and_use(session, words, {"overclock": overclock}, taken, dry_run=dry_run)
+
+
+async def _save_and_use(
+    session: Session,
+    words: Words,
+    miner: dict[str, Any],
+    is_saved: Callable[[], Awaitable[bool]],
+    *,
+    dry_run: bool,
+    always: bool = False,
+) -> Outcome:
+    """Save settings, and restart the miner program of a machine that is awake where they wait for that."""
+    waits = False
+
+    async def save() -> None:
+        nonlocal waits
+        waits = await _save(session, {"miner": miner})
+
+    saved = await carry_out(session.address, words, save, is_saved, dry_run=dry_run, always=always)
+    if not saved.verified or await _rests(session) or not (waits or await _waits(session)):
+        return saved
+
+    async def taken() -> bool:
+        return not await _waits(session)
+
+    restarted = await carry_out(
+        session.address, words, lambda: _send(session, vnish.RESTART), taken, dry_run=False, always=True
+    )
+    how = "restarts its miner" if restarted.verified else "has not restarted its miner, which goes on as before"
+    return Outcome(*words, verified=restarted.verified, message=f"{saved.message} and {how}")
+
+
+async def _waits(session: Session) -> bool:
+    """Whether settings that are saved wait for a restart of the miner program."""
+    return bool((await session.page(vnish.STATUS, vnish.decode_status)).restart_required)
 
 
 def preset_w(name: str) -> float | None:
@@ -121,18 +126,17 @@ async def set_hostname(session: Session, hostname: str, *, dry_run: bool) -> Out
     """Set the network name; the other fields of the network go back as they came."""
     network = await _part(session, "network")
     words: Words = {"hostname": network.get("hostname")}, {"hostname": hostname}
-    if words[0] == words[1]:
-        return Outcome(*words, verified=True, message="already so; nothing was written")
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    await _save(session, {"network": network | {"hostname": hostname}})
 
     async def taken() -> bool:
         return (await _part(session, "network")) == network | {"hostname": hostname}
 
-    seen = await comes_true(taken)
-    message = "the machine states the new setting" if seen else "the machine does not state the new setting"
-    return Outcome(*words, verified=seen, message=message)
+    return await carry_out(
+        session.address,
+        words,
+        lambda: _save(session, {"network": network | {"hostname": hostname}}),
+        taken,
+        dry_run=dry_run,
+    )
 
 
 async def _part(session: Session, *path: str) -> dict[str, Any]:
@@ -172,11 +176,9 @@ async def login(session: Session) -> str:
 
 
 async def _save(session: Session, document: dict[str, Any]) -> bool:
-    """Write settings; whether they wait for a restart of the miner program."""
+    """Write settings; whether the machine answers that they wait for a restart of the miner program."""
     response = await tokens.exchange(session, "POST", vnish.SETTINGS, msgspec.json.encode(document), login=login)
-    saved = session.read(vnish.decode_saved, response.body) if response.body else vnish.Saved()
-    status = await session.page(vnish.STATUS, vnish.decode_status)
-    return saved.restart_required or bool(status.restart_required)
+    return bool(response.body) and session.read(vnish.decode_saved, response.body).restart_required
 
 
 async def _send(session: Session, target: str) -> None:

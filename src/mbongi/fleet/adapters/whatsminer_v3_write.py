@@ -1,22 +1,12 @@
 """Questions and writes to Whatsminers' API 3: a write is signed with the machine's salt and its own clock."""
 
-import contextlib
 from collections.abc import Sequence
-from typing import Any
 
 from mbongi.base.clock import utc_now
 from mbongi.fleet.adapters import uploading
 from mbongi.fleet.adapters import whatsminer_v3_decode as decode
 from mbongi.fleet.adapters.session import Session
-from mbongi.fleet.adapters.verifying import (
-    asleep,
-    checked_pools,
-    comes_true,
-    goes_down,
-    pool_words,
-    power_word,
-    unable,
-)
+from mbongi.fleet.adapters.verifying import asleep, carry_out, checked_pools, pool_words, power_word, restart, unable
 from mbongi.fleet.device_errors import (
     DeniedError,
     DeviceError,
@@ -53,28 +43,22 @@ async def switch(session: Session, *, off: bool, dry_run: bool) -> Outcome:
     """Stop or start the mining service."""
     before = await _rests(session)
     words = {"stopped": before}, {"stopped": off}
-    if before == off:
-        return Outcome(*words, verified=True, message="already so; nothing was written")
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    await send(session, "set.miner.service", "stop" if off else "start")
 
     async def taken() -> bool:
         return await _rests(session) == off
 
-    return _outcome(words, seen=await comes_true(taken))
+    return await carry_out(
+        session.address,
+        words,
+        lambda: send(session, "set.miner.service", "stop" if off else "start"),
+        taken,
+        dry_run=dry_run,
+    )
 
 
 async def reboot(session: Session, *, dry_run: bool) -> Outcome:
     """Restart the control board; proven by its silence or by a smaller uptime."""
-    before = await _uptime_s(session)
-    words = {"uptime_s": before}, {"uptime_s": 0.0}
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    with contextlib.suppress(UnreachableError, GarbledError):  # it may go down before its answer is out
-        await send(session, "set.system.reboot")
-    seen = await goes_down(lambda: _uptime_s(session), before)
-    return Outcome(*words, verified=seen, message="seen to restart" if seen else "not seen to restart")
+    return await restart(lambda: _uptime_s(session), lambda: send(session, "set.system.reboot"), dry_run=dry_run)
 
 
 async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: bool) -> Outcome:
@@ -82,15 +66,15 @@ async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: 
     new = checked_pools(pools, count_max=POOLS_MAX, address=session.address)
     after = [pool_words(pool.url, pool.user) for pool in new]
     words = {"pools": await pool_list(session)}, {"pools": after}
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    rows = [{"pool": pool.url, "worker": pool.user, "passwd": pool.password} for pool in new]
-    await send(session, "set.miner.pools", rows)
+
+    async def write() -> None:
+        rows = [{"pool": pool.url, "worker": pool.user, "passwd": pool.password} for pool in new]
+        await send(session, "set.miner.pools", rows)
 
     async def taken() -> bool:
         return await pool_list(session) == after
 
-    return _outcome(words, seen=await comes_true(taken))
+    return await carry_out(session.address, words, write, taken, dry_run=dry_run, always=True)
 
 
 async def set_power(session: Session, power: DesiredPower, *, dry_run: bool) -> Outcome:
@@ -109,16 +93,13 @@ async def _set_mode(session: Session, mode: str, *, dry_run: bool) -> Outcome:
         return decode.mode(await info(session, "power"))
 
     words = {"power_mode": await stated()}, {"power_mode": mode}
-    if words[0] == words[1]:
-        return Outcome(*words, verified=True, message="already so; nothing was written")
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    await send(session, "set.miner.power_mode", mode)
 
     async def taken() -> bool:
         return await stated() == mode
 
-    return _outcome(words, seen=await comes_true(taken))
+    return await carry_out(
+        session.address, words, lambda: send(session, "set.miner.power_mode", mode), taken, dry_run=dry_run
+    )
 
 
 async def _set_limit(session: Session, limit_w: int, *, dry_run: bool) -> Outcome:
@@ -127,31 +108,29 @@ async def _set_limit(session: Session, limit_w: int, *, dry_run: bool) -> Outcom
         return found.summary.power_limit if found is not None and found.summary is not None else None
 
     words = {"power_limit_w": await stated()}, {"power_limit_w": float(limit_w)}
-    if words[0] == words[1]:
-        return Outcome(*words, verified=True, message="already so; nothing was written")
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    await send(session, "set.miner.power_limit", limit_w)
 
     async def taken() -> bool:
         return await stated() == limit_w
 
-    return _outcome(words, seen=await comes_true(taken))
+    return await carry_out(
+        session.address, words, lambda: send(session, "set.miner.power_limit", limit_w), taken, dry_run=dry_run
+    )
 
 
 async def set_hostname(session: Session, hostname: str, *, dry_run: bool) -> Outcome:
     """Set the network name; the maker's text says that it comes into use with the next restart."""
     words = {"hostname": await _hostname(session)}, {"hostname": hostname}
-    if words[0] == words[1]:
-        return Outcome(*words, verified=True, message="already so; nothing was written")
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    await send(session, "set.system.hostname", {"hostname": hostname})
 
     async def taken() -> bool:
         return await _hostname(session) == hostname
 
-    return _outcome(words, seen=await comes_true(taken))
+    return await carry_out(
+        session.address,
+        words,
+        lambda: send(session, "set.system.hostname", {"hostname": hostname}),
+        taken,
+        dry_run=dry_run,
+    )
 
 
 async def _hostname(session: Session) -> str:
@@ -226,11 +205,6 @@ async def _rests(session: Session) -> bool:
 async def _uptime_s(session: Session) -> float:
     found = await status(session, "summary")
     return (found.summary.elapsed or 0.0) if found is not None and found.summary is not None else 0.0
-
-
-def _outcome(words: tuple[dict[str, Any], dict[str, Any]], *, seen: bool) -> Outcome:
-    message = "the machine states the new setting" if seen else "the machine does not state the new setting"
-    return Outcome(*words, verified=seen, message=message)
 
 
 async def send_image(session: Session, image: ImageFile) -> None:

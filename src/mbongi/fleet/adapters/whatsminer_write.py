@@ -1,22 +1,12 @@
 """Writes to Whatsminers: a token is fetched, the command is signed and hidden, and the machine is read again."""
 
-import contextlib
 from collections.abc import Sequence
-from typing import Any
 
 from mbongi.fleet.adapters import uploading
 from mbongi.fleet.adapters.session import Session
-from mbongi.fleet.adapters.verifying import (
-    asleep,
-    checked_pools,
-    comes_true,
-    goes_down,
-    pool_words,
-    power_word,
-    unable,
-)
+from mbongi.fleet.adapters.verifying import asleep, carry_out, checked_pools, pool_words, power_word, restart, unable
 from mbongi.fleet.adapters.whatsminer_decode import rests, stated_limit_w, stated_mode
-from mbongi.fleet.device_errors import DeniedError, DeviceError, GarbledError, RejectedError, UnreachableError
+from mbongi.fleet.device_errors import DeniedError, DeviceError, GarbledError, RejectedError
 from mbongi.fleet.image_file import ImageFile
 from mbongi.fleet.ports import Outcome, PoolSetting
 from mbongi.fleet.reading import Stated
@@ -36,34 +26,23 @@ async def switch(session: Session, *, off: bool, dry_run: bool) -> Outcome:
     """Switch the boards' power."""
     before = await _rests(session)
     words = {"mineroff": before}, {"mineroff": off}
-    if before == off:
-        return Outcome(*words, verified=True, message="already so; nothing was written")
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    if off:
-        # respbefore: answer first, then act; otherwise the answer may never come.
-        await _write(session, "power_off", respbefore="true")
-    else:
-        await _write(session, "power_on")
+
+    async def write() -> None:
+        if off:
+            # respbefore: answer first, then act; otherwise the answer may never come.
+            await _write(session, "power_off", respbefore="true")
+        else:
+            await _write(session, "power_on")
 
     async def taken() -> bool:
         return await _rests(session) == off
 
-    seen = await comes_true(taken)
-    message = "the machine states the new setting" if seen else "the machine does not state the new setting"
-    return Outcome(*words, verified=seen, message=message)
+    return await carry_out(session.address, words, write, taken, dry_run=dry_run)
 
 
 async def reboot(session: Session, *, dry_run: bool) -> Outcome:
     """Restart the control board; proven by its silence or by a smaller uptime."""
-    before = await _uptime_s(session)
-    words = {"uptime_s": before}, {"uptime_s": 0.0}
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    with contextlib.suppress(UnreachableError, GarbledError):  # it may go down before its answer is out
-        await _write(session, "reboot")
-    seen = await goes_down(lambda: _uptime_s(session), before)
-    return Outcome(*words, verified=seen, message="seen to restart" if seen else "not seen to restart")
+    return await restart(lambda: _uptime_s(session), lambda: _write(session, "reboot"), dry_run=dry_run)
 
 
 async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: bool) -> Outcome:
@@ -72,20 +51,18 @@ async def set_pools(session: Session, pools: Sequence[PoolSetting], *, dry_run: 
     before = await pool_list(session)
     after = [pool_words(pool.url, pool.user) for pool in new]
     words = {"pools": before}, {"pools": after}
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    fields: dict[str, str] = {}
-    for number in range(1, POOLS_MAX + 1):
-        pool = new[number - 1] if number <= len(new) else PoolSetting(url="", user="", password="")
-        fields |= {f"pool{number}": pool.url, f"worker{number}": pool.user, f"passwd{number}": pool.password}
-    await _write(session, "update_pools", **fields)
+
+    async def write() -> None:
+        fields: dict[str, str] = {}
+        for number in range(1, POOLS_MAX + 1):
+            pool = new[number - 1] if number <= len(new) else PoolSetting(url="", user="", password="")
+            fields |= {f"pool{number}": pool.url, f"worker{number}": pool.user, f"passwd{number}": pool.password}
+        await _write(session, "update_pools", **fields)
 
     async def taken() -> bool:
         return await pool_list(session) == after
 
-    seen = await comes_true(taken)
-    message = "the machine states the new pools" if seen else "the machine does not state the new pools"
-    return Outcome(*words, verified=seen, message=message)
+    return await carry_out(session.address, words, write, taken, dry_run=dry_run, always=True)
 
 
 async def set_power(session: Session, power: DesiredPower, *, dry_run: bool) -> Outcome:
@@ -102,39 +79,29 @@ async def set_power(session: Session, power: DesiredPower, *, dry_run: bool) -> 
         return stated_mode(state, row) if power.target_w is None else stated_limit_w(state, row)
 
     words = {name: stated(state, row)}, {name: wanted}
-    if words[0] == words[1]:
-        return Outcome(*words, verified=True, message="already so; nothing was written")
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    if power.target_w is None:
-        await _write(session, f"set_{power.mode}_power")
-    else:
-        await _write(session, "adjust_power_limit", power_limit=str(power.target_w))
+
+    async def write() -> None:
+        if power.target_w is None:
+            await _write(session, f"set_{power.mode}_power")
+        else:
+            await _write(session, "adjust_power_limit", power_limit=str(power.target_w))
 
     async def taken() -> bool:
         return stated(await _state(session), await _summary(session)) == wanted
 
-    return _seen(words, seen=await comes_true(taken))
+    return await carry_out(session.address, words, write, taken, dry_run=dry_run)
 
 
 async def set_hostname(session: Session, hostname: str, *, dry_run: bool) -> Outcome:
     """Set the network name."""
     words = {"hostname": await _hostname(session)}, {"hostname": hostname}
-    if words[0] == words[1]:
-        return Outcome(*words, verified=True, message="already so; nothing was written")
-    if dry_run:
-        return Outcome(*words, verified=None, message="dry run; nothing was sent")
-    await _write(session, "set_hostname", hostname=hostname)
 
     async def taken() -> bool:
         return await _hostname(session) == hostname
 
-    return _seen(words, seen=await comes_true(taken))
-
-
-def _seen(words: tuple[dict[str, Any], dict[str, Any]], *, seen: bool) -> Outcome:
-    message = "the machine states the new setting" if seen else "the machine does not state the new setting"
-    return Outcome(*words, verified=seen, message=message)
+    return await carry_out(
+        session.address, words, lambda: _write(session, "set_hostname", hostname=hostname), taken, dry_run=dry_run
+    )
 
 
 async def read_desired(session: Session) -> Stated:

@@ -5,6 +5,7 @@ machine states already is not written again, and a reboot is never repeated blin
 """
 
 import asyncio
+import functools
 import math
 import time
 from collections.abc import Iterable
@@ -26,7 +27,7 @@ from mbongi.fleet.adapters.upgrading import judged, seen_back
 from mbongi.fleet.control import NO_DATA, UPLOAD_S, limit_of, write
 from mbongi.fleet.daemon.leasing import Share
 from mbongi.fleet.daemon.persistence import AWAY, Database
-from mbongi.fleet.device_errors import DeviceError, FencedError, GarbledError, SilentError, UnreachableError
+from mbongi.fleet.device_errors import DeviceError, FencedError
 from mbongi.fleet.image_file import ImageArguments
 from mbongi.fleet.ports import Outcome
 from mbongi.fleet.reading import MachineReading
@@ -56,10 +57,6 @@ RESUME_S_MIN = 30.0
 UPTIME_SLACK_S = 5.0
 _STATIC = {ActionKind.SET_FAN, ActionKind.SET_HOSTNAME}
 """What machines state in their static tier only."""
-_SEEN_AFTERWARDS = {ActionKind.REBOOT, ActionKind.UPGRADE}
-"""Kinds whose adapters look by themselves at what came of an answer that never arrived."""
-_IN_DOUBT = (SilentError, UnreachableError, GarbledError)
-"""What may come instead of the answer to a write that was taken."""
 _INTERRUPTED = "the fleet process was interrupted"
 
 
@@ -204,7 +201,8 @@ class Actor:
     async def _see_through(self, work: Work) -> Ending | None:
         """How it ended; None where the machine became another process's meanwhile, which will look into it."""
         log.info("action_begins", action_id=work.action_id, kind=work.kind, machine_id=work.machine_id)
-        session = self._session(work, ANSWER_S)
+        may_ask = functools.partial(self._share.has, work.machine_id)
+        session = Session(work.address, self._access, may_ask=may_ask, answer_s=ANSWER_S)
         limit_s = limit_of(work.kind, work.arguments, usual_s=ACTION_S_MAX)
         try:
             async with asyncio.timeout(limit_s):
@@ -224,32 +222,8 @@ class Actor:
         log.info("action_over", action_id=work.action_id, done=ending.done)
         return ending
 
-    def _session(self, work: Work, answer_s: float) -> Session:
-        return Session(work.address, self._access, may_ask=lambda: self._share.has(work.machine_id), answer_s=answer_s)
-
     async def _perform(self, work: Work, session: Session) -> Ending:
-        try:
-            return _ending(work, await self._write(work, session, dry_run=work.dry_run))
-        except _IN_DOUBT as error:
-            if work.dry_run or work.kind in _SEEN_AFTERWARDS:
-                raise
-            return await self._look_again(work, error)
-
-    async def _look_again(self, work: Work, error: DeviceError) -> Ending:
-        """A write may have been taken although its answer never came: only the machine can say. Nothing is sent."""
-        session = self._session(work, self._timeout_s)
-        try:
-            plan = await self._write(work, session, dry_run=True)
-        except FencedError:
-            raise
-        except DeviceError:
-            raise error from None
-        finally:
-            session.close()
-        if plan.before != plan.after:
-            return _failure(work, f"{error}; the machine does not state the new setting")
-        message = f"{error}; the machine states the new setting"
-        return Ending(work.action_id, done=True, message=message, before=plan.before, after=plan.after, verified=True)
+        return _ending(work, await self._write(work, session, dry_run=work.dry_run))
 
     async def _write(self, work: Work, session: Session, *, dry_run: bool) -> Outcome:
         adapter, kind = adapter_of(work.family), work.kind
