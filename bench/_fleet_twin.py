@@ -1,13 +1,16 @@
 """The virtual site of the fleet benchmarks, in a process of its own that is not counted."""
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from mbongi.base.config import Twin
 from mbongi.fleet.values import Family
@@ -20,6 +23,35 @@ START_S = 120.0
 def environment() -> dict[str, str]:
     """What a child process needs to import the project."""
     return os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT)))}
+
+
+FAMILIES = ("antminer", "whatsminer", "bitaxe", "whatsminer_v3", "avalon", "luxos", "vnish", "braiins")
+SLICES = 4
+
+
+def slices(machines: int, families: Sequence[str] = FAMILIES) -> list[Twin]:
+    """A large virtual site in several processes, each with a network of its own; all have the same device ports."""
+    rpc_port, http_port, framed_port = free_port(), free_port(), free_port()
+    return [
+        Twin(
+            machines=machines // SLICES,
+            network=f"127.{40 + number}.0.0/16",
+            per_rack=50,
+            rpc_port=rpc_port,
+            http_port=http_port,
+            framed_port=framed_port,
+            families=tuple(families),
+            control_port=free_port(),
+        )
+        for number in range(SLICES)
+    ]
+
+
+def control(config: Twin, path: str, document: object = None) -> Any:
+    """What a virtual site's control interface answers to a GET, or to a POST of ``document``."""
+    body = None if document is None else json.dumps(document).encode()
+    with urllib.request.urlopen(f"http://127.0.0.1:{config.control_port}{path}", body, timeout=60) as answer:
+        return json.load(answer)
 
 
 @contextlib.contextmanager

@@ -10,17 +10,15 @@ database, no bus.
 import argparse
 import asyncio
 import contextlib
-import json
 import math
 import sys
 import time
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import uvloop
 
-from bench._fleet_twin import free_port, virtual_site
+from bench._fleet_twin import control, slices, virtual_site
 from bench.harness import cpu_s, report
 from mbongi.base.clock import monotonic_s
 from mbongi.base.config import Fleet, Twin
@@ -30,8 +28,6 @@ from mbongi.fleet.reading import MachineReading, Target
 from mbongi.fleet.values import Family
 from mbongi.twin.layout import Position
 
-SITES = 4
-FAMILIES = ("antminer", "whatsminer", "bitaxe", "whatsminer_v3", "avalon", "luxos", "vnish", "braiins")
 LATE_SHARE = 0.1
 SILENT = {"hung": 100, "off": 50}
 """One machine in so many."""
@@ -75,24 +71,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=Fleet().workers)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
-    rpc_port, http_port, framed_port = free_port(), free_port(), free_port()
-    sites = [
-        Twin(
-            machines=arguments.machines // SITES,
-            network=f"127.{40 + number}.0.0/16",
-            per_rack=50,
-            rpc_port=rpc_port,
-            http_port=http_port,
-            framed_port=framed_port,
-            families=FAMILIES,
-            control_port=free_port(),
-        )
-        for number in range(SITES)
-    ]
+    sites = slices(arguments.machines)
     config = Fleet(
-        rpc_port=rpc_port,
-        http_port=http_port,
-        framed_port=framed_port,
+        rpc_port=sites[0].rpc_port,
+        http_port=sites[0].http_port,
+        framed_port=sites[0].framed_port,
         fast_s=arguments.fast_s,
         workers=arguments.workers,
     )
@@ -109,13 +92,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _silence(sites: list[Twin], places: list[Position]) -> dict[str, int]:
     """Make the stated shares of all families hang or lie off."""
-    controls = {site.network.split(".")[1]: site.control_port for site in sites}
+    by_network = {site.network.split(".")[1]: site for site in sites}
     counts = dict.fromkeys(SILENT, 0)
     for number, place in enumerate(places):
         for word, every in SILENT.items():
             if number % every == every // 3:
-                url = f"http://127.0.0.1:{controls[place.address.split('.')[1]]}/machines/{place.address}/fault"
-                urllib.request.urlopen(url, json.dumps({"fault": word}).encode(), timeout=10).close()
+                control(by_network[place.address.split(".")[1]], f"/machines/{place.address}/fault", {"fault": word})
                 counts[word] += 1
                 break
     return counts

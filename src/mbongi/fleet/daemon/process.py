@@ -29,6 +29,7 @@ from mbongi.fleet.daemon.operating import Operating
 from mbongi.fleet.daemon.persistence import AWAY, Database
 from mbongi.fleet.daemon.recording import Recording
 from mbongi.fleet.daemon.scanning import Scanner, ScanRun
+from mbongi.fleet.daemon.telling import Telling
 from mbongi.fleet.daemon.verifying import Verifier
 from mbongi.fleet.poller import Poller
 from mbongi.fleet.ranges import ScanRangeError
@@ -135,6 +136,7 @@ class FleetProcess:
         self.hosting = Hosting(lambda: Store.open(config), Site.of(config))
         self.prover = Prover(self._database, self._on_figures)
         self.healer = Healer(self._database, self.operating.wake)
+        self._telling = Telling(number, self.share, self.poller, self._database)
         self._leasing: Leasing | None = None
         if number is not None:
             keeper = KeepLock(config.site.data_dir)
@@ -317,6 +319,7 @@ class FleetProcess:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.outgoing.run(bus))
             group.create_task(self._listen(bus))
+            group.create_task(self._telling.run(bus))
             group.create_task(self._while_leading(functools.partial(self._answer_scans, bus)))
             if self._leasing is not None:
                 group.create_task(self._leasing.run(_table(bus)))

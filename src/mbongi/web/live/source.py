@@ -9,8 +9,10 @@ from mbongi.core.bus.errors import BusError
 from mbongi.core.telemetry.errors import TelemetryError
 from mbongi.core.telemetry.latest_client import LatestClient
 from mbongi.fleet import telemetry
+from mbongi.fleet.poller_status import POLLERS_SUBJECT
 from mbongi.pool.status import STATUS_SUBJECT
 from mbongi.web.live.board import FIGURES
+from mbongi.web.live.poller_board import POLLERS
 from mbongi.web.live.pool_board import POOL
 
 CONNECT_S = 5.0
@@ -50,6 +52,7 @@ class IngestSource:
         if self._bus is None:
             self._bus = await Bus.open(self._config, name="web", limit_s=CONNECT_S)
             await self._bus.hear(f"{STATUS_SUBJECT}.*", POOL.hear)
+            await self._bus.hear(f"{POLLERS_SUBJECT}.*", POLLERS.hear)
             if self._on_event is not None:
                 await self._bus.listen(CONDITION_SUBJECT, self._on_event)
         self._client = LatestClient(self._bus, telemetry.READING, COLUMNS)
