@@ -1,13 +1,18 @@
-"""Reads of contracts, excuses and statements, as the present scope may see them."""
+"""Reads of contracts, excuses and statements, as the present scope may see them.
+
+A tenant sees its contracts once they are in force, with their approved versions; who wrote and decided what, and why,
+is the site's.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
 from django.db.models import Count, F, Q
 
+from mbongi.core.identity.scope import current_scope
 from mbongi.core.identity.selectors import tenants
 from mbongi.fleet.errors import UnknownContractError
 from mbongi.fleet.models import Closing, Contract, ContractVersion, Excuse, Hosted, HostedDay, Machine, Statement
@@ -120,7 +125,12 @@ def _stated(moment: int) -> datetime:
 
 def contracts() -> list[ContractRow]:
     """Every contract by name."""
-    return [_contract_row(row) for row in Contract.objects.select_related("tenant").prefetch_related("versions")]
+    rows = Contract.objects.select_related("tenant").prefetch_related("versions")
+    return [found for row in rows if _is_shown(found := _contract_row(row))]
+
+
+def _is_shown(row: ContractRow) -> bool:
+    return row.terms is not None or current_scope().site_wide
 
 
 def has_contracts() -> bool:
@@ -131,15 +141,16 @@ def has_contracts() -> bool:
 def contract(contract_id: int) -> ContractRow:
     """One contract. Raises UnknownContractError."""
     row = Contract.objects.select_related("tenant").prefetch_related("versions").filter(pk=contract_id).first()
-    if row is None:
+    found = None if row is None else _contract_row(row)
+    if found is None or not _is_shown(found):
         raise UnknownContractError(f"contract {contract_id}: not known")
-    return _contract_row(row)
+    return found
 
 
 def _contract_row(row: Contract) -> ContractRow:
     versions = sorted(row.versions.all(), key=lambda one: -one.number)
     approved = next((one for one in versions if one.state in _APPROVED), None)
-    proposed = next((one for one in versions if one.state == ProfileState.PROPOSED), None)
+    waiting = [one for one in versions if one.state == ProfileState.PROPOSED and current_scope().site_wide]
     return ContractRow(
         id=row.pk,
         name=row.name,
@@ -148,7 +159,7 @@ def _contract_row(row: Contract) -> ContractRow:
         added_at=row.added_at,
         number=None if approved is None else approved.number,
         terms=None if approved is None else terms_of(approved),
-        proposed=None if proposed is None else proposed.number,
+        proposed=waiting[0].number if waiting else None,
     )
 
 
@@ -167,7 +178,13 @@ def versions(contract_id: int) -> list[VersionRow]:
         found.append(_version_row(row, former))
         if row.state in _APPROVED:
             former = row.document
+    if not current_scope().site_wide:
+        found = [_for_tenant(row) for row in found if row.state in _APPROVED]
     return found[::-1]
+
+
+def _for_tenant(row: VersionRow) -> VersionRow:
+    return replace(row, reason="", author="", decider="", decision="")
 
 
 def _version_row(row: ContractVersion, former: Mapping[str, Any] | None) -> VersionRow:

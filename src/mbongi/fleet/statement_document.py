@@ -12,7 +12,7 @@ ENERGY_SOURCE = "machine_readings"
 """Energy is what the machines state of their power, over time; a sub-meter per tenant would be another word here."""
 
 
-class StatedExcuse(msgspec.Struct, kw_only=True):
+class StatedExcuse(msgspec.Struct, kw_only=True, rename={"klass": "class"}):
     """An excuse that the month was reckoned with. ``cause`` is its evidence, ``machines`` how many it speaks of."""
 
     klass: ExcuseClass

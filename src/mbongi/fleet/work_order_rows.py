@@ -118,6 +118,7 @@ class OrderFilter:
     states: Sequence[WorkState] = ()
     faults: Sequence[Fault] = ()
     machine_id: int | None = None
+    machine_ids: Sequence[int] | None = None
     text: str = ""
 
 
@@ -170,6 +171,8 @@ def _filtered(filters: OrderFilter) -> "QuerySet[WorkOrder]":
         rows = rows.filter(fault__in=list(filters.faults))
     if filters.machine_id is not None:
         rows = rows.filter(machine_id=filters.machine_id)
+    if filters.machine_ids is not None:
+        rows = rows.filter(machine_id__in=list(filters.machine_ids))
     for word in filters.text.replace("\0", "").split()[:5]:
         found = Q(machine__serial__icontains=word) | Q(machine__model__icontains=word) | Q(note__icontains=word)
         rows = rows.filter(found | Q(machine__address__icontains=word) | _at_position(word))

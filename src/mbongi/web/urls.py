@@ -20,6 +20,9 @@ from mbongi.web.pages import (
     fleet_pollers,
     fleet_profiles,
     floor,
+    hosting,
+    hosting_excuses,
+    hosting_statements,
     ledger,
     machine,
     machines,
@@ -113,6 +116,27 @@ def _fleet() -> list[URLPattern]:
     ]
 
 
+def _hosting() -> list[URLPattern]:
+    words = ("approve", "refuse")
+    return [
+        path("hosting/", hosting.overview, name="hosting"),
+        path("hosting/new/", hosting.write),
+        path("hosting/<int:contract_id>/", hosting.contract),
+        path("hosting/<int:contract_id>/write/", hosting.write),
+        *(path(f"hosting/versions/<int:version_id>/{word}/", hosting.decide, {"word": word}) for word in words),
+        path("hosting/excuses/", hosting_excuses.excuses),
+        *(path(f"hosting/excuses/<int:excuse_id>/{word}/", hosting_excuses.decide, {"word": word}) for word in words),
+        path("hosting/statements/", hosting_statements.month),
+        path("hosting/statements/close/", hosting_statements.close),
+        path("hosting/statements/<str:month>.zip", hosting_statements.download_all),
+        path("hosting/closings/<int:closing_id>/", hosting_statements.progress),
+        *(
+            path(f"hosting/statements/<int:statement_id>/statement.{kind}", hosting_statements.download, {"kind": kind})
+            for kind in hosting_statements.KINDS
+        ),
+    ]
+
+
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("alarms/", overview.alarms),
@@ -127,6 +151,7 @@ urlpatterns = [
     *_pool(),
     *_work(),
     *_fleet(),
+    *_hosting(),
     path("events/", events.events, name="events"),
     *_downloads("events", events.export),
     path("ledger/", ledger.ledger, name="ledger"),

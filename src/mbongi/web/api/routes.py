@@ -7,6 +7,7 @@ from mbongi.fleet.selectors import SORTS
 from mbongi.fleet.values import EventKind, Family, MachineState, Severity
 from mbongi.web.api import structs, views
 from mbongi.web.api.group_routes import GROUP_ROUTES
+from mbongi.web.api.hosting_routes import HOSTING_ROUTES
 from mbongi.web.api.pool_routes import POOL_ROUTES
 from mbongi.web.api.route import Parameter, Route, one_of, reading, whole
 from mbongi.web.api.work_routes import WORK_ROUTES
@@ -103,5 +104,6 @@ ROUTES = (
     ),
     *GROUP_ROUTES,
     *WORK_ROUTES,
+    *HOSTING_ROUTES,
     *POOL_ROUTES,
 )

@@ -1,0 +1,280 @@
+"""The pages and the API of hosting: what a tenant sees, what it does not, and what people of the site decide."""
+
+import csv
+import hashlib
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from django.test import Client
+
+from mbongi.core.identity.models import Tenant
+from mbongi.core.identity.scope import SITE, acting
+from mbongi.core.identity.values import Role
+from mbongi.fleet import hosting_rows
+from mbongi.fleet.models import Closing, Contract, Excuse
+from tests.web import work_site
+from tests.web.conftest import Pilot
+from tests.web.hosting_site import HostingSite, make_hosting
+
+JSON = "application/json"
+FORM = {
+    "valid_from": "2026-11", "starts": "2026-11-01", "ends": "", "who": "rule", "uptime": "99,5", "promise": "nominal",
+    "nominal": "95", "currency": "USD", "mwh": "55.25", "machine_month": "", "credits": "99.5 5\n95 20",
+    "curtailment": "agreed", "maintenance": "1.5", "notes": "", "reason": "signed",
+}  # fmt: skip
+
+
+@pytest.fixture
+def hosting(pilot: Pilot) -> HostingSite:
+    return make_hosting(pilot, None)
+
+
+@pytest.fixture
+def tenant_client(pilot: Pilot, sign_in: Callable[..., Client]) -> Client:
+    """Somebody of the tenant north."""
+    return sign_in(Role.TENANT, owner=pilot.north, language="en")
+
+
+def page(client: Client, path: str, status: int = 200) -> str:
+    answer = client.get(path)
+    assert answer.status_code == status, path
+    return answer.content.decode()
+
+
+# The tenant's portal.
+
+
+def test_a_tenant_sees_its_month_without_what_is_the_sites(
+    hosting: HostingSite, pilot: Pilot, tenant_client: Client, sign_in: Callable[..., Client]
+) -> None:
+    lead = sign_in(Role.SHIFT_LEAD).user
+    work_site.order(lead, pilot.machines[4].pk, text="his fault really")
+    work_site.order(lead, pilot.machines[0].pk)
+    answer = tenant_client.get("/hosting/")
+    assert answer["Location"] == f"/hosting/{hosting.north}/"
+    text = page(tenant_client, f"/hosting/{hosting.north}/?month={hosting.month}")
+    # Five hours down of which three excused: two of the month's owed hours.
+    assert "North 1" in text
+    assert "feeder &lt;lost&gt;" in text
+    assert "20/01/05" in text
+    assert text.count("statement.pdf") == 1
+    assert "Fan" in text
+    for secret in ("South", "20/01/01", "his fault really", "in private", "notice 17", "Grace", "excuse:", "Propose"):
+        assert secret not in text, secret
+
+
+def test_a_tenant_finds_nothing_of_anothers_by_any_address(
+    hosting: HostingSite, pilot: Pilot, tenant_client: Client
+) -> None:
+    kinds = [f"/hosting/statements/{hosting.anothers}/statement.{kind}" for kind in ("pdf", "csv", "data", "json")]
+    paths = (
+        *kinds,
+        *(f"/hosting/{hosting.south}/", f"/hosting/closings/{hosting.closing}/", "/hosting/excuses/"),
+        f"/api/v1/hosting/contracts/{hosting.south}",
+        f"/api/v1/hosting/contracts/{hosting.south}/month",
+        f"/api/v1/hosting/contracts/{hosting.south}/versions",
+        f"/api/v1/hosting/statements/{hosting.anothers}",
+        f"/api/v1/hosting/closings/{hosting.closing}",
+    )
+    for path in paths:
+        assert tenant_client.get(path).status_code == 404, path
+    listed = tenant_client.get("/api/v1/hosting/statements").json()["items"]
+    assert [one["id"] for one in listed] == [hosting.statement]
+    assert [one["name"] for one in tenant_client.get("/api/v1/hosting/contracts").json()["items"]] == ["North 1"]
+    assert tenant_client.get("/api/v1/hosting/excuses").json()["items"] == []
+    packed = tenant_client.get(f"/hosting/statements/{hosting.month}.zip")
+    names = zipfile.ZipFile(io.BytesIO(packed.content)).namelist()
+    assert len(names) == 3
+    assert all(f"-{hosting.north:04d}-" in name for name in names)
+
+
+def test_a_tenant_decides_nothing_and_sees_no_proposal(
+    hosting: HostingSite, pilot: Pilot, tenant_client: Client, sign_in: Callable[..., Client]
+) -> None:
+    lead = sign_in(Role.SHIFT_LEAD, language="en")
+    lead.post(f"/hosting/{hosting.north}/write/", FORM | {"notes": "raise it", "reason": "greed"})
+    assert "greed" in page(lead, f"/hosting/{hosting.north}/")
+    text = page(tenant_client, f"/hosting/{hosting.north}/")
+    assert "greed" not in text
+    assert "raise it" not in text
+    assert len(tenant_client.get(f"/api/v1/hosting/contracts/{hosting.north}/versions").json()["items"]) == 1
+    assert tenant_client.get("/hosting/new/").status_code == 403
+    guest = sign_in(Role.SITE_MANAGER, owner=pilot.north, language="en")
+    assert guest.get(f"/hosting/{hosting.north}/write/").status_code == 403
+    for path in ("versions/{0}/approve", "excuses/{0}/approve", "excuses/{0}/refuse"):
+        for client in (tenant_client, guest):
+            answer = client.post("/hosting/" + path.format(hosting.version) + "/", {"reason": "x"})
+            assert answer.status_code in {403, 404}, path
+    assert guest.post("/hosting/statements/close/", {"month": hosting.month}).status_code == 403
+    assert guest.post("/hosting/excuses/", {"klass": "grid"}).status_code == 404
+
+
+def test_a_tenant_with_no_contract_reads_so(pilot: Pilot, tenant_client: Client) -> None:
+    assert "no contract of yours" in page(tenant_client, "/hosting/")
+
+
+# Downloads.
+
+
+def test_the_pdf_states_what_the_sheet_adds_up_to(hosting: HostingSite, tenant_client: Client) -> None:
+    base = f"/hosting/statements/{hosting.statement}/statement."
+    document = tenant_client.get(base + "json").json()
+    sheet = tenant_client.get(base + "data").content
+    assert hashlib.sha256(sheet).hexdigest() == document["sheet_sha256"]
+    lines = list(csv.DictReader(io.StringIO(sheet.decode())))
+    assert len(lines) == document["lines"]
+    energy = sum(Decimal(line["energy_kwh"]) for line in lines)
+    hashes = sum(Decimal(line["hash_hours_ths_h"]) for line in lines)
+    assert (energy * 1000, hashes * 1000) == (document["sums"]["energy_wh"], document["sums"]["hash_milli"])
+    text = pdf_text(tenant_client.get(base + "pdf").content)
+    for figure in (f"{energy:,.3f} kWh", f"{hashes:,.3f} TH/s", document["sheet_sha256"], "North 1"):
+        assert figure in text, figure
+    total = document["bill"]["total_minor"]
+    assert f"{Decimal(total) / 100:,.2f} USD" in text
+
+
+def pdf_text(content: bytes) -> str:
+    """The texts of a PDF that fpdf2 drew, in their order."""
+    found: list[str] = []
+    for stream in re.findall(rb"stream\n(.*?)\nendstream", content, re.DOTALL):
+        try:
+            plain = zlib.decompress(stream)
+        except zlib.error:
+            continue
+        texts = re.findall(rb"\(((?:[^()\\]|\\.)*)\) Tj", plain)
+        found += [re.sub(rb"\\(.)", rb"\1", text).decode("latin-1") for text in texts]
+    return "\n".join(found)
+
+
+def test_downloads_come_in_the_readers_language(
+    hosting: HostingSite, pilot: Pilot, sign_in: Callable[..., Client]
+) -> None:
+    french = sign_in(Role.TENANT, owner=pilot.north, language="fr")
+    base = f"/hosting/statements/{hosting.statement}/statement."
+    sheet = french.get(base + "csv")
+    assert sheet.content.startswith("\ufeffNuméro de machine".encode())
+    assert "fr.csv" in sheet["Content-Disposition"]
+    data = french.get(base + "data").content
+    assert sheet.content.split(b"\r\n", 1)[1] == data.split(b"\r\n", 1)[1]
+    text = pdf_text(french.get(base + "pdf").content)
+    assert "Disponibilité promise" in text
+    assert "À payer" in text
+
+
+# The site's people.
+
+
+def test_a_contract_is_written_on_a_form_by_one_and_approved_by_another(
+    pilot: Pilot, sign_in: Callable[..., Client]
+) -> None:
+    lead, manager = sign_in(Role.SHIFT_LEAD, language="en"), sign_in(Role.SITE_MANAGER, language="en")
+    assert "New contract" in page(lead, "/hosting/new/")
+    wrong = lead.post("/hosting/new/", FORM | {"tenant": pilot.north.pk, "name": "North 1", "uptime": "much"})
+    assert wrong.status_code == 400
+    assert "much" in wrong.content.decode()
+    lead.post("/hosting/new/", FORM | {"tenant": pilot.north.pk, "name": "North 1"})
+    with acting(SITE):
+        [row] = hosting_rows.contracts()
+        [version] = hosting_rows.versions(row.id)
+        assert (row.number, row.proposed, version.terms.mwh_minor) == (None, 1, 5525)
+        assert (version.terms.uptime_ppm, version.terms.maintenance_s_max) == (995_000, 5400)
+        assert [(step.below_ppm, step.credit_ppm) for step in version.terms.credits] == [
+            (995_000, 50_000),
+            (950_000, 200_000),
+        ]
+    assert "Not in force" in page(lead, "/hosting/")
+    lead.post(f"/hosting/versions/{version.id}/approve/", {"reason": "me"})
+    manager.post(f"/hosting/versions/{version.id}/approve/", {"reason": "read"})
+    with acting(SITE):
+        assert hosting_rows.contract(row.id).number == 1
+    again = page(lead, f"/hosting/{row.id}/write/")
+    for value in ('value="99.5"', 'value="55.25"', 'value="1.5"', "99.5 5"):
+        assert value in again, value
+    assert page(lead, f"/hosting/{row.id}/")
+
+
+def test_excuses_are_entered_and_decided_on(pilot: Pilot, sign_in: Callable[..., Client]) -> None:
+    lead, manager = sign_in(Role.SHIFT_LEAD, language="en"), sign_in(Role.SITE_MANAGER, language="en")
+    form = {"klass": "grid", "since": "2026-11-05T08:00", "until": "2026-11-05T14:00", "reach": "hall", "hall": "20",
+            "note": "feeder lost", "evidence": "notice 17"}  # fmt: skip
+    for change in ({"klass": "weather"}, {"since": "soon"}, {"reach": "machines", "machines": "x"}, {"note": " "}):
+        assert lead.post("/hosting/excuses/", form | change).status_code == 400, change
+    lead.post("/hosting/excuses/", form)
+    with acting(SITE):
+        [row] = hosting_rows.excuses()
+        # Brazzaville is an hour ahead of UTC.
+        assert (row.since.hour, row.hall, row.state) == (7, 20, "proposed")
+    assert "feeder lost" in page(lead, "/hosting/excuses/")
+    assert manager.post(f"/hosting/excuses/{row.id}/approve/", {"reason": "seen"}).status_code == 302
+    with acting(SITE):
+        assert Excuse.objects.get().state == "active"
+
+
+def test_a_month_is_closed_with_progress_and_all_is_packed(
+    hosting: HostingSite, pilot: Pilot, sign_in: Callable[..., Client]
+) -> None:
+    manager, auditor = sign_in(Role.SITE_MANAGER, language="en"), sign_in(Role.AUDITOR, language="en")
+    text = page(auditor, f"/hosting/statements/?month={hosting.month}")
+    assert "North 1" in text
+    assert "South 1" in text
+    assert "Correct a statement" not in text
+    packed = auditor.get(f"/hosting/statements/{hosting.month}.zip")
+    assert len(zipfile.ZipFile(io.BytesIO(packed.content)).namelist()) == 6
+    assert auditor.post("/hosting/statements/close/", {"month": hosting.month}).status_code == 403
+    for month in ("2020-13", "x"):
+        assert auditor.get(f"/hosting/statements/?month={month}").status_code == 400
+        assert auditor.get(f"/hosting/statements/{month}.zip").status_code == 404
+    answer = manager.post(
+        "/hosting/statements/close/", {"month": hosting.month, "contract": hosting.north, "reason": "x"}
+    )
+    assert answer["Location"] == f"/hosting/statements/?month={hosting.month}"
+    with acting(SITE):
+        run = Closing.objects.order_by("-pk").first()
+        assert run is not None
+        assert run.contracts == [hosting.north]
+    text = page(manager, f"/hosting/statements/?month={hosting.month}")
+    assert f'hx-get="/hosting/closings/{run.pk}/"' in text
+    assert "0 / 1" in page(manager, f"/hosting/closings/{run.pk}/")
+    assert auditor.get(f"/hosting/closings/{hosting.closing}/", headers={"HX-Request": "true"})["HX-Refresh"] == "true"
+
+
+# The API.
+
+
+def test_the_api_writes_a_contract_with_two_people(
+    pilot: Pilot, sign_in: Callable[..., Client], tenant: Callable[[str], Tenant]
+) -> None:
+    lead, manager = sign_in(Role.SHIFT_LEAD), sign_in(Role.SITE_MANAGER)
+    terms = {"valid_from": "2026-11", "starts": "2026-11-01", "by_rule": True, "uptime_ppm": 990_000, "currency": "XAF",
+             "machine_month_minor": 30_000}  # fmt: skip
+    body = {"tenant_id": pilot.north.pk, "name": "North", "terms": terms, "reason": "signed"}
+    made = lead.post("/api/v1/hosting/contracts", body, content_type=JSON)
+    assert made.status_code == 201, made.content
+    bad = lead.post(
+        "/api/v1/hosting/contracts", body | {"name": "N", "terms": terms | {"currency": "?"}}, content_type=JSON
+    )
+    assert bad.status_code == 400
+    path = f"/api/v1/hosting/versions/{made.json()['id']}"
+    assert lead.post(f"{path}/approve", {"reason": "me"}, content_type=JSON).status_code == 403
+    assert manager.post(f"{path}/approve", {"reason": "ok"}, content_type=JSON).json()["state"] == "active"
+    assert lead.post("/api/v1/hosting/versions/99/refuse", {"reason": "x"}, content_type=JSON).status_code == 404
+    excuse = {
+        "class": "grid",
+        "since": "2026-11-05T08:00:00Z",
+        "until": "2026-11-05T09:00:00Z",
+        "note": "lost",
+        "hall": 20,
+    }
+    entered = lead.post("/api/v1/hosting/excuses", excuse, content_type=JSON)
+    assert (entered.status_code, entered.json()["class"]) == (201, "grid")
+    path = f"/api/v1/hosting/excuses/{entered.json()['id']}"
+    assert lead.post(f"{path}/refuse", {"reason": "mine, wrong"}, content_type=JSON).json()["state"] == "refused"
+    late = manager.post("/api/v1/hosting/closings", {"month": "2999-01"}, content_type=JSON)
+    assert late.status_code == 400
+    with acting(SITE):
+        assert Contract.objects.count() == 1
