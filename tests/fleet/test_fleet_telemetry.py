@@ -14,7 +14,9 @@ from mbongi.core.telemetry.client import tenant_store
 from mbongi.core.telemetry.errors import SchemaError, StoreUnavailable
 from mbongi.core.telemetry.outgoing import Outgoing
 from mbongi.fleet import telemetry
+from mbongi.fleet.hosting_readings import rows_of_day
 from mbongi.fleet.reading import MachineReading
+from mbongi.fleet.rules.hosting import seen
 from mbongi.fleet.values import MachineState
 from tests.core.data_plane import DataPlane
 
@@ -230,3 +232,18 @@ def test_readings_that_cannot_be_encoded_are_left_out_and_hold_up_nothing():
 
     assert len(outgoing) == 1
     assert outgoing.subject == "telemetry.machine_reading.fleet"
+
+
+def test_hosting_reads_each_machines_seconds_from_the_store(plane):
+    end = int(NOW.timestamp())
+    span = (end - 900, end)
+    found = rows_of_day(plane.store(), [1, 3, 99], span)
+
+    mining, off = (seen(found[machine_id], span) for machine_id in (1, 3))
+    # Ten minutes of rows; the newest was measured 20 s before the end.
+    assert (mining.runs, off.runs) == ("x280 u600 x20", "x280 d600 x20")
+    assert mining.hash_milli == round(200 * 600 / 3600 * 1000)
+    assert mining.energy_wh == round(3500 * 600 / 3600)
+    assert (off.hash_milli, off.power_s) == (0, 0)
+    assert 99 not in found
+    assert rows_of_day(plane.store(), [99], span) == {}

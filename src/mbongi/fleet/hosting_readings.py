@@ -103,7 +103,7 @@ def read(contract_id: int, wanted: Sequence[Window], store: Store, now: int) -> 
     for day, own in by_day.items():
         for first in range(0, len(own), AT_ONCE):
             part = own[first : first + AT_ONCE]
-            rows = _rows(store, sorted({window.machine_id for window in part}), (day.since, min(day.until, now)))
+            rows = rows_of_day(store, sorted({window.machine_id for window in part}), (day.since, min(day.until, now)))
             found = [(window, _seen(rows, window, now)) for window in part]
             _keep(contract_id, tenant_id, day.day, found, now)
     return sum(map(len, by_day.values()))
@@ -114,7 +114,11 @@ def _seen(rows: dict[int, Readings], window: Window, now: int) -> tuple[Span, Se
     return span, seen(rows.get(window.machine_id, NOTHING), span)
 
 
-def _rows(store: Store, machine_ids: Sequence[int], span: Span) -> dict[int, Readings]:
+def rows_of_day(store: Store, machine_ids: Sequence[int], span: Span) -> dict[int, Readings]:
+    """The rows of telemetry that speak of ``span``, by machine; a machine without any is left out.
+
+    Raises StoreUnavailable, StoreRefused.
+    """
     found = store.columns(
         "SELECT machine_id, toUnixTimestamp(ts) AS end_s, span_s, state, hashrate_ths, power_w, pool_side_ths"  # noqa: S608
         f" FROM {READING.name} WHERE machine_id IN {{machines:Array(UInt32)}}"

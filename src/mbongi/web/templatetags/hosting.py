@@ -1,6 +1,6 @@
 """How templates draw what only hosting has: uptimes, strips of days, hash-hours against what was promised."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from mbongi.fleet import hosting_wording as wording
 from mbongi.fleet.rules.hosting_bill import Sums
-from mbongi.fleet.rules.hosting_terms import EXCUSED, ExcuseClass, currencies
+from mbongi.fleet.rules.hosting_terms import EXCUSED, Curtailment, ExcuseClass, Terms, currencies
 from mbongi.fleet.values import ProfileState
 from mbongi.web import figures
 from mbongi.web.hosting_sight import DaySight
@@ -160,7 +160,7 @@ def hash_days(days: Sequence[DaySight]) -> SafeString:
         parts.append(
             format_html(
                 '<rect class="{}" x="{}" y="{}" width="16" height="{}" rx="2"><title>{}</title></rect>',
-                "bar short" if is_short else "bar",
+                "made short" if is_short else "made",
                 place * step + 4,
                 *(f"{height - tall:.1f}", f"{tall:.1f}"),
                 f"{day.day:%d.%m.}: {thousandths(one.hash_milli)} TH/s·h",
@@ -213,15 +213,35 @@ def time_parts(one: Sums) -> list[tuple[str, str, int]]:
     return parts_of(one)
 
 
-@register.filter
-def terms_value(value: Any) -> str:
-    """A field of terms as text."""
-    if value in (None, "", [], ()):
+@register.simple_tag
+def term(name: str, value: Any, terms: Terms) -> str:
+    """A field of a contract's terms as people write it; ``terms`` say the currency."""
+    if value is None or value in ("", [], ()):
         return figures.NOTHING
-    if isinstance(value, bool):
-        return str(_("yes")) if value else str(_("no"))
-    if isinstance(value, list | tuple):
-        return ", ".join(terms_value(each) for each in value[:20]) + (" …" if len(value) > 20 else "")
-    if isinstance(value, dict):
-        return " ".join(str(each) for each in value.values() if each is not None)
-    return str(value)
+    writer = _TERMS.get(name)
+    return str(value) if writer is None else writer(value, terms)
+
+
+def _members(value: Sequence[Mapping[str, Any]]) -> str:
+    shown = [
+        f"{one['machine_id']}"
+        + (f" ({one['since'] or ''} – {one['until'] or ''})" if one["since"] or one["until"] else "")
+        for one in value[:20]
+    ]
+    return ", ".join(shown) + (f" … ({len(value)})" if len(value) > len(shown) else "")
+
+
+_TERMS: Mapping[str, Callable[[Any, Terms], str]] = {
+    "by_rule": lambda value, _terms: str(_("yes")) if value else str(_("no")),
+    "uptime_ppm": lambda value, _terms: ppm_short(value),
+    "nominal_ppm": lambda value, _terms: ppm_short(value),
+    "mwh_minor": lambda value, terms: money(value, terms.currency),
+    "machine_month_minor": lambda value, terms: money(value, terms.currency),
+    "maintenance_s_max": lambda value, _terms: hours_of(value),
+    "hash_hours": lambda value, _terms: figures.with_unit(value, "TH/s·h"),
+    "curtailment": lambda value, _terms: str(wording.CURTAILMENTS[Curtailment(value)]),
+    "credits": lambda value, _terms: "; ".join(
+        f"< {ppm_short(one['below_ppm'])}: {ppm_short(one['credit_ppm'])}" for one in value
+    ),
+    "machines": lambda value, _terms: _members(value),
+}
