@@ -9,7 +9,7 @@ from mbongi.core.telemetry.client import Store
 from mbongi.core.telemetry.errors import StoreRefused, StoreUnavailable
 from mbongi.core.threads import ThreadBridge
 from mbongi.fleet import contracts, hosting_readings, hosting_rows, statements
-from mbongi.fleet.daemon.persistence import AWAY, Database
+from mbongi.fleet.daemon.persistence import AWAY
 from mbongi.fleet.statements import Site
 
 log = get_log(__name__)
@@ -26,8 +26,9 @@ GATHER_FOR_S = 30.0
 class Hosting:
     """Carries hosting on, from the database alone. While store or database are away, it waits.
 
-    It has a thread and a connection of its own: a day of readings must not keep the machines' states waiting. ``open``
-    gives the telemetry store, which is not asked for before there is a contract.
+    It has a thread and a connection of its own: a day of readings must not keep the machines' states waiting. That the
+    database is away is told once, by those who wait on it all the time. ``open_store`` gives the telemetry store, which
+    is not asked for before there is a contract.
     """
 
     def __init__(self, open_store: Callable[[], Store], site: Site) -> None:
@@ -40,16 +41,16 @@ class Hosting:
         """Until cancelled."""
         try:
             async with ThreadBridge() as bridge:
-                await self._go_on(Database(bridge))
+                await self._go_on(bridge)
         finally:
             if self._store is not None:
                 self._store.close()
 
-    async def _go_on(self, database: Database) -> None:
+    async def _go_on(self, bridge: ThreadBridge) -> None:
         while True:
             busy = False
             try:
-                busy = await self.look(database)
+                busy = await self.look(bridge)
             except AWAY:
                 pass
             except (StoreUnavailable, StoreRefused) as error:
@@ -62,19 +63,19 @@ class Hosting:
                     log.info("hosting_goes_on")
             await asyncio.sleep(0.0 if busy else TICK_S)
 
-    async def look(self, database: Database) -> bool:
+    async def look(self, bridge: ThreadBridge) -> bool:
         """Do what is due; returns whether there is more to do at once. Raises while database or store are away."""
         now_s = time.monotonic()
         if now_s >= self._next_rules:
-            await database.call(contracts.follow_rules)
+            await bridge.call(contracts.follow_rules)
             self._next_rules = now_s + RULES_S
-        closing = await database.call(statements.open_closings)
+        closing = await bridge.call(statements.open_closings)
         if closing:
-            await database.call(statements.advance, closing[0], self._telemetry(), self._site)
+            await bridge.call(statements.advance, closing[0], self._telemetry(), self._site)
             return True
         if now_s < self._next_gather:
             return False
-        if await database.call(hosting_rows.has_contracts) and await database.call(self._gather):
+        if await bridge.call(hosting_rows.has_contracts) and await bridge.call(self._gather):
             return True
         self._next_gather = now_s + GATHER_S
         return False
