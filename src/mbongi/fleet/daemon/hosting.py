@@ -75,8 +75,10 @@ class Hosting:
             return True
         if now_s < self._next_gather:
             return False
-        if await bridge.call(hosting_rows.has_contracts) and await bridge.call(self._gather):
-            return True
+        if await bridge.call(hosting_rows.has_contracts):
+            count = await bridge.call(self._gather)
+            if count:
+                return True
         self._next_gather = now_s + GATHER_S
         return False
 
