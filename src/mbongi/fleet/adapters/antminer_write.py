@@ -217,7 +217,9 @@ def _check_answer(session: Session, body: bytes) -> None:
 
 async def reboot(session: Session, *, dry_run: bool) -> Outcome:
     """Restart the control board; proven by its silence or by a smaller uptime."""
-    return await restart(lambda: _uptime_s(session), lambda: session.exchange("GET", REBOOT), dry_run=dry_run)
+    return await restart(
+        lambda: _uptime_s(session), lambda: session.exchange("GET", REBOOT, again=False), dry_run=dry_run
+    )
 
 
 async def _uptime_s(session: Session) -> float:

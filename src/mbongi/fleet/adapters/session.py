@@ -18,6 +18,7 @@ from mbongi.fleet.device_errors import (
     GarbledError,
     MissingPageError,
     RefusedError,
+    RejectedError,
     SilentError,
     UnreachableError,
 )
@@ -31,6 +32,8 @@ from mbongi.wire.http1 import Response, request
 from mbongi.wire.tolerant import Reply, TolerantDecoder
 
 Found = TypeVar("Found")
+WORDS_MAX = 160
+"""Of what a machine says in a refusal, so many bytes are told."""
 WEB_RETRY_S = 300.0
 """After a machine's web refused us, or lacked a page, how long its other interface is used before asking again."""
 
@@ -181,28 +184,39 @@ class Session:
         body = (await self.exchange("GET", target)).body
         return self.read(decoder, body)
 
-    async def exchange(self, method: str, target: str, body: bytes | None = None, *, signed: bool = True) -> Response:
+    async def exchange(
+        self, method: str, target: str, body: bytes | None = None, *, signed: bool = True, again: bool = True
+    ) -> Response:
         """Send a request and take a response with status 2xx.
 
-        Raises DeniedError, MissingPageError, GarbledError for other statuses, and what the connection raises.
+        ``again`` False: a GET that does something, which is not sent a second time where a kept connection breaks.
+        Raises DeniedError, MissingPageError, RejectedError for a write that is not taken, GarbledError for other
+        statuses, and what the connection raises.
         """
-        response = await self.send(method, target, body)
+        response = await self.send(method, target, body, again=again)
         if response.status == 401 and signed:
             self.take_challenge(response)
-            response = await self.send(method, target, body)
+            response = await self.send(method, target, body, again=again)
         if response.status in {401, 403}:
             self.signer.forget()
             raise DeniedError(f"{self.address}: {method} {target}: user and password are not accepted")
         if response.status in {404, 405, 501}:
             raise MissingPageError(f"{self.address}: {method} {target}: HTTP {response.status}: no such page")
+        if method != "GET" and 400 <= response.status < 500:
+            words = response.body[:WORDS_MAX].decode("utf-8", "replace").strip() or "nothing more"
+            raise RejectedError(
+                f"{self.address}: {method} {target}: HTTP {response.status}: the machine answered {words}"
+            )
         if not 200 <= response.status < 300:
             raise GarbledError(f"{self.address}: {method} {target}: HTTP {response.status}; expected 200")
         return response
 
-    async def send(self, method: str, target: str, body: bytes | None = None, *, token: str = "") -> Response:
+    async def send(
+        self, method: str, target: str, body: bytes | None = None, *, token: str = "", again: bool = True
+    ) -> Response:
         """Send a request, with a token where one is given, and take whatever response comes, 401 too."""
         self.check()
-        return await self._in_time(self._send(method, target, body, token))
+        return await self._in_time(self._send(method, target, body, token, again=again and method == "GET"))
 
     async def _in_time(self, answer: Coroutine[Any, Any, Found]) -> Found:
         """Raises SilentError where no answer comes within ``answer_s``; a connection left in the middle is broken."""
@@ -215,7 +229,7 @@ class Session:
             self.close()
             raise SilentError(f"{self.address}: no answer within {self.answer_s:g} s") from error
 
-    async def _send(self, method: str, target: str, body: bytes | None, token: str) -> Response:
+    async def _send(self, method: str, target: str, body: bytes | None, token: str, *, again: bool) -> Response:
         authorization = token or self.signer.sign(method, target)
         data = request(method, target, host=self.address, authorization=authorization, body=body)
         link = self.link
@@ -225,7 +239,7 @@ class Session:
             except StaleLinkError as error:
                 # The device closed the kept connection as we wrote. A read may be asked again; a write may have
                 # reached it, so its fate is for read-modify-verify to find out.
-                if method != "GET" or not link.used:
+                if not again or not link.used:
                     raise UnreachableError(f"{self.address}: {error}") from error
         link = self.link = HttpLink()
         try:

@@ -2,13 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 
-from mbongi.fleet.adapters.session import Session
+from mbongi.fleet.adapters.session import WORDS_MAX, Session
 from mbongi.fleet.device_errors import DeniedError, GarbledError, MissingPageError, RejectedError
 from mbongi.wire.http1 import Response
 
 Login = Callable[[Session], Awaitable[str]]
 """Gives what the machine wants to see in ``Authorization``. Raises DeniedError where our password is not accepted."""
-_WORDS_MAX = 160
 
 
 async def exchange(session: Session, method: str, target: str, body: bytes | None = None, *, login: Login) -> Response:
@@ -38,6 +37,6 @@ def checked(session: Session, method: str, target: str, response: Response) -> R
     if response.status in {404, 405, 501}:
         raise MissingPageError(f"{where}: no such page")
     if response.status in {400, 409, 422, 429, 500}:
-        words = response.body[:_WORDS_MAX].decode("utf-8", "replace").strip()
+        words = response.body[:WORDS_MAX].decode("utf-8", "replace").strip()
         raise RejectedError(f"{where}: the machine answered {words or 'nothing more'}")
     raise GarbledError(f"{where}; expected 200")

@@ -99,7 +99,7 @@ async def _save_and_use(
         return saved
 
     async def taken() -> bool:
-        return not await _waits(session)
+        return not await _waits(session) and await is_saved()
 
     restarted = await carry_out(
         session.address, words, lambda: _send(session, vnish.RESTART), taken, dry_run=False, always=True
