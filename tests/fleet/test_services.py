@@ -10,7 +10,7 @@ from mbongi.core.ledger import selectors as ledger
 from mbongi.fleet import selectors, services
 from mbongi.fleet.errors import ActionRefusedError, NotPermittedError, UnknownMachineError
 from mbongi.fleet.reading import BoardDetail, DetailReport, Found, MachineDetail, StateChange
-from mbongi.fleet.registry import normal_mac
+from mbongi.fleet.rules.identity import normal_mac
 from mbongi.fleet.selectors import EventFilter, MachineFilter
 from mbongi.fleet.values import ConditionChange, EventKind, Family, MachineState, Severity
 

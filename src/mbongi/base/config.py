@@ -85,6 +85,17 @@ class Fleet:
     http_port: int = 80
     framed_port: int = 4433
     """Whatsminers with API 3."""
+    report_host: str = "127.0.0.1"
+    """Where machines' own reports are heard; broadcasts need 0.0.0.0. Empty: nowhere."""
+    report_port: int = 14235
+    """UDP, of Antminers and other firmware for them."""
+    report_whatsminer_port: int = 8888
+    """UDP, of Whatsminers."""
+    rotate_at_placement: bool = True
+    """Whether a machine with the common password gets one of its own as soon as somebody says where it stands."""
+    netbox_url: str = ""
+    """Where inventories are imported from, such as https://netbox.site.example; empty: from files only."""
+    netbox_token: str = ""
     processes: int = 1
     """Poller processes of this data folder; from 2 on they lease the machines over the bus."""
     workers: int = 200
@@ -270,6 +281,10 @@ class Twin:
     """Whatsminers with API 3."""
     families: tuple[str, ...] = ()
     """Families of the racks in turn; none: Antminer, Whatsminer, Bitaxe, Antminer, Whatsminer."""
+    report_host: str = "127.0.0.1"
+    """Where machines' own reports go."""
+    report_port: int = 14235
+    report_whatsminer_port: int = 8888
     seed: int = 1
     control_port: int = 8426
     """Where faults are set while it runs; 127.0.0.1 only."""

@@ -62,6 +62,8 @@ class Work:
     requested_at: datetime
     claimed_at: datetime
     interrupted: bool
+    mac: str = ""
+    serial: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,8 @@ def _work(row: Action, *, interrupted: bool) -> Work:
         requested_at=row.requested_at,
         claimed_at=row.claimed_at,
         interrupted=interrupted,
+        mac=row.machine.mac,
+        serial=row.machine.serial,
     )
 
 

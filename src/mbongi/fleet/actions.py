@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 MACHINES_MAX = 5000
 """Machines of one request, at most."""
 
-_PERMISSION = {ActionKind.SET_POOLS: Permission.MACHINE_MANAGE}
+_PERMISSION = {
+    ActionKind.SET_POOLS: Permission.MACHINE_MANAGE,
+    ActionKind.SET_CREDENTIALS: Permission.CREDENTIAL_MANAGE,
+}
 
 
 @transaction.atomic

@@ -12,7 +12,7 @@ from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.adapters.session import Access, Session
 from mbongi.fleet.device_errors import DeviceError, RejectedError, SilentError
 from mbongi.fleet.image_file import ImageArguments
-from mbongi.fleet.ports import Adapter, Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Adapter, Outcome, PasswordChange, PoolSetting, Support
 from mbongi.fleet.reading import Target
 from mbongi.fleet.values import ActionKind, DesiredFan, DesiredPower, Family
 
@@ -46,7 +46,8 @@ async def execute(
 
     ``arguments`` of SET_POOLS: ``{"pools": [{"url", "user", "password"}]}``, the first being preferred; of SET_POWER
     and SET_FAN those of ``DesiredPower`` and ``DesiredFan``; of SET_HOSTNAME ``{"hostname"}``; of UPGRADE those of
-    ``ImageArguments``, the image being in ``data_dir``; other kinds take none.
+    ``ImageArguments``, the image being in ``data_dir``; of SET_CREDENTIALS those of ``PasswordChange``; other kinds
+    take none.
     They hold passwords: keep them out of logs.
     Raises a DeviceError where the machine refuses, is silent, answers what cannot be read, or rejects the change.
     """
@@ -91,10 +92,7 @@ async def write(
             pools = _read(session, kind, arguments, _PoolArguments).pools
             outcome = await adapter.write_pools(session, pools, dry_run=dry_run)
         case ActionKind.SET_POWER:
-            power = _read(session, kind, arguments, DesiredPower)
-            if (power.mode is None) == (power.target_w is None):
-                raise RejectedError(f"{session.address}: {kind}: expected a mode or a limit, and not both")
-            outcome = await adapter.write_power(session, power, dry_run=dry_run)
+            outcome = await adapter.write_power(session, _power(session, arguments), dry_run=dry_run)
         case ActionKind.SET_FAN:
             outcome = await adapter.write_fan(session, _read(session, kind, arguments, DesiredFan), dry_run=dry_run)
         case ActionKind.SET_HOSTNAME:
@@ -103,7 +101,17 @@ async def write(
         case ActionKind.UPGRADE:
             given = _read(session, kind, arguments, ImageArguments)
             outcome = await adapter.upgrade(session, given.file(data_dir), back_s=given.back_s, dry_run=dry_run)
+        case ActionKind.SET_CREDENTIALS:
+            change = _read(session, kind, arguments, PasswordChange)
+            outcome = await adapter.write_credentials(session, change, dry_run=dry_run)
     return outcome
+
+
+def _power(session: Session, arguments: Mapping[str, Any]) -> DesiredPower:
+    power = _read(session, ActionKind.SET_POWER, arguments, DesiredPower)
+    if (power.mode is None) == (power.target_w is None):
+        raise RejectedError(f"{session.address}: set_power: expected a mode or a limit, and not both")
+    return power
 
 
 def _read(session: Session, kind: ActionKind, arguments: Mapping[str, Any], form: type[Form]) -> Form:

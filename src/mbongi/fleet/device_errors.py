@@ -46,3 +46,7 @@ class RejectedError(DeviceError, ValueError):
 
 class ImageBrokenError(DeviceError):
     """A firmware image on the site's disk that is not the one that was stored; no machine was sent all of it."""
+
+
+class StrangerError(DeviceError):
+    """Another machine than the one that is known there answers at the address; nothing that it says is of that one."""

@@ -21,12 +21,14 @@ from mbongi.base.ids import MachineId
 from mbongi.base.log import get_log
 from mbongi.fleet.adapters.links import always
 from mbongi.fleet.adapters.registry import adapter_of
-from mbongi.fleet.adapters.session import Access, Session
-from mbongi.fleet.device_errors import DeniedError, DeviceError, GarbledError, MissingPageError
+from mbongi.fleet.adapters.session import Access, Session, SlowFigures
+from mbongi.fleet.device_errors import DeniedError, DeviceError, GarbledError, MissingPageError, StrangerError
+from mbongi.fleet.identifying import can_be_known, prove
 from mbongi.fleet.open_files import raise_open_files
-from mbongi.fleet.ports import OnBatch, OnDetails, OnStates
+from mbongi.fleet.ports import OnBatch, OnDetails, OnStates, OnStrangers
 from mbongi.fleet.reading import DetailReport, MachineReading, StateChange, Target, Verdict
 from mbongi.fleet.rules.figures import complete
+from mbongi.fleet.rules.identity import Continuity
 from mbongi.fleet.values import MachineState
 
 log = get_log(__name__)
@@ -56,6 +58,7 @@ class _Machine:
     __slots__ = (
         "adapter",
         "busy",
+        "continuity",
         "failures",
         "last_s",
         "next_slow_s",
@@ -76,6 +79,7 @@ class _Machine:
         self.failures = 0
         self.next_try_s = self.next_slow_s = self.next_static_s = 0.0
         self.busy = self.warned = False
+        self.continuity = Continuity()
 
 
 class _Rack:
@@ -95,12 +99,24 @@ class Poller:
     """Polls its targets while ``run`` runs. For one event loop; every call comes from that loop.
 
     ``may_ask`` is looked at before every question; while it says no, nothing is sent and nothing is said of machines.
+    ``access_of`` gives a machine's ports and passwords; None: the configuration's. ``on_strangers`` hears of
+    machines at whose address another one answers; nothing of what that says is credited to them.
     """
 
-    def __init__(self, config: Fleet, targets: Iterable[Target] = (), *, may_ask: Callable[[], bool] = always) -> None:
+    def __init__(
+        self,
+        config: Fleet,
+        targets: Iterable[Target] = (),
+        *,
+        may_ask: Callable[[], bool] = always,
+        access_of: Callable[[MachineId], Access] | None = None,
+        on_strangers: OnStrangers | None = None,
+    ) -> None:
         self.config, self._may_ask = config, may_ask
+        self._on_strangers = on_strangers
         self.statistics = PollStatistics()
-        self._access = Access.of(config)
+        self._common = Access.of(config)
+        self._access_of = access_of or (lambda _machine_id: self._common)
         self._machines: dict[MachineId, _Machine] = {}
         self._racks: dict[str, _Rack] = {}
         self._schedule: list[tuple[float, int, _Rack]] = []
@@ -132,11 +148,11 @@ class Poller:
             self._machines.pop(machine_id).session.end()
         keep = len(wanted) <= self._keep_links_max
         for machine_id, target in wanted.items():
-            machine = self._machines.get(machine_id)
-            if machine is None or (machine.target.address, machine.target.family) != (target.address, target.family):
+            machine, access = self._machines.get(machine_id), self._access_of(machine_id)
+            if machine is None or not _is_as_before(machine, target, access):
                 if machine is not None:
                     machine.session.end()
-                session = Session(target.address, self._access, keep_links=keep, may_ask=self._may_ask)
+                session = Session(target.address, access, keep_links=keep, may_ask=self._may_ask)
                 self._machines[machine_id] = machine = _Machine(target, session)
                 new.append(machine)
             else:
@@ -328,6 +344,8 @@ class Poller:
             found = Verdict(MachineState.UNKNOWN, f"no answer within {self.config.timeout_s:g} s")
             reading = self._failed(machine, found)
         except DeviceError as error:
+            if isinstance(error, StrangerError):
+                self._strange(machine)
             found = Verdict(error.state, str(error))
             reading = self._failed(machine, found)
         except Exception as error:  # one machine's odd reply must not stop the poller
@@ -354,6 +372,9 @@ class Poller:
         session, config = machine.session, self.config
         if now < machine.next_slow_s and now < machine.next_static_s:
             found = await machine.adapter.poll_fast(session, reading)
+            machine.continuity.note(reading.uptime_s, monotonic_s(), session.dialled)
+            if machine.continuity.doubted:
+                await self._prove(machine)
             reading.ts = _now_ms()
             return found
         static = now >= machine.next_static_s
@@ -363,10 +384,13 @@ class Poller:
         machine.next_slow_s = now + config.slow_s * (machine.phase or 1.0 if first else 1.0)
         try:
             found = await ask(session, reading, detail)
+            machine.continuity.note(reading.uptime_s, monotonic_s(), session.dialled)
+            await self._prove(machine)
         except _SLOW_TIER_ERRORS as error:
             # One page that this firmware lacks must not cost the figures that it has.
             machine.next_static_s = now + config.slow_s
             found = await machine.adapter.poll_fast(session, reading)
+            await self._prove(machine)
             if not machine.warned:
                 machine.warned = True
                 log.warning("machine_slow_poll_failed", machine_id=machine.target.machine_id, reason=str(error))
@@ -380,6 +404,23 @@ class Poller:
         reading.ts = _now_ms()
         return found
 
+    async def _prove(self, machine: _Machine) -> None:
+        """Have the machine say who it is. Raises StrangerError where it is another one than the target.
+
+        Where only its own password opens that, and it was doubted, refusing that password makes it another one.
+        """
+        if can_be_known(machine.target):
+            continuity, own = machine.continuity, machine.session.access != self._common
+            is_proven = await prove(machine.session, machine.target, must=own and continuity.doubted)
+            continuity.doubted = continuity.doubted and own and not is_proven
+
+    def _strange(self, machine: _Machine) -> None:
+        """Forget what a stranger may have said, and have somebody look at who is there."""
+        machine.session.close()
+        machine.session.slow = SlowFigures()
+        if self._on_strangers is not None:
+            self._on_strangers([machine.target.machine_id])
+
     def _failed(self, machine: _Machine, found: Verdict) -> MachineReading:
         """Put off the next try: the next round first, then twice as long each time, a slow period at most."""
         self.statistics.failures += 1
@@ -389,7 +430,7 @@ class Poller:
             delay_s = min(fast_s * 2 ** min(machine.failures - 1, 16), max(self.config.slow_s - fast_s, 0.0))
             # Rounds come a fast period apart: half a period less meets the round that is meant.
             machine.next_try_s = now + max(delay_s - 0.5 * fast_s, 0.0)
-        machine.next_slow_s = 0.0
+        machine.next_slow_s, machine.continuity.doubted = 0.0, True
         reading = _blank(machine)
         reading.state = found.state.value
         return reading
@@ -430,6 +471,12 @@ class Poller:
     def states(self) -> dict[MachineId, MachineState | None]:
         """The newest state of each target; None before its first poll."""
         return {machine_id: machine.state for machine_id, machine in self._machines.items()}
+
+
+def _is_as_before(machine: _Machine, target: Target, access: Access) -> bool:
+    """Whether a machine's connections, and what was learnt over them, are still good."""
+    before = machine.target
+    return (before.address, before.family) == (target.address, target.family) and machine.session.access == access
 
 
 def _blank(machine: _Machine) -> MachineReading:

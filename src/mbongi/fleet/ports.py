@@ -1,11 +1,12 @@
 """What the poller, the scan and the actions need of a device family, and of whoever listens to the poller."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from mbongi.base.ids import MachineId
 from mbongi.fleet.reading import DetailReport, Found, MachineDetail, MachineReading, StateChange, Stated, Verdict
 from mbongi.fleet.values import Abilities, DesiredFan, DesiredPower, Family
 
@@ -17,6 +18,7 @@ OnBatch = Callable[[str, Sequence[MachineReading]], None]
 """Called with a rack and one reading of each of its machines. Must not block and must not raise."""
 OnStates = Callable[[Sequence[StateChange]], None]
 OnDetails = Callable[[Sequence[DetailReport]], None]
+OnStrangers = Callable[[Sequence[MachineId]], None]
 
 
 class PoolSetting(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +30,14 @@ class PoolSetting(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"PoolSetting(url={self.url!r}, user={self.user!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordChange:
+    """A new password, and those that the machine may have besides the session's. ``repr`` shows none."""
+
+    new: str = field(repr=False)
+    known: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,12 @@ class Adapter(Protocol):
     async def identify(self, session: "Session") -> Found | None:
         """What the machine is; None where it is not of this family."""
 
+    async def read_identity(self, session: "Session") -> Found | None:
+        """Who it is, with as few questions as that takes; None where it is not of this family.
+
+        Raises DeniedError where only who knows the password may hear it.
+        """
+
     async def poll_fast(self, session: "Session", reading: MachineReading) -> Verdict:
         """The figures that move."""
 
@@ -121,3 +137,9 @@ class Adapter(Protocol):
 
     async def write_hostname(self, session: "Session", hostname: str, *, dry_run: bool = False) -> Outcome:
         """Set the network name. Raises RejectedError where the family has no such setting."""
+
+    async def write_credentials(self, session: "Session", change: PasswordChange, *, dry_run: bool = False) -> Outcome:
+        """Change the password that writes need. Verified once the machine accepts the new one and no longer the old.
+
+        Raises RejectedError where the family has none, DeniedError where it accepts none of those that are known.
+        """

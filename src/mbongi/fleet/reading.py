@@ -162,6 +162,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     rack: str = ""
     """Machines of one rack are asked together and their readings leave in one batch."""
     tenant_id: TenantId = TenantId(0)
+    mac: str = ""
+    serial: str = ""
+    """Who it is, as far as that is known."""
 
 
 class StateChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from mbongi.fleet.events import MachineFound, MachineMoved
 from mbongi.fleet.models import Event, Machine
 from mbongi.fleet.positions import position_of
 from mbongi.fleet.reading import Found
+from mbongi.fleet.rules.identity import normal_mac
 from mbongi.fleet.values import EventKind, Family, MachineState, Severity
 
 ACTOR = "process:fleet"
@@ -65,13 +66,6 @@ def register(
     result = Registration(waiting=plan.waiting)
     _Entering(result, position, at or utc_now()).enter(plan.pairs)
     return result
-
-
-def normal_mac(mac: str) -> str:
-    """``aa-bb…``, ``AABB…`` and ``AA:BB…`` as ``AA:BB:CC:DD:EE:FF``; empty where it is no MAC or a blank one."""
-    digits = "".join(character for character in mac if character.isalnum()).upper()
-    is_mac = len(digits) == 12 and all(character in "0123456789ABCDEF" for character in digits)
-    return ":".join(digits[i : i + 2] for i in range(0, 12, 2)) if is_mac and digits not in {"0" * 12, "F" * 12} else ""
 
 
 def _without_nul(found: Found) -> Found:
@@ -161,10 +155,9 @@ class _Entering:
             self._record(row, "fleet.machine.displace", {"address": row.address}, {"address": None})
             self._tell_moved(row, row.address or "", "")
         lost = self._result.displaced
+        # A place that people gave stays: the machine has lost its address, and has not walked away.
+        Machine.objects.filter(pk__in=lost, placed_at=None).update(hall=None, rack=None, slot=None)
         Machine.objects.filter(pk__in=lost).update(
-            hall=None,
-            rack=None,
-            slot=None,
             state=MachineState.UNKNOWN,
             state_since=self._at,
             state_reason="another machine answers at its address",
@@ -182,7 +175,8 @@ class _Entering:
             self._happened(row, EventKind.RETURNED, Severity.INFO, {"address": each.address})
             self._record(row, "fleet.machine.return", {"retired": True}, {"retired": False, "address": each.address})
         if former != each.address:
-            row.hall, row.rack, row.slot = position_of(each.address, self._position)
+            if row.placed_at is None:
+                row.hall, row.rack, row.slot = position_of(each.address, self._position)
             self._result.moved.append(MachineId(row.pk))
             self._happened(row, EventKind.MOVED, Severity.INFO, {"before": former or "–", "after": each.address})
             self._record(row, "fleet.machine.move", {"address": former}, {"address": each.address})

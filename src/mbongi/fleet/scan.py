@@ -6,7 +6,7 @@ Addresses are made as they are needed, so a /8 costs no memory.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from mbongi.base.config import Fleet
 from mbongi.base.log import get_log
 from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.adapters.session import Access, Session
-from mbongi.fleet.device_errors import DeviceError, SilentError
+from mbongi.fleet.device_errors import DeniedError, DeviceError, SilentError
 from mbongi.fleet.open_files import raise_open_files
 from mbongi.fleet.probe import OutOfFilesError, Port, probe
 from mbongi.fleet.ranges import AddressRanges, ScanRangeError
@@ -66,6 +66,12 @@ class Progress:
 
 Item = TypeVar("Item")
 OnProgress = Callable[[Progress], None]
+Candidates = Callable[[str, Family], Sequence[str]]
+"""Passwords that a machine of a family at an address may have besides the common one."""
+
+
+def _no_others(_address: str, _family: Family) -> Sequence[str]:
+    return ()
 
 
 def range_size(ranges: Iterable[str]) -> int:
@@ -73,12 +79,18 @@ def range_size(ranges: Iterable[str]) -> int:
     return len(AddressRanges(ranges))
 
 
-async def scan(ranges: Iterable[str], config: Fleet, *, on_progress: OnProgress | None = None) -> AsyncIterator[Found]:
+async def scan(
+    ranges: Iterable[str],
+    config: Fleet,
+    *,
+    on_progress: OnProgress | None = None,
+    candidates: Candidates = _no_others,
+) -> AsyncIterator[Found]:
     """Every live address of the ranges, as it is found.
 
     ``on_progress`` is called after each address; it must not block. Raises ScanRangeError before anything is sent.
     """
-    run = _Scan(AddressRanges(ranges), config, on_progress)
+    run = _Scan(AddressRanges(ranges), config, on_progress, candidates)
     task = asyncio.get_running_loop().create_task(run.run())
     try:
         while (found := await run.results.get()) is not None:
@@ -92,8 +104,10 @@ async def scan(ranges: Iterable[str], config: Fleet, *, on_progress: OnProgress 
 class _Scan:
     """One scan under way."""
 
-    def __init__(self, ranges: AddressRanges, config: Fleet, on_progress: OnProgress | None) -> None:
-        self.config, self.on_progress = config, on_progress
+    def __init__(
+        self, ranges: AddressRanges, config: Fleet, on_progress: OnProgress | None, candidates: Candidates
+    ) -> None:
+        self.config, self.on_progress, self.candidates = config, on_progress, candidates
         self.access = Access.of(config)
         self.ports = tuple(dict.fromkeys((config.rpc_port, config.http_port)))
         self.addresses: Iterator[str] = iter(ranges)
@@ -177,7 +191,7 @@ class _Scan:
     async def _identify(self, address: str, ports: tuple[int, ...]) -> Found:
         """What the address is. Raises SilentError where it says nothing within the limit."""
         session = Session(address, self.access)
-        heard = False
+        heard, found = False, None
         try:
             async with asyncio.timeout(self.config.timeout_s):
                 for family in self._order(ports):
@@ -189,13 +203,35 @@ class _Scan:
                         continue
                     heard = True
                     if found is not None:
-                        return msgspec.structs.replace(found, ports=ports)
+                        break
+                else:
+                    return Found(address=address, ports=ports)
         except TimeoutError as error:
             if not heard:
                 raise SilentError(f"{address}: no answer within {self.config.timeout_s:g} s") from error
+            return Found(address=address, ports=ports)
         finally:
             session.close()
-        return Found(address=address, ports=ports)
+        if not found.mac:
+            found = await self._unlocked(found)
+        return msgspec.structs.replace(found, ports=ports)
+
+    async def _unlocked(self, found: Found) -> Found:
+        """The machine as it shows itself to who knows its password, where one of the candidates is that."""
+        assert found.family is not None
+        for word in self.candidates(found.address, found.family):
+            session = Session(found.address, self.access.with_password(found.family, word), keep_links=False)
+            try:
+                async with asyncio.timeout(self.config.timeout_s):
+                    await adapter_of(found.family).read_identity(session)
+                    return await adapter_of(found.family).identify(session) or found
+            except DeniedError:
+                continue
+            except (DeviceError, TimeoutError):
+                return found
+            finally:
+                session.close()
+        return found
 
     def _order(self, ports: tuple[int, ...]) -> tuple[Family, ...]:
         """Which families to try first: those that use the open ports."""

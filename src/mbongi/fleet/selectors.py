@@ -286,7 +286,7 @@ def machine_row(row: Machine) -> MachineRow:
 def targets() -> list[Target]:
     """Every machine that can be asked, for the poller."""
     rows = Machine.objects.filter(retired_at=None, address__isnull=False).order_by("hall", "rack", "slot", "pk")
-    fields = ("pk", "address", "family", "model", "hall", "rack", "tenant_id")
+    fields = ("pk", "address", "family", "model", "hall", "rack", "tenant_id", "mac", "serial")
     return [
         Target(
             machine_id=MachineId(pk),
@@ -295,8 +295,10 @@ def targets() -> list[Target]:
             model=model,
             rack=rack_label(hall, rack),
             tenant_id=TenantId(tenant_id or 0),
+            mac=mac,
+            serial=serial,
         )
-        for pk, address, family, model, hall, rack, tenant_id in rows.values_list(*fields)
+        for pk, address, family, model, hall, rack, tenant_id, mac, serial in rows.values_list(*fields)
     ]
 
 

@@ -67,11 +67,17 @@ class ActionKind(StrEnum):
     SET_HOSTNAME = "set_hostname"
     UPGRADE = "upgrade"
     """Flash a firmware image; campaigns alone do."""
+    SET_CREDENTIALS = "set_credentials"
 
     @property
     def stops_hashing(self) -> bool:
         """Whether a machine hashes nothing for a while once it is told, and must be seen to mine again."""
-        return self not in {ActionKind.SLEEP, ActionKind.SET_FAN, ActionKind.SET_HOSTNAME}
+        return self not in {
+            ActionKind.SLEEP,
+            ActionKind.SET_FAN,
+            ActionKind.SET_HOSTNAME,
+            ActionKind.SET_CREDENTIALS,
+        }
 
 
 HAND_KINDS = (ActionKind.SLEEP, ActionKind.WAKE, ActionKind.REBOOT, ActionKind.SET_POOLS)
@@ -164,6 +170,8 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     hostname: bool = False
     upgrade: bool = False
     """Whether its machines can be sent a firmware image."""
+    password_length: int = 0
+    """Of the passwords that it is given; 0: it has none, or takes none."""
 
 
 class DesiredPool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -60,6 +60,7 @@ ACTIONS: dict[ActionKind, Promise] = {
     ActionKind.SET_FAN: _("Set fans"),
     ActionKind.SET_HOSTNAME: _("Set network name"),
     ActionKind.UPGRADE: _("Flash firmware"),
+    ActionKind.SET_CREDENTIALS: _("Change password"),
 }
 STATUSES: dict[ActionStatus, Promise] = {
     ActionStatus.PLANNED: _("Planned"),

@@ -82,6 +82,8 @@ def effective(config: Config, options: argparse.Namespace) -> tuple[Config, bool
             rpc_port=twin.rpc_port,
             http_port=twin.http_port,
             framed_port=twin.framed_port,
+            report_port=twin.report_port,
+            report_whatsminer_port=twin.report_whatsminer_port,
         )
     return dataclasses.replace(config, site=site, web=web, twin=twin, fleet=fleet, pool=pool), with_twin
 

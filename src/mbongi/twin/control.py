@@ -10,6 +10,10 @@
     POST /machines/ADDRESS/api-write           {"allowed": true}; Whatsminers only
     POST /faults                               {"share": {"hung": 0.01}, "write_share": {"lies": 0.1}, "times": 1,
                                                "seed": 1}: shares of all machines, none of which gets two of a kind
+    POST /machines/ADDRESS/report              {}: press its button: it tells by UDP who it is
+    POST /racks/N/report                       {}: the buttons of a whole rack; {"pressed": 12}
+    POST /machines/ADDRESS/address             {"address": "127.20.9.7"}; the machine moves there
+    POST /dhcp                                 {"rack": 3}; its machines exchange their addresses; {OLD: NEW}
     GET  /faults, GET /write-faults            the words
 
 Errors are {"error": "..."} with status 400, 403, 404 or 405. Web pages cannot reach it: a foreign Host or any Origin
@@ -22,6 +26,7 @@ from dataclasses import asdict
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mbongi.twin import moving, report
 from mbongi.twin.errors import TwinError, UnknownAddressError, UnknownFaultError
 from mbongi.twin.firmware import HttpReply, HttpRequest, encode, json_object
 from mbongi.twin.listeners import Connection, HttpConnection, open_socket
@@ -82,6 +87,8 @@ class Control:
             ("POST", "machines/*/write-fault"): self._set_write_fault,
             ("POST", "machines/*/api-write"): self._set_api_write,
             ("POST", "faults"): self._share_faults,
+            **report.routes(site),
+            **moving.routes(site),
         }
 
     async def open(self) -> None:

@@ -185,6 +185,8 @@ class VirtualSite:
         self.control: Control | None = None
         self.mining: Mining | None = None
         self._mining: asyncio.Task[None] | None = None
+        self.moving: asyncio.Task[None] | None = None
+        """Machines on their way to other addresses."""
         if pool is not None:
             self._point_at(pool)
 
@@ -256,6 +258,8 @@ class VirtualSite:
         if mining is not None:
             mining.cancel()
             await asyncio.gather(mining, return_exceptions=True)
+        if self.moving is not None:
+            self.moving.cancel()
         if self.control is not None:
             self.control.shut()
         for place in self.places.values():

@@ -21,6 +21,7 @@ LOGIN, POOLS_BATCH, POWER_TARGET, NETWORK, COOLING_MODE = (
     f"{API}{name}"
     for name in ("auth/login", "pools/batch", "performance/power-target", "network/configuration", "cooling/mode")
 )
+PASSWORD = f"{API}auth/password"
 PAUSE, RESUME, START, REBOOT = (f"{API}actions/{name}" for name in ("pause", "resume", "start", "reboot"))
 GRAPHQL = "/graphql"
 UPGRADE = f"{API}upgrade/system-upgrade"

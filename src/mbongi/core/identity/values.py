@@ -30,6 +30,8 @@ class Permission(StrEnum):
     OPERATION_RUN = "operation_run"
     HEALING_VIEW = "healing_view"
     HEALING_EDIT = "healing_edit"
+    MACHINE_PLACE = "machine_place"
+    CREDENTIAL_MANAGE = "credential_manage"
     WORK_VIEW = "work_view"
     WORK_DO = "work_do"
     STOCK_MANAGE = "stock_manage"

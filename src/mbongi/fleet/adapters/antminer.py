@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from mbongi.fleet.adapters import antminer_decode as decode
 from mbongi.fleet.adapters import antminer_write as write
+from mbongi.fleet.adapters.passwords import change_password
 from mbongi.fleet.adapters.session import WEB_CLOSED, Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.adapters.upgrading import upgraded
 from mbongi.fleet.device_errors import DeniedError, GarbledError, MissingPageError, RefusedError
 from mbongi.fleet.image_file import ImageFile
-from mbongi.fleet.ports import Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Outcome, PasswordChange, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, PoolDetail, Stated, Verdict
 from mbongi.fleet.rules.figures import SLEEPING, verdict
 from mbongi.fleet.values import Abilities, DesiredFan, DesiredPower, Family, MachineState
@@ -41,11 +42,14 @@ class Antminer(Settings):
         Support("read without the web (TCP 4028 alone)", "done"),
         Support("sleep, wake, reboot, set pools", "done"),
         Support("set power mode, set fans", "done"),
+        Support("change password", "done"),
         Support("power limit", "exempt", "stock firmware has steps, no limit in watts"),
         Support("set network name", "exempt", "its page takes the whole network; a slip would cut the machine off"),
         Support("flash a firmware image", "done"),
     )
-    abilities = Abilities(pools_max=write.POOLS_MAX, modes=frozenset(write.MODES), fan=True, upgrade=True)
+    abilities = Abilities(
+        pools_max=write.POOLS_MAX, modes=frozenset(write.MODES), fan=True, upgrade=True, password_length=20
+    )
 
     async def identify(self, session: Session) -> Found | None:
         """By the realm of the web's sign-in, else by the word that the RPC port gives; None where it is neither."""
@@ -93,6 +97,13 @@ class Antminer(Settings):
         if version.rows:
             detail.model, detail.firmware = version.rows[0].Type, version.rows[0].CompileTime
         return True
+
+    async def read_identity(self, session: Session) -> Found | None:
+        """The system page alone."""
+        info = await session.page(SYSTEM_INFO, antminer.decode_system_info)
+        detail = MachineDetail()
+        decode.put_detail(detail, info)
+        return Found(address=session.address, family=self.family, mac=detail.mac, serial=detail.serial)
 
     # Reading.
 
@@ -265,3 +276,9 @@ class Antminer(Settings):
             await write.send_image(session, image)
 
         return await upgraded(session, image, self.read_desired, send, back_s=back_s, dry_run=dry_run)
+
+    async def write_credentials(self, session: Session, change: PasswordChange, *, dry_run: bool = False) -> Outcome:
+        """By its ``passwd`` page."""
+        return await change_password(
+            session, self.family, change, write.accepts_password, write.send_password, dry_run=dry_run
+        )

@@ -35,6 +35,7 @@ from mbongi.wire.errors import WireError
 GET_CONF, SET_CONF = PAGE.format("get_miner_conf"), PAGE.format("set_miner_conf")
 UPGRADE = PAGE.format("upgrade")
 REBOOT, STATS = PAGE.format("reboot"), PAGE.format("stats")
+SYSTEM_INFO, PASSWORD = PAGE.format("get_system_info"), PAGE.format("passwd")
 POOLS_MAX = 3
 MODE = "bitmain-work-mode"
 FAN_FIXED, FAN_PERCENT = "bitmain-fan-ctrl", "bitmain-fan-pwm"
@@ -206,13 +207,13 @@ async def _write(
     return outcome
 
 
-def _check_answer(session: Session, body: bytes) -> None:
+def _check_answer(session: Session, body: bytes, page: str = "set_miner_conf") -> None:
     try:
         answer = antminer.decode_write(body)
     except WireError:
         return  # Some firmwares answer a page of text; reading the document again is the proof.
     if answer.stats == "error" or (answer.code and not answer.code.endswith("000")):
-        raise RejectedError(f"{session.address}: set_miner_conf: the machine answered {answer.code} {answer.msg}")
+        raise RejectedError(f"{session.address}: {page}: the machine answered {answer.code} {answer.msg}")
 
 
 async def reboot(session: Session, *, dry_run: bool) -> Outcome:
@@ -247,3 +248,15 @@ async def send_image(session: Session, image: ImageFile) -> None:
         raise GarbledError(f"{session.address}: upgrade: {error}") from error
     if answer.stats == "error" or (answer.code and not answer.code.endswith("000")):
         raise RejectedError(f"{session.address}: upgrade: the machine answered {answer.code} {answer.msg}")
+
+
+async def accepts_password(session: Session) -> None:
+    """Open a page that wants it. Raises DeniedError."""
+    await session.exchange("GET", SYSTEM_INFO)
+
+
+async def send_password(session: Session, old: str, new: str) -> None:
+    """One write; its body is in no error."""
+    body = msgspec.json.encode({"curPwd": old, "newPwd": new, "confirmPwd": new})
+    response = await session.exchange("POST", PASSWORD, body)
+    _check_answer(session, response.body, "passwd")

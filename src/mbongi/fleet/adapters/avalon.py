@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from mbongi.fleet.adapters import avalon_decode as decode
 from mbongi.fleet.adapters import avalon_write as write
+from mbongi.fleet.adapters.passwords import change_password
 from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.device_errors import RefusedError
-from mbongi.fleet.ports import Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Outcome, PasswordChange, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import verdict
 from mbongi.fleet.values import Abilities, DesiredPower, Family
@@ -33,6 +34,7 @@ class Avalon(Settings):
         Support("sleep, wake, reboot", "done", "firmware without a wake command is rebooted"),
         Support("set pools", "done", "one by one with the password in the clear; they come into use with a reboot"),
         Support("set power mode", "done", "low and normal; older firmware is rebooted for it"),
+        Support("change password", "done", "in the clear"),
         Support("set power limit", "exempt", "the target follows the mode, or is set by the maker's tool"),
         Support("set fans", "exempt", "the machine states their speed of now, not the one that is set"),
         Support("network name", "exempt", "these machines have none"),
@@ -40,7 +42,7 @@ class Avalon(Settings):
         Support("flash a firmware image", "exempt", "the maker's tool has a protocol of its own that is not public"),
     )
 
-    abilities = Abilities(pools_max=write.POOLS_MAX, modes=write.MODES)
+    abilities = Abilities(pools_max=write.POOLS_MAX, modes=write.MODES, password_length=20)
 
     async def identify(self, session: Session) -> Found | None:
         """By the word in ``version``; None where it lacks it."""
@@ -114,6 +116,12 @@ class Avalon(Settings):
     async def write_power(self, session: Session, power: DesiredPower, *, dry_run: bool = False) -> Outcome:
         """Set the work mode."""
         return await write.set_power(session, power, dry_run=dry_run)
+
+    async def write_credentials(self, session: Session, change: PasswordChange, *, dry_run: bool = False) -> Outcome:
+        """By ``password``; it goes in the clear, as all that this family is told."""
+        return await change_password(
+            session, self.family, change, write.accepts_password, write.send_password, dry_run=dry_run
+        )
 
 
 def _judge(figures: avalon.Figures, reading: MachineReading) -> Verdict:

@@ -156,3 +156,14 @@ async def _clock_s(session: Session) -> int:
 
 async def _uptime_s(session: Session) -> float:
     return (await figures(session)).number("Elapsed") or 0.0
+
+
+async def accepts_password(session: Session) -> None:
+    """Set it to itself, as nothing else that wants it is harmless. Raises DeniedError."""
+    word = session.access.avalon_password
+    await send(session, "password", word, word)
+
+
+async def send_password(session: Session, old: str, new: str) -> None:
+    """One write."""
+    await send(session, "password", old, new)

@@ -53,6 +53,7 @@ class Bitaxe(Settings):
         Support("set fan, network name", "done"),
         Support("power mode, power limit", "exempt", "AxeOS sets frequency and voltage"),
         Support("flash a firmware image", "done"),
+        Support("password", "exempt", "AxeOS has none; keep the machines' network closed"),
     )
     abilities = Abilities(pools_max=POOLS_MAX, fan=True, hostname=True, upgrade=True)
 

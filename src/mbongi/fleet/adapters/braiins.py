@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 
 from mbongi.fleet.adapters import braiins_decode as decode
 from mbongi.fleet.adapters import braiins_write as write
+from mbongi.fleet.adapters.passwords import change_password
 from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.adapters.upgrading import upgraded
 from mbongi.fleet.device_errors import DeniedError, DeviceError, RefusedError
 from mbongi.fleet.image_file import ImageFile
-from mbongi.fleet.ports import Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Outcome, PasswordChange, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import finite
 from mbongi.fleet.values import Abilities, DesiredFan, DesiredPower, Family
@@ -27,12 +28,14 @@ class Braiins(Settings):
         Support("pools, shares, errors with a code, power target, locating light", "done"),
         Support("hardware errors, inlet temperature", "exempt", "Braiins OS states none"),
         Support("sleep, wake, reboot, set pools", "done", "pause and resume; all groups of pools become one"),
-        Support("set power target, fans, network name", "done"),
+        Support("set power target, fans, network name, password", "done"),
         Support("power mode", "exempt", "Braiins OS aims at a power or a hashrate"),
         Support("gRPC", "exempt", "the REST interface offers the same over the connection that we keep"),
         Support("flash a firmware image", "done"),
     )
-    abilities = Abilities(pools_max=write.POOLS_MAX, power_limit=True, fan=True, hostname=True, upgrade=True)
+    abilities = Abilities(
+        pools_max=write.POOLS_MAX, power_limit=True, fan=True, hostname=True, upgrade=True, password_length=20
+    )
 
     async def identify(self, session: Session) -> Found | None:
         """By the home page or the words that the RPC port gives; None where neither has them."""
@@ -65,6 +68,12 @@ class Braiins(Settings):
         except RefusedError:
             return False
         return any(mark in words for mark in braiins.RPC_MARKS)
+
+    async def read_identity(self, session: Session) -> Found | None:
+        """The page of details alone."""
+        detail = MachineDetail()
+        decode.put_details(detail, await write.details(session))
+        return Found(address=session.address, family=self.family, mac=detail.mac, serial=detail.serial)
 
     # Reading.
 
@@ -145,3 +154,9 @@ class Braiins(Settings):
             await write.send_image(session, image)
 
         return await upgraded(session, image, self.read_desired, send, back_s=back_s, dry_run=dry_run)
+
+    async def write_credentials(self, session: Session, change: PasswordChange, *, dry_run: bool = False) -> Outcome:
+        """As ``auth/password`` takes it."""
+        return await change_password(
+            session, self.family, change, write.accepts_password, write.send_password, dry_run=dry_run
+        )

@@ -185,3 +185,14 @@ async def send_image(session: Session, image: ImageFile) -> None:
     shape = uploading.form("data", metadata=msgspec.json.encode(metadata))
     response = await uploading.post(session, braiins.UPGRADE, image, shape, authorization=session.token)
     tokens.checked(session, "POST", braiins.UPGRADE, response)
+
+
+async def accepts_password(session: Session) -> None:
+    """Log in. Raises DeniedError."""
+    await login(session)
+
+
+async def send_password(session: Session, _old: str, new: str) -> None:
+    """One write; its body is in no error."""
+    body = msgspec.json.encode({"password": new})
+    await tokens.exchange(session, "PUT", braiins.PASSWORD, body, login=login)

@@ -43,8 +43,12 @@ class LongTail(Settings):
         Support("hashrate, boards, chips, fans, temperatures, power, pools", "done", "as far as pyasic_rs reads them"),
         Support("refused apart from silent", "exempt", "pyasic_rs does not tell them apart"),
         Support("sleep, wake, reboot, set pools", "exempt", "not proven on such machines: use the machine's own page"),
-        Support("set power, fans, network name", "exempt", "not proven on such machines: use the machine's own page"),
         Support("flash a firmware image", "exempt", "the library can, and what it does is not verified here"),
+        Support(
+            "set power, fans, network name, password",
+            "exempt",
+            "not proven on such machines: use the machine's own page",
+        ),
     )
 
     async def identify(self, session: Session) -> Found | None:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,6 +24,7 @@ from mbongi.fleet.device_errors import (
 )
 from mbongi.fleet.reading import MachineDetail, MachineReading
 from mbongi.fleet.rules.figures import host_and_port
+from mbongi.fleet.values import Family
 from mbongi.wire import cgminer
 from mbongi.wire.digest import DigestError
 from mbongi.wire.digest_signer import DigestSigner
@@ -36,6 +37,17 @@ WORDS_MAX = 160
 """Of what a machine says in a refusal, so many bytes are told."""
 WEB_RETRY_S = 300.0
 """After a machine's web refused us, or lacked a page, how long its other interface is used before asking again."""
+
+
+_PASSWORD = {
+    Family.ANTMINER: "antminer_password",
+    Family.WHATSMINER: "whatsminer_password",
+    Family.WHATSMINER_V3: "whatsminer_v3_password",
+    Family.VNISH: "vnish_password",
+    Family.BRAIINS: "braiins_password",
+    Family.AVALON: "avalon_password",
+}
+"""The families whose machines have a password, and where ``Access`` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,16 @@ class Access:
     braiins_user: str
     braiins_password: str = field(repr=False)
     avalon_password: str = field(repr=False)
+
+    def password(self, family: Family) -> str:
+        """What writes to a family's machines need; empty where the family has none."""
+        name = _PASSWORD.get(family)
+        return "" if name is None else str(getattr(self, name))
+
+    def with_password(self, family: Family, password: str) -> "Access":
+        """The same, with another password for one family."""
+        change: dict[str, Any] = {_PASSWORD[family]: password}
+        return replace(self, **change)
 
     @classmethod
     def of(cls, config: Fleet) -> "Access":
@@ -133,6 +155,7 @@ class Session:
         "address",
         "answer_s",
         "detail",
+        "dialled",
         "foreign",
         "framed",
         "keep_links",
@@ -160,6 +183,8 @@ class Session:
         self.framed: FramedLink | None = None
         self.slow = SlowFigures()
         self.detail = MachineDetail()
+        self.dialled = 0
+        """How often a kept connection was begun; another machine at the address cannot have the one before."""
         self.marks: set[str] = set()
         """What an adapter has learnt of this machine's firmware, such as a page that it lacks."""
         self.token = ""
@@ -167,6 +192,11 @@ class Session:
         self.foreign: Any = None
         """The long tail's own handle of this machine."""
         self._closed_until_s = -math.inf
+
+    def with_password(self, family: Family, password: str) -> "Session":
+        """A session of its own with the same machine, for trying another password."""
+        access = self.access.with_password(family, password)
+        return Session(self.address, access, keep_links=False, may_ask=self._may_ask_now, answer_s=self.answer_s)
 
     # The web.
 
@@ -242,6 +272,7 @@ class Session:
                 if not again or not link.used:
                     raise UnreachableError(f"{self.address}: {error}") from error
         link = self.link = HttpLink()
+        self.dialled += 1
         try:
             await link.connect(self.address, self.access.http_port)
             return await self._over(link, data)
@@ -300,6 +331,7 @@ class Session:
                 if not again or not link.used:
                     raise UnreachableError(f"{self.address}: {error}") from error
         link = self.framed = FramedLink()
+        self.dialled += 1
         try:
             await link.connect(self.address, self.access.framed_port)
             return await self._over_framed(link, question)

@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from mbongi.fleet.adapters.verifying import power_word, unable
-from mbongi.fleet.ports import Outcome
-from mbongi.fleet.reading import MachineDetail, MachineReading, Stated, Verdict
+from mbongi.fleet.ports import Outcome, PasswordChange
+from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Stated, Verdict
 from mbongi.fleet.rules.stated import stated_of
 from mbongi.fleet.values import Abilities, DesiredFan, DesiredPower
 
@@ -24,6 +24,14 @@ class Settings(ABC):
     @abstractmethod
     async def poll_static(self, session: "Session", reading: MachineReading, detail: MachineDetail) -> Verdict:
         """The family's own."""
+
+    @abstractmethod
+    async def identify(self, session: "Session") -> Found | None:
+        """The family's own."""
+
+    async def read_identity(self, session: "Session") -> Found | None:
+        """As a scan finds it."""
+        return await self.identify(session)
 
     async def read_desired(self, session: "Session") -> Stated:
         """From the static poll."""
@@ -53,3 +61,13 @@ class Settings(ABC):
     ) -> Outcome:
         """Refused."""
         raise unable(session.address, f"flash {image.version}", "machines of this family are sent no images")
+
+    async def write_credentials(
+        self,
+        session: "Session",
+        change: PasswordChange,  # noqa: ARG002
+        *,
+        dry_run: bool = False,  # noqa: ARG002
+    ) -> Outcome:
+        """Refused."""
+        raise unable(session.address, "password", _CANNOT)

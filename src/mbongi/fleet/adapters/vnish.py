@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from mbongi.fleet.adapters import vnish_decode as decode
 from mbongi.fleet.adapters import vnish_write as write
+from mbongi.fleet.adapters.passwords import change_password
 from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.adapters.upgrading import upgraded
 from mbongi.fleet.device_errors import DeniedError, MissingPageError, RefusedError, RejectedError
 from mbongi.fleet.image_file import ImageFile
-from mbongi.fleet.ports import Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Outcome, PasswordChange, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import finite
 from mbongi.fleet.values import Abilities, DesiredPower, Family
@@ -31,12 +32,13 @@ class VNish(Settings):
         Support("inlet temperature", "exempt", "VNish states none"),
         Support("sleep, wake, reboot, set pools", "done"),
         Support("set power limit, network name", "done", "the limit to the watts of one of the machine's presets"),
+        Support("change password", "done"),
         Support("power mode", "exempt", "VNish has presets"),
         Support("fans", "exempt", "its own control wants a target temperature, which a profile does not name"),
         Support("captured replies", "exempt", "none were to be had; read after the firmware's own description"),
         Support("flash a firmware image", "done"),
     )
-    abilities = Abilities(pools_max=write.POOLS_MAX, power_limit=True, hostname=True, upgrade=True)
+    abilities = Abilities(pools_max=write.POOLS_MAX, power_limit=True, hostname=True, upgrade=True, password_length=20)
 
     async def identify(self, session: Session) -> Found | None:
         """By the word on the home page; None where it lacks it."""
@@ -151,3 +153,9 @@ class VNish(Settings):
             await write.send_image(session, image)
 
         return await upgraded(session, image, self.read_desired, send, back_s=back_s, dry_run=dry_run)
+
+    async def write_credentials(self, session: Session, change: PasswordChange, *, dry_run: bool = False) -> Outcome:
+        """Within the settings."""
+        return await change_password(
+            session, self.family, change, write.accepts_password, write.send_password, dry_run=dry_run
+        )

@@ -203,3 +203,14 @@ async def send_image(session: Session, image: ImageFile) -> None:
     shape = uploading.form("file", keep_settings=b"true")
     response = await uploading.post(session, vnish.UPGRADE, image, shape, authorization=session.token)
     tokens.checked(session, "POST", vnish.UPGRADE, response)
+
+
+async def accepts_password(session: Session) -> None:
+    """Unlock. Raises DeniedError."""
+    await login(session)
+
+
+async def send_password(session: Session, old: str, new: str) -> None:
+    """One write; its body is in no error."""
+    body = msgspec.json.encode({"password": {"current": old, "pw": new}})
+    await tokens.exchange(session, "POST", vnish.SETTINGS, body, login=login)

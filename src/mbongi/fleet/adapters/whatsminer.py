@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from mbongi.fleet.adapters import whatsminer_decode as decode
 from mbongi.fleet.adapters import whatsminer_write as write
+from mbongi.fleet.adapters.passwords import change_password
 from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.adapters.upgrading import upgraded
 from mbongi.fleet.device_errors import GarbledError, RefusedError
 from mbongi.fleet.image_file import ImageFile
-from mbongi.fleet.ports import Outcome, PoolSetting, Support
+from mbongi.fleet.ports import Outcome, PasswordChange, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Stated, Verdict
 from mbongi.fleet.rules.figures import verdict
 from mbongi.fleet.values import Abilities, DesiredPower, Family
@@ -39,11 +40,14 @@ class Whatsminer(Settings):
         Support("sleep, wake, reboot, set pools", "done"),
         Support("set power mode, power limit, network name", "done", "modes are answered with silence, and read again"),
         Support("set fans", "exempt", "btminer V2 takes no fan speed"),
-        Support("API switch, password change", "exempt", "the maker's tool does both; writes are refused until then"),
+        Support("change password", "done", "of eight characters, as many as it takes"),
+        Support("API switch", "exempt", "the maker's tool sets it; writes are refused until then"),
         Support("API 3 (TCP 4433)", "exempt", "another protocol, and so a family of its own"),
         Support("flash a firmware image", "done"),
     )
-    abilities = Abilities(pools_max=write.POOLS_MAX, modes=write.MODES, power_limit=True, hostname=True, upgrade=True)
+    abilities = Abilities(
+        pools_max=write.POOLS_MAX, modes=write.MODES, power_limit=True, hostname=True, upgrade=True, password_length=8
+    )
 
     async def identify(self, session: Session) -> Found | None:
         """By the words that ``devdetails`` or ``version`` answer; None where neither has them."""
@@ -68,6 +72,13 @@ class Whatsminer(Settings):
             firmware=detail.firmware,
             hostname=detail.hostname,
         )
+
+    async def read_identity(self, session: Session) -> Found | None:
+        """One question."""
+        info = (await session.ask(_INFO, btminer.decode_miner_info)).Msg
+        if info is None:
+            return await self.identify(session)
+        return Found(address=session.address, family=self.family, mac=info.mac, serial=info.minersn)
 
     # Reading.
 
@@ -170,6 +181,12 @@ class Whatsminer(Settings):
             await write.send_image(session, image)
 
         return await upgraded(session, image, self.read_desired, send, back_s=back_s, dry_run=dry_run)
+
+    async def write_credentials(self, session: Session, change: PasswordChange, *, dry_run: bool = False) -> Outcome:
+        """By ``update_pwd``, which takes eight characters at most."""
+        return await change_password(
+            session, self.family, change, write.accepts_password, write.send_password, dry_run=dry_run
+        )
 
 
 def _hashes(joined: btminer.Joined) -> bool:

@@ -216,3 +216,13 @@ async def send_image(session: Session, image: ImageFile) -> None:
         _check(session, name, session.read(btminer_v3.decode_write, await connection.framed_answer()))
         await connection.send(image)
         _check(session, name, session.read(btminer_v3.decode_write, await connection.framed_answer()))
+
+
+async def accepts_password(session: Session) -> None:
+    """Sign a harmless write: the locating light into its own control. Raises DeniedError."""
+    await send(session, "set.system.led", "auto")
+
+
+async def send_password(session: Session, old: str, new: str) -> None:
+    """One write."""
+    await send(session, "set.user.change_passwd", {"account": ACCOUNT, "old": old, "new": new})

@@ -5,10 +5,12 @@ machine states already is not written again, and a reboot is never repeated blin
 """
 
 import asyncio
+import contextlib
 import functools
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -19,17 +21,19 @@ from mbongi.base.clock import monotonic_s, utc_now
 from mbongi.base.config import Fleet
 from mbongi.base.ids import ActionId, MachineId
 from mbongi.base.log import get_log
-from mbongi.fleet import services
+from mbongi.fleet import credentials, services
 from mbongi.fleet.action_work import EXPIRES_AFTER, Ending, Work, interrupted_actions
 from mbongi.fleet.adapters.registry import adapter_of
-from mbongi.fleet.adapters.session import Access, Session
+from mbongi.fleet.adapters.session import Session
 from mbongi.fleet.adapters.upgrading import judged, seen_back
 from mbongi.fleet.control import NO_DATA, UPLOAD_S, limit_of, write
 from mbongi.fleet.daemon.leasing import Share
 from mbongi.fleet.daemon.persistence import AWAY, Database
-from mbongi.fleet.device_errors import DeviceError, FencedError
+from mbongi.fleet.daemon.vault import Vault
+from mbongi.fleet.device_errors import DeviceError, FencedError, StrangerError
+from mbongi.fleet.identifying import can_be_known, prove
 from mbongi.fleet.image_file import ImageArguments
-from mbongi.fleet.ports import Outcome
+from mbongi.fleet.ports import OnStrangers, Outcome
 from mbongi.fleet.reading import MachineReading
 from mbongi.fleet.rules.leases import slot_of
 from mbongi.fleet.values import ActionKind
@@ -77,11 +81,19 @@ class Actor:
         poll_soon: PollSoon,
         share: Share | None = None,
         data_dir: Path = NO_DATA,
+        vault: Vault | None = None,
+        on_strangers: OnStrangers | None = None,
+        on_password: Callable[[], None] = lambda: None,
     ) -> None:
-        """``share``: whose machines' actions are performed; None: those of all. Images are in ``data_dir``."""
+        """``share``: whose machines' actions are performed; None: those of all. ``vault``: their own passwords.
+
+        ``on_strangers`` hears of machines at whose address another one answers; nothing is written to those.
+        ``on_password`` is called when the vault has changed. Images are in ``data_dir``.
+        """
         self._data_dir = data_dir
         self._database, self._poll_soon = database, poll_soon
-        self._access, self._timeout_s = Access.of(config), config.timeout_s
+        self._vault, self._timeout_s = vault or Vault(config), config.timeout_s
+        self._on_strangers, self._on_password = on_strangers, on_password
         self._free, self._free_by_hand = config.actions_at_once, min(BY_HAND_AT_ONCE, config.actions_at_once)
         self._wake = asyncio.Event()
         self._share = share or Share(whole=True)
@@ -201,16 +213,20 @@ class Actor:
     async def _see_through(self, work: Work) -> Ending | None:
         """How it ended; None where the machine became another process's meanwhile, which will look into it."""
         log.info("action_begins", action_id=work.action_id, kind=work.kind, machine_id=work.machine_id)
-        may_ask = functools.partial(self._share.has, work.machine_id)
-        session = Session(work.address, self._access, may_ask=may_ask, answer_s=ANSWER_S)
+        work, may_ask = await self._with_password(work), functools.partial(self._share.has, work.machine_id)
+        access = self._vault.access(work.machine_id)
+        session = Session(work.address, access, may_ask=may_ask, answer_s=ANSWER_S)
         limit_s = limit_of(work.kind, work.arguments, usual_s=ACTION_S_MAX)
         try:
             async with asyncio.timeout(limit_s):
                 ending = await (self._resume(work, session) if work.interrupted else self._perform(work, session))
+            await self._settle(work, ending)
         except FencedError:
             log.info("action_left_to_others", action_id=work.action_id)
             return None
         except DeviceError as error:
+            if isinstance(error, StrangerError) and self._on_strangers is not None:
+                self._on_strangers([work.machine_id])
             ending = _failure(work, str(error))
         except TimeoutError:
             ending = _failure(work, f"not over within {limit_s:g} s; look at the machine")
@@ -222,7 +238,31 @@ class Actor:
         log.info("action_over", action_id=work.action_id, done=ending.done)
         return ending
 
+    async def _with_password(self, work: Work) -> Work:
+        """A change of password with the password to set, which is on record from now on. A rehearsal makes none."""
+        if work.kind is not ActionKind.SET_CREDENTIALS:
+            return work
+        common = self._vault.common.password(work.family)
+        if work.dry_run:
+            return replace(work, arguments={"new": credentials.REHEARSED, "known": (common,)})
+        new = await self._database.insist(credentials.prepare, work.machine_id, work.action_id)
+        return replace(work, arguments={"new": new, "known": (common,)})
+
+    async def _settle(self, work: Work, ending: Ending) -> None:
+        """A password that was seen to be accepted is used from now on."""
+        if work.kind is ActionKind.SET_CREDENTIALS and ending.verified and not work.dry_run:
+            await self._database.insist(credentials.settle, work.machine_id, work.action_id)
+            with contextlib.suppress(*AWAY):
+                await self._vault.load(self._database)
+            self._on_password()
+
+    async def _check(self, work: Work, session: Session) -> None:
+        """Raises StrangerError where another machine has the address by now; nothing has been written then."""
+        if can_be_known(work):
+            await prove(session, work, must=False)
+
     async def _perform(self, work: Work, session: Session) -> Ending:
+        await self._check(work, session)
         return _ending(work, await self._write(work, session, dry_run=work.dry_run))
 
     async def _write(self, work: Work, session: Session, *, dry_run: bool) -> Outcome:
@@ -237,6 +277,7 @@ class Actor:
             return await self._resume_reboot(work, session)
         if work.kind is ActionKind.UPGRADE:
             return await self._resume_upgrade(work, session)
+        await self._check(work, session)
         plan = await self._write(work, session, dry_run=True)
         if plan.before == plan.after:
             message = f"{_INTERRUPTED}; the machine states what was asked for, so nothing was sent again"
@@ -267,6 +308,7 @@ class Actor:
             await asyncio.sleep(2.0)
         if utc_now() - work.requested_at > EXPIRES_AFTER:
             return _failure(work, f"{_INTERRUPTED}; its uptime shows no restart; too late to tell it now, ask again")
+        await self._check(work, session)
         outcome = await self._write(work, session, dry_run=False)
         return _ending(work, outcome, f"{_INTERRUPTED}; its uptime showed no restart, so it was told again: ")
 

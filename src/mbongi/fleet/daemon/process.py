@@ -21,7 +21,9 @@ from mbongi.core.telemetry.outgoing import Outgoing
 from mbongi.core.threads import ThreadBridge
 from mbongi.fleet import healing_work, selectors
 from mbongi.fleet.daemon.acting import Actor
+from mbongi.fleet.daemon.following import Following
 from mbongi.fleet.daemon.healing import Healer, Prover
+from mbongi.fleet.daemon.hearing import Hearing
 from mbongi.fleet.daemon.hosting import Hosting
 from mbongi.fleet.daemon.keep_lock import KeepLock
 from mbongi.fleet.daemon.leasing import Leasing, Share
@@ -30,6 +32,7 @@ from mbongi.fleet.daemon.persistence import AWAY, Database
 from mbongi.fleet.daemon.recording import Recording
 from mbongi.fleet.daemon.scanning import Scanner, ScanRun
 from mbongi.fleet.daemon.telling import Telling
+from mbongi.fleet.daemon.vault import Vault
 from mbongi.fleet.daemon.verifying import Verifier
 from mbongi.fleet.poller import Poller
 from mbongi.fleet.ranges import ScanRangeError
@@ -50,6 +53,8 @@ TARGETS_S = 30.0
 TICK_S = 2.0
 BUS_RETRY_S = 1.0
 DRAIN_S = 3.0
+LOOK_MAX = 2000
+"""Addresses looked at because strangers answer at some, at most in one go."""
 FOUND_PART_MAX = 500
 """Found machines of one answer about a scan, so that it fits a message."""
 _OPERATION_CHANGED = "event.fleet.operation_changed.v1"
@@ -70,6 +75,11 @@ class FleetStatus(msgspec.Struct, kw_only=True):
     batches_dropped: int
     rows_waiting: int
     database_away: bool
+    report_ports: list[int] = []
+    """Where machines' own reports are heard at the moment."""
+    reports: int = 0
+    reports_ignored: int = 0
+    """Repeated, malformed, from outside the ranges, or too many."""
 
 
 class ScanRequest(msgspec.Struct, kw_only=True):
@@ -125,11 +135,28 @@ class FleetProcess:
         self._pool_side, self._on_bus = pool_side or PoolSide(), on_bus
         self._database = Database(bridge)
         self._reload = asyncio.Event()
-        self.poller = Poller(config.fleet, may_ask=self.share.may_ask)
+        self.vault = Vault(config.fleet)
+        self.moves = Following(self._looked_at, config.fleet)
+        self.poller = Poller(
+            config.fleet,
+            may_ask=self.share.may_ask,
+            access_of=self.vault.access,
+            on_strangers=self.moves.strangers,
+        )
         self.outgoing = Outgoing(READING, "fleet")
         self.recording = Recording(self._database)
-        self.scanner = Scanner(config.fleet, self._database, self._reload.set)
-        self.actor = Actor(config.fleet, self._database, self.poller.poll_soon, self.share, config.site.data_dir)
+        self.scanner = Scanner(config.fleet, self._database, self._reload.set, self.vault)
+        self.actor = Actor(
+            config.fleet,
+            self._database,
+            self.poller.poll_soon,
+            share=self.share,
+            data_dir=config.site.data_dir,
+            vault=self.vault,
+            on_strangers=self.moves.strangers,
+            on_password=self._reload.set,
+        )
+        self.hearing = Hearing(config.fleet, self._database, self.scanner.look)
         drivers = {OperationKind.HEAL: healing_work.recheck}
         self.operating = Operating(self._database, self.actor.wake, drivers)
         self.verifier = Verifier(self._database)
@@ -158,12 +185,14 @@ class FleetProcess:
             self.poller.run(self._on_batch, self._on_states, self._on_details),
             self.recording.run(),
             self._while_leading(self.scanner.run),
+            self._while_leading(self.hearing.run),
             self.actor.run(),
             self._while_leading(self.operating.run),
             self._while_leading(self.hosting.run),
             self.verifier.run(),
             self.prover.run(),
             self._while_leading(self.healer.run),
+            self.moves.run(),
             self._keep_targets(),
             self._tick(),
             self._serve_bus(),
@@ -246,6 +275,7 @@ class FleetProcess:
 
     async def reload_targets(self) -> None:
         """Read the list of machines and poll this process's share of it. Raises while the database is away."""
+        await self.vault.load(self._database)
         self._targets = await self._database.call(selectors.targets)
         new = self._own_ids() - self._adopted
         # Conditions first: what another process saw open is not opened a second time, and is seen to clear.
@@ -258,6 +288,13 @@ class FleetProcess:
 
     def _own_ids(self) -> set[MachineId]:
         return {target.machine_id for target in self._own_targets()}
+
+    async def _looked_at(self, ids: set[MachineId]) -> None:
+        """Look at who answers where these machines should be, and in the whole of their racks: leases move together."""
+        racks = {target.rack for target in self._targets if target.machine_id in ids}
+        addresses = [each.address for each in self._targets if each.machine_id in ids or each.rack in racks - {""}]
+        if addresses:
+            await self.scanner.look(addresses[:LOOK_MAX])
 
     def _poll_own(self) -> None:
         targets, known = self._own_targets(), self._own_ids()
@@ -380,7 +417,7 @@ class FleetProcess:
 
     def status(self) -> FleetStatus:
         """The process at this moment."""
-        statistics = self.poller.statistics
+        statistics, heard = self.poller.statistics, self.hearing.statistics
         return FleetStatus(
             number=self.number,
             slots=len(self.share.slots) if self.share.may_ask() else 0,
@@ -393,6 +430,9 @@ class FleetProcess:
             batches_dropped=self.outgoing.dropped,
             rows_waiting=len(self.recording),
             database_away=self._database.is_away,
+            report_ports=sorted(self.hearing.ports),
+            reports=heard.heard,
+            reports_ignored=heard.repeated + heard.malformed + heard.outside + heard.dropped,
         )
 
     async def _answer_scan(self, data: bytes) -> bytes:

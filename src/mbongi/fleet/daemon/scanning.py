@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mbongi.base.clock import monotonic_s
@@ -10,6 +10,7 @@ from mbongi.base.config import Fleet
 from mbongi.base.log import get_log
 from mbongi.fleet import services
 from mbongi.fleet.daemon.persistence import Database
+from mbongi.fleet.daemon.vault import Vault
 from mbongi.fleet.ranges import ScanRangeError
 from mbongi.fleet.reading import Found
 from mbongi.fleet.scan import Progress, range_size, scan
@@ -40,8 +41,11 @@ class ScanRun:
 class Scanner:
     """Runs scans and enters what they find. ``on_change`` is called when machines were added or moved."""
 
-    def __init__(self, config: Fleet, database: Database, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, config: Fleet, database: Database, on_change: Callable[[], None], vault: Vault | None = None
+    ) -> None:
         self._config, self._database, self._on_change = config, database, on_change
+        self._vault = vault or Vault(config)
         self._one_at_a_time = asyncio.Lock()
         self._numbers = itertools.count(1)
         self._runs: dict[int, ScanRun] = {}
@@ -63,6 +67,12 @@ class Scanner:
         task = asyncio.get_running_loop().create_task(self.perform(run))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return run
+
+    async def look(self, addresses: Sequence[str]) -> ScanRun:
+        """Look at single addresses at once, beside whatever scan is under way, and enter what is there."""
+        run = ScanRun(0, tuple(addresses), dry_run=False, progress=Progress(total=len(addresses)))
+        await self._perform(run)
         return run
 
     def find(self, number: int) -> ScanRun | None:
@@ -94,7 +104,7 @@ class Scanner:
             run.progress = progress
 
         entered, due_s = 0, monotonic_s() + REGISTER_S
-        async for found in scan(run.ranges, self._config, on_progress=keep_progress):
+        async for found in scan(run.ranges, self._config, on_progress=keep_progress, candidates=self._vault.candidates):
             run.found.append(found)
             if not run.dry_run and monotonic_s() >= due_s:
                 part, entered = run.found[entered:], len(run.found)

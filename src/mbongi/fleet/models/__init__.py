@@ -18,6 +18,7 @@ from mbongi.fleet.models.hosting import (
     Statement,
 )
 from mbongi.fleet.models.machine import Event, Machine
+from mbongi.fleet.models.onboarding import Credential, Listing, Placement, Report, Walk
 from mbongi.fleet.models.operation import Operation
 from mbongi.fleet.models.saved_view import SavedView
 from mbongi.fleet.models.work_order import Part, StockMove, WorkEntry, WorkOrder
@@ -27,6 +28,7 @@ __all__ = [
     "Closing",
     "Contract",
     "ContractVersion",
+    "Credential",
     "Event",
     "Excuse",
     "Group",
@@ -35,13 +37,17 @@ __all__ = [
     "HealingRule",
     "Hosted",
     "HostedDay",
+    "Listing",
     "Machine",
     "Operation",
     "Part",
+    "Placement",
     "Profile",
+    "Report",
     "SavedView",
     "Statement",
     "StockMove",
+    "Walk",
     "WorkEntry",
     "WorkOrder",
 ]

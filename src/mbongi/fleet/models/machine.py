@@ -12,6 +12,7 @@ from mbongi.fleet.values import MachineState
 class Machine(models.Model):
     """One mining machine, wherever it stands and whatever it answers at present.
 
+    ``placed_at`` is when a person or an inventory said where it stands; None: its position follows its address.
     ``address`` is None for a machine whose place another one took; ``tenant`` None means the site's own; ``image`` is
     the SHA-256 of its firmware, as hex digits, where it states one.
     """
@@ -28,6 +29,7 @@ class Machine(models.Model):
     hall = models.PositiveSmallIntegerField(null=True)
     rack = models.PositiveSmallIntegerField(null=True)
     slot = models.PositiveSmallIntegerField(null=True)
+    placed_at = models.DateTimeField(null=True)
     group = models.ForeignKey(Group, null=True, on_delete=models.PROTECT, related_name="machines")
     tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
     state = models.PositiveSmallIntegerField(
