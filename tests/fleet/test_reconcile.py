@@ -124,6 +124,28 @@ def test_a_change_of_power_plans_no_write_of_pools(active, lead):
     assert Action.objects.get(pk=step.id).load_w > 0
 
 
+def test_a_paused_group_is_left_as_it_is_until_it_goes_on(active, lead):
+    ids = add_machines(2)
+    group_id = active(msgspec.structs.replace(POOLS, limits=Limits(batch=1)), ids)
+    for machine_id in ids:
+        told(machine_id, user="acct.old")
+    row = reconcile.reconcile(lead, group_id, reason="new pool")
+    assert pacing.advance(row.id).released == 1
+    groups.change_group(lead, group_id, paused=True, reason="a technician is there")
+
+    [first] = services.claim_actions(100)
+    services.finish_actions([Ending(first.action_id, done=True, message="ok", verified=True)])
+    Machine.objects.update(last_seen_at=utc_now() + timedelta(seconds=1))
+    held = pacing.advance(row.id)
+    assert (held.released, held.is_over) == (0, False)
+    with pytest.raises(OperationRefusedError, match="paused"):
+        reconcile.reconcile(lead, group_id, reason="again")
+
+    groups.change_group(lead, group_id, paused=False, reason="done")
+    run(row.id)
+    assert operation_rows.operation(row.id).state is OperationState.DONE
+
+
 def test_what_is_planned_already_is_not_planned_again(active, lead):
     ids = add_machines(2)
     group_id = active(POOLS, ids)

@@ -67,7 +67,10 @@ def add_group(user: "User", name: str, *, note: str = "", tenant_id: int | None 
 def change_group(
     user: "User", group_id: int, *, note: str | None = None, paused: bool | None = None, reason: str
 ) -> GroupRow:
-    """Change a group's note, or whether drift in it is left alone. Raises NotPermittedError, UnknownGroupError."""
+    """Change a group's note, or whether its machines are left as they are: while it is paused no profile is applied.
+
+    Raises NotPermittedError, UnknownGroupError.
+    """
     _require(user, Permission.PROFILE_EDIT, f"change group {group_id}")
     reason = checked_reason(reason, f"change group {group_id}")
     row = _locked_group(group_id)

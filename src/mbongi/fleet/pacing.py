@@ -61,7 +61,7 @@ def advance(operation_id: int, *, now: datetime | None = None) -> Advance:
         out_of_service=under_way.filter(kind__in=_STOPPING).count() + settling,
         failed=max(row.failures_now - row.failures_before, 0),
     )
-    room = min(max(limits.batch - standing.under_way, 0), RELEASE_MAX)
+    room = 0 if _is_held(row) else min(max(limits.batch - standing.under_way, 0), RELEASE_MAX)
     waiting = _waiting(row, room)
     elapsed_s = 0.0 if row.ramp_at is None else (now - row.ramp_at).total_seconds()
     told = release(
@@ -80,6 +80,11 @@ def advance(operation_id: int, *, now: datetime | None = None) -> Advance:
     if is_last:
         _end(row, lost)
     return Advance(released=told.steps, is_over=is_last)
+
+
+def _is_held(row: Operation) -> bool:
+    """Whether its group is paused: a reconciliation begins nothing meanwhile, other kinds are not the profile's."""
+    return row.kind == OperationKind.RECONCILE and row.group is not None and row.group.paused
 
 
 def _has_planned(row: Operation) -> bool:

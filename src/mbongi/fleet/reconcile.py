@@ -186,10 +186,16 @@ def reconcile(
 
     The profile has been agreed on, so no second person is asked. Owners that differ are assigned here, if the user may
     manage tenants. ``actor`` is who acts in the ledger in the user's name, such as a profile that re-asserts itself.
-    Raises NotPermittedError, UnknownGroupError, OperationRefusedError where there is nothing that could be written.
+    Raises NotPermittedError, UnknownGroupError, OperationRefusedError where the group is paused, or nothing could be
+    written.
     """
     # Two reconciliations at once would both plan the same steps.
-    Group.objects.select_for_update().filter(pk=group_id).first()
+    locked = Group.objects.select_for_update().filter(pk=group_id).first()
+    if locked is not None and locked.paused:
+        raise OperationRefusedError(
+            f"reconcile group {group_id}: it is paused",
+            _("The group is paused; let it go on before its profile is applied."),
+        )
     found = preview(group_id, machine_ids=machine_ids)
     desired = desired_of(Profile.objects.get(pk=found.profile_id))
     steps = [step for machine in found.machines for step in steps_of(machine)]

@@ -86,13 +86,16 @@ class AvalonWrites:
             return _refused("")
 
     def reboot(self, **wanted: Any) -> Answer:
-        """Restart the control board with other settings; pools that wait come into use. It does not answer."""
-        waiting = self.machine.settings.of("waiting")
-        if waiting:
-            pools = enumerate(self.machine.pools)
-            wanted |= {"pools": tuple(waiting.get(index, pool) for index, pool in pools), "waiting": {}}
-        self.machine.change(then=self.machine.reboot, **wanted)
+        """Restart the control board with other settings; it does not answer."""
+        self.machine.change(then=self._reboot, **wanted)
         return {}
+
+    def _reboot(self) -> None:
+        """Go down; pools that wait come into use."""
+        waiting = self.machine.settings.of("waiting")
+        pools = tuple(waiting.get(index, pool) for index, pool in enumerate(self.machine.pools))
+        self.machine.apply(pools=pools, waiting={})
+        self.machine.reboot()
 
     def _switch(self, words: list[str], name: str, *, asleep: bool) -> Answer:
         if not words:

@@ -121,24 +121,6 @@ async def test_pyasic_takes_the_virtual_braiins_machine_for_a_real_one() -> None
     assert type(client).__name__ == "BOSMinerS21Pro"
 
 
-@pytest.mark.parametrize(
-    ("family", "network", "watts"),
-    [
-        (Family.BRAIINS, "127.254.1.0/24", 2500),
-        (Family.LUXOS, "127.254.2.0/24", 2007),
-        (Family.VNISH, "127.254.3.0/24", 2180),
-    ],
-)
-async def test_pyasic_rs_reads_a_power_limit_that_we_wrote(family: Family, network: str, watts: int) -> None:
-    async with makers_site(network, family) as site:
-        [address] = site.addresses
-        target = Target(machine_id=1, address=address, family=family)  # type: ignore[arg-type]
-        assert (await execute(Fleet(), target, ActionKind.SET_POWER, {"target_w": watts})).verified
-        client: Any = await pyasic_rs.MinerFactory().get_miner(address)
-        data = await client.get_data()
-    assert str(watts) in str(data.tuning_target)
-
-
 async def test_we_read_a_power_target_that_pyasic_rs_wrote() -> None:
     async with makers_site("127.254.4.0/24", Family.BRAIINS) as site:
         [address] = site.addresses

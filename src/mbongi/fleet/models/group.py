@@ -9,7 +9,7 @@ from mbongi.fleet.values import ProfileState
 
 
 class Group(models.Model):
-    """Machines that should be alike. ``tenant`` None means the site's own; while ``paused`` nothing is re-asserted."""
+    """Machines that should be alike. ``tenant`` None means the site's own; while ``paused`` no profile is applied."""
 
     name = models.CharField(max_length=60, unique=True)
     note = models.CharField(max_length=500, blank=True)
