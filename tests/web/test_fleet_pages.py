@@ -192,3 +192,17 @@ def test_a_tenant_sees_nothing_of_the_sites_groups(pilot: Pilot, sign_in: Callab
     assert "No operation yet" in page(tenant, "/fleet/operations/")
     page(tenant, f"/fleet/groups/{group_id}/", 404)
     page(tenant, f"/fleet/operations/{number}/", 404)
+
+
+def test_a_machines_page_says_how_it_stands_to_its_profile(pilot: Pilot, sign_in: Callable[..., Client]) -> None:
+    client = sign_in(Role.SHIFT_LEAD, language="en")
+    place = f"/machines/{pilot.machines[0].pk}/"
+    assert "It belongs to no group" in page(client, place)
+    group_id = group_site.group(client.user, pilot)  # type: ignore[attr-defined]
+    text = page(client, place).split("Group and profile")[1]
+    assert "site.w" in text
+    assert "acct.20-01-01" in text
+    send(client, f"/fleet/groups/{group_id}/rehearsal/", reason="own pool")
+    text = page(client, place)
+    assert "An operation is bringing it to its profile." in text
+    assert "Reconciliation" in text

@@ -69,6 +69,7 @@ def operation(request: HttpRequest, operation_id: int) -> HttpResponse:
         "under_way": sum(row.steps.get(status, 0) for status in (ActionStatus.REQUESTED, ActionStatus.RUNNING)),
         "counts": {status.value: row.steps.get(status, 0) for status in ActionStatus},
         "verbs": [(verb, VERBS[verb][0]) for verb in _verbs(row, user)],
+        "awaits_return": row.state is OperationState.RUNNING and 0 < row.total == row.ended,
         "is_own": row.needs_second and row.author_id == user.pk,
         "steps": [(step, machines.get(step.machine_id)) for step in page.rows],
         "pager": Pager(request.GET, page.total, page.offset, STEPS_SHOWN),

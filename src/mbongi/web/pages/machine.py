@@ -9,8 +9,8 @@ from django.views.decorators.http import require_safe
 
 from mbongi.core.identity.values import Permission
 from mbongi.core.ledger import selectors as ledger
-from mbongi.fleet import selectors, wording, work_order_rows
-from mbongi.fleet.errors import UnknownMachineError
+from mbongi.fleet import group_rows, operation_rows, reconcile, selectors, wording, work_order_rows
+from mbongi.fleet.errors import OperationRefusedError, UnknownMachineError
 from mbongi.fleet.rules.work_orders import WorkState
 from mbongi.fleet.selectors import EventFilter
 from mbongi.fleet.values import HAND_KINDS, ActionKind
@@ -46,6 +46,7 @@ def machine_or_404(machine_id: int) -> sight.MachineSight:
 def machine(request: HttpRequest, machine_id: int) -> HttpResponse:
     """The page of one machine."""
     one = machine_or_404(machine_id)
+    may_work = request.user.may(Permission.WORK_VIEW)  # type: ignore[union-attr]
     content = {
         "here": "machines",
         "machine": one,
@@ -55,10 +56,29 @@ def machine(request: HttpRequest, machine_id: int) -> HttpResponse:
         "live": f"ids={machine_id}&figures={','.join(LIVE)}",
         "action_kinds": action_kinds(request.user),
         "may_report": request.user.may(Permission.WORK_DO),  # type: ignore[union-attr]
+        "may_work": may_work,
         "unfixed_orders": work_order_rows.orders(OrderFilter(machine_id=machine_id, states=UNFIXED), limit=1).total,
+        "orders": work_order_rows.orders(OrderFilter(machine_id=machine_id), limit=4).rows if may_work else [],
+        "operations": operation_rows.operations_of_machine(machine_id),
+        **_profile_state(one),
         "practice_scale": site_scale(settings.CONFIG.twin) if twin_mines(settings.CONFIG) else None,
     }
     return render(request, "pages/machine.html", content | record(machine_id, request.user))
+
+
+def _profile_state(one: sight.MachineSight) -> dict[str, Any]:
+    """The machine's group, and how what it states compares with its profile, where it has one."""
+    if one.row.group_id is None or one.row.retired_at is not None:
+        return {"group": None}
+    group = group_rows.group(one.row.group_id)
+    if group.active is None:
+        return {"group": group}
+    try:
+        found = reconcile.preview(group.id, machine_ids=[one.id])
+    except OperationRefusedError:  # its version was withdrawn at this moment
+        return {"group": group}
+    plan = found.machines[0] if found.machines else None
+    return {"group": group, "compared": found, "plan": plan}
 
 
 @require_safe
