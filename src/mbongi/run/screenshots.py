@@ -27,6 +27,11 @@ PAGES = {
     "floor": "/floor/",
     "machines": "/machines/",
     "machine": "",
+    "groups": "/fleet/groups/",
+    "group": "",
+    "operations": "/fleet/operations/",
+    "operation": "",
+    "pollers": "/fleet/pollers/",
     "pool": "/pool/",
     "pool-workers": "/pool/workers/",
     "pool-worker": "",
@@ -55,6 +60,8 @@ PAGES = {
 
 
 FIRST_OF = {
+    "group": "/fleet/groups/",
+    "operation": "/fleet/operations/",
     "machine": "/machines/?sort=-hashrate_ths",
     "pool-worker": "/pool/workers/",
     "pool-account": "/pool/accounts/",

@@ -10,6 +10,8 @@ const SCALES = {
   warm: ["#2f5f9e", "#6f9cc4", "#b9cbd3", "#f0c27a", "#e4814a", "#b3312c"],
 };
 const SIZES = [[150, 76, 34], [700, 46, 24], [2200, 26, 16], [Infinity, 17, 12]];
+const SIDE_MAX = 16000;
+const AREA_MAX = 16e6;
 const GAP = 3;
 const HALL_HEAD = 30;
 const RACK_HEAD = 18;
@@ -144,7 +146,9 @@ class FloorMap {
     }
     this.width = width;
     this.height = Math.max(60, y);
-    const ratio = devicePixelRatio || 1;
+    // Browsers draw nothing on a canvas that is too large: with ten thousand machines on a phone it is coarser instead.
+    this.ratio = Math.min(devicePixelRatio || 1, SIDE_MAX / this.height, SIDE_MAX / width, Math.sqrt(AREA_MAX / (width * this.height)));
+    const ratio = this.ratio;
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(this.height * ratio);
     this.canvas.style.height = this.height + "px";
@@ -167,7 +171,7 @@ class FloorMap {
   paint() {
     if (!this.cells.length || !this.cell || !this.theme) return;
     const pen = this.canvas.getContext("2d");
-    const ratio = devicePixelRatio || 1;
+    const ratio = this.ratio;
     const { w, h } = this.cell;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, this.width, this.height);
