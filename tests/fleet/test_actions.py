@@ -9,9 +9,15 @@ from mbongi.core.bus.models import OutboxMessage
 from mbongi.core.identity.scope import acting, scope_of
 from mbongi.core.identity.values import Role
 from mbongi.core.ledger import selectors as ledger
-from mbongi.fleet import selectors, services
+from mbongi.fleet import operations, pacing, selectors, services
 from mbongi.fleet.action_work import Ending, interrupted_actions
-from mbongi.fleet.errors import ActionRefusedError, NotPermittedError, UnknownActionError, UnknownMachineError
+from mbongi.fleet.errors import (
+    ActionRefusedError,
+    NotPermittedError,
+    OperationRefusedError,
+    UnknownActionError,
+    UnknownMachineError,
+)
 from mbongi.fleet.models import Action
 from mbongi.fleet.reading import Found
 from mbongi.fleet.values import ActionKind, ActionStatus, Family
@@ -251,3 +257,45 @@ def test_what_a_machine_answers_is_recorded_whatever_it_holds(people, machine_id
     assert (row.status, row.message, row.after) == (ActionStatus.FAILED, "it said ", None)
     assert row.before == {"user": "ab?", "w": None, "pools": [{"url": ""}]}
     assert Action.objects.filter(after__isnull=True).count() == 1
+
+
+def test_new_pools_wait_for_a_second_person_and_nothing_is_offered_to_the_fleet_until_then(people, machine_id):
+    lead, manager = people(Role.SHIFT_LEAD), people(Role.SITE_MANAGER)
+    row = ask(lead, machine_id, ActionKind.SET_POOLS, POOLS)
+    assert (row.status, row.awaits_second) == (ActionStatus.PLANNED, True)
+    assert not services.claim_actions()
+    with pytest.raises(NotPermittedError):
+        operations.approve_operation(lead, row.operation_id, reason="me", start=True)
+    own = ask(manager, machine_id, ActionKind.SET_POOLS, POOLS)
+    with pytest.raises(OperationRefusedError, match="somebody else must approve"):
+        operations.approve_operation(manager, own.operation_id, reason="me", start=True)
+
+    operations.approve_operation(manager, row.operation_id, reason="agreed", start=True)
+    pacing.advance(row.operation_id)
+
+    (work,) = services.claim_actions()
+    assert (work.kind, work.arguments) == (ActionKind.SET_POOLS, POOLS)
+    assert not selectors.action(row.id).awaits_second
+
+
+def test_new_pools_that_are_refused_or_withdrawn_are_never_written(people, machine_id):
+    lead, officer = people(Role.SHIFT_LEAD), people(Role.SECURITY_OFFICER)
+    refused = ask(lead, machine_id, ActionKind.SET_POOLS, POOLS)
+    withdrawn = ask(lead, machine_id, ActionKind.SET_POOLS, POOLS)
+    with pytest.raises(NotPermittedError):
+        operations.refuse_operation(people(Role.TECHNICIAN), refused.operation_id, reason="no")
+
+    operations.refuse_operation(officer, refused.operation_id, reason="not ours")
+    operations.refuse_operation(lead, withdrawn.operation_id, reason="mistake")
+
+    assert {selectors.action(row.id).status for row in (refused, withdrawn)} == {ActionStatus.CANCELLED}
+    with pytest.raises(OperationRefusedError):
+        operations.approve_operation(officer, refused.operation_id, reason="after all")
+    newest = ledger.entries(subject=f"operation:{refused.operation_id}")[0]
+    assert (newest.action, newest.actor, newest.reason) == ("fleet.operation.refuse", officer.actor, "not ours")
+
+
+def test_new_pools_are_rehearsed_by_one_person_alone(people, machine_id):
+    row = ask(people(Role.SHIFT_LEAD), machine_id, ActionKind.SET_POOLS, POOLS, dry_run=True)
+
+    assert (row.status, row.awaits_second) == (ActionStatus.REQUESTED, False)

@@ -9,7 +9,7 @@ import pytest
 from mbongi.core.identity.models import User
 from mbongi.core.identity.values import Role
 from mbongi.core.ledger import selectors as ledger
-from mbongi.fleet import selectors, services
+from mbongi.fleet import operations, selectors, services
 from mbongi.fleet.models import Action
 from mbongi.fleet.selectors import EventFilter
 from mbongi.fleet.values import ActionKind, ActionStatus, EventKind, MachineState
@@ -96,6 +96,9 @@ def test_an_action_goes_from_the_request_to_the_machine_and_the_ledger(bed):
 
     pools = {"pools": [{"url": "stratum+tcp://pool.example:3333", "user": "site.7"}]}
     (set_pools,) = services.request_action(Users.lead(), [machine.id], ActionKind.SET_POOLS, pools, reason="move")
+    assert set_pools.awaits_second
+    assert set_pools.operation_id is not None
+    operations.approve_operation(Users.manager(), set_pools.operation_id, reason="agreed", start=True)
     assert wait_ended(bed, set_pools.id).after == pools
     wait_for(lambda: selectors.machine(machine.id).detail["pools"][0]["user"] == "site.7", lambda: bed.log("fleet"))
 
@@ -230,6 +233,10 @@ class Users:
     @staticmethod
     def lead():
         return _user(Role.SHIFT_LEAD)
+
+    @staticmethod
+    def manager():
+        return _user(Role.SITE_MANAGER)
 
 
 def _user(role):

@@ -15,7 +15,7 @@ from mbongi.core.identity.services import accept_first_account, create_first_acc
 link = create_first_account_link()
 if link:
     accept_first_account(link.rpartition("/")[2], "ada@example.org", "Ada", "a long enough pass phrase")
-user = User.objects.get()
+user = User.objects.earliest("pk")
 """
 REQUEST = """
 from mbongi.fleet.actions import request_action

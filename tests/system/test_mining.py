@@ -27,12 +27,18 @@ SEGWIT_BLOCKS = 450
 BLOCK_DIFFICULTY = 2.0**-15
 """131,072 hashes: some ten seconds of 24 machines."""
 SET_POOLS = """
+from mbongi.core.identity.models import User
 from mbongi.fleet.actions import request_action
+from mbongi.fleet.operations import approve_operation
 from mbongi.fleet.models import Machine
 from mbongi.fleet.values import ActionKind
 machine = Machine.objects.get(address="{address}")
 pools = {{"pools": [{{"url": "{url}", "user": "{user}"}}]}}
-answer([row.id for row in request_action(user, [machine.pk], ActionKind.SET_POOLS, pools, reason="drill")])
+rows = request_action(user, [machine.pk], ActionKind.SET_POOLS, pools, reason="drill")
+manager = {{"name": "Second", "role": "site_manager"}}
+second, _ = User.objects.get_or_create(email="second@example.org", defaults=manager)
+approve_operation(second, rows[0].operation_id, reason="drill", start=True)
+answer([row.id for row in rows])
 """
 SLEEP = """
 from mbongi.fleet.actions import request_action

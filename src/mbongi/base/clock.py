@@ -12,6 +12,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC, as telemetry and messages carry them."""
+    return time.time_ns() // 1_000_000
+
+
 def monotonic_s() -> float:
     """Seconds that never jump, for waits and ages inside one process."""
     return time.monotonic()

@@ -7,7 +7,6 @@ does with it is in ``action_work``.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -17,6 +16,7 @@ from mbongi.core.bus import outbox
 from mbongi.core.identity.values import Permission
 from mbongi.core.ledger import services as ledger
 from mbongi.core.ledger.values import NewEntry
+from mbongi.fleet.action_rules import checked_arguments
 from mbongi.fleet.action_work import REASON_MAX, Ending, end_actions
 from mbongi.fleet.errors import (
     ActionRefusedError,
@@ -26,12 +26,10 @@ from mbongi.fleet.errors import (
     UnknownMachineError,
 )
 from mbongi.fleet.events import ActionRequested
-from mbongi.fleet.image_file import ImageArguments
 from mbongi.fleet.models import Action, Machine, Profile
-from mbongi.fleet.pool_rules import checked_pools
-from mbongi.fleet.profile_rules import checked_desired
+from mbongi.fleet.operations import Plan, Step, plan_operation
 from mbongi.fleet.selectors import ActionRow, action_row
-from mbongi.fleet.values import ActionKind, ActionStatus, Desired, DesiredFan, DesiredPower, ProfileState
+from mbongi.fleet.values import ActionKind, ActionStatus, OperationKind, ProfileState
 
 if TYPE_CHECKING:
     from mbongi.core.identity.models import User
@@ -57,6 +55,7 @@ def request_action(
 ) -> list[ActionRow]:
     """Ask for an action on each machine: all are entered, or none.
 
+    New pools wait, as steps of an operation, until a second person approves it (``operations.approve_operation``).
     ``arguments`` of SET_POOLS: ``{"pools": [{"url": "stratum+tcp://host:3333", "user": "site.worker"}, …]}``; the
     other kinds take none. ``dry_run`` reads the machine and says what would change. Raises NotPermittedError,
     UnknownMachineError, or ActionRefusedError: no reason, bad arguments, or a machine with an action under way.
@@ -68,6 +67,8 @@ def request_action(
     if kind is ActionKind.SET_POOLS and not dry_run:
         _check_no_profile(machines)
     _check_free(machines, kind)
+    if kind is ActionKind.SET_POOLS and not dry_run:
+        return _ask_second(user, machines, checked, reason)
     now = utc_now()
     rows = Action.objects.bulk_create(
         Action(
@@ -85,6 +86,23 @@ def request_action(
     outbox.emit(*(requested_message(row) for row in rows))
     ledger.append([requested_entry(row, user.actor) for row in rows])
     return [action_row(row) for row in rows]
+
+
+def _ask_second(user: "User", machines: Sequence[Machine], pools: Mapping[str, Any], reason: str) -> list[ActionRow]:
+    """Who is paid for a machine's work is nobody's alone to change: an operation that a second person must approve."""
+    steps = [Step(machine.pk, ActionKind.SET_POOLS, pools) for machine in machines]
+    tenants = {machine.tenant_id for machine in machines}
+    plan = Plan(
+        kind=OperationKind.HAND,
+        steps=steps,
+        reason=reason,
+        document=pools,
+        tenant_id=tenants.pop() if len(tenants) == 1 else None,
+        second=True,
+    )
+    row = plan_operation(user, plan, permission=_PERMISSION[ActionKind.SET_POOLS])
+    made = Action.objects.filter(operation=row.id).select_related("author", "operation").order_by("seq")
+    return [action_row(each) for each in made]
 
 
 def _checked_request(
@@ -110,39 +128,6 @@ def _checked_request(
         text = _("Choose between 1 and %(limit)d machines.") % {"limit": MACHINES_MAX}
         raise ActionRefusedError(f"{kind}: {len(set(machine_ids))} machines; expected 1 to {MACHINES_MAX}", text)
     return checked_arguments(kind, arguments)
-
-
-def checked_arguments(kind: ActionKind, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """An action's arguments as they are stored. Raises ActionRefusedError saying what cannot be used."""
-    if kind is ActionKind.SET_POOLS:
-        return checked_pools(arguments)
-    if kind in _DESIRED:
-        return _checked_setting(kind, arguments)
-    if kind is ActionKind.UPGRADE:
-        return dict(msgspec.to_builtins(msgspec.convert(dict(arguments), ImageArguments)))
-    if arguments:
-        raise ActionRefusedError(
-            f"{kind}: found arguments {', '.join(map(repr, sorted(arguments)))}; expected none",
-            _("This action takes no arguments."),
-        )
-    return {}
-
-
-_DESIRED = {
-    ActionKind.SET_POWER: lambda found: Desired(power=msgspec.convert(found, DesiredPower)),
-    ActionKind.SET_FAN: lambda found: Desired(fan=msgspec.convert(found, DesiredFan)),
-    ActionKind.SET_HOSTNAME: lambda found: Desired(hostname=msgspec.convert(found, dict[str, str])["hostname"]),
-}
-
-
-def _checked_setting(kind: ActionKind, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """As a profile's document is checked, so that nothing goes to a machine that no profile could hold."""
-    try:
-        checked_desired(_DESIRED[kind](dict(arguments)))
-    except (msgspec.ValidationError, KeyError) as error:
-        text = _("These settings cannot be read: %(error)s") % {"error": error}
-        raise ActionRefusedError(f"{kind}: {error}", text) from error
-    return dict(arguments)
 
 
 def _check_no_profile(machines: Sequence[Machine]) -> None:

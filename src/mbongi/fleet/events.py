@@ -100,6 +100,19 @@ class GroupChanged(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
+@message("fleet.diversion.v1")
+class DiversionChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine began to work for a foreign pool or name, or is back; ``hashes_th`` is what went there."""
+
+    machine_id: int
+    url: str
+    user: str
+    opened: bool
+    hashes_th: float
+    tenant_id: int | None
+    at_ms: int
+
+
 @message("fleet.operation_changed.v1")
 class OperationChanged(msgspec.Struct, frozen=True, kw_only=True):
     """An operation came into another state. Not sent for each of its steps."""

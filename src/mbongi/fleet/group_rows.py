@@ -176,6 +176,7 @@ def wanted_by_machine(machine_ids: Sequence[int] | None = None) -> dict[MachineI
     Machines without such a group are left out: nothing is said of them.
     """
     rows = Machine.objects.filter(retired_at=None, group__profiles__state=ProfileState.ACTIVE).select_related("group")
+    rows = rows.defer("detail")
     if machine_ids is not None:
         rows = rows.filter(pk__in=list(machine_ids))
     active = {row.group_id: desired_of(row) for row in Profile.objects.filter(state=ProfileState.ACTIVE)}

@@ -95,18 +95,19 @@ def operations(
     if is_over is not None:
         rows = rows.filter(state__in=[state for state in OperationState if state.is_over is is_over])
     limit, offset = max(1, min(limit, PAGE_MAX)), max(0, offset)
-    return _rows(rows.order_by("-planned_at", "-pk")[offset : offset + limit])
+    return operations_of(rows.order_by("-planned_at", "-pk")[offset : offset + limit])
 
 
 def operation(operation_id: int) -> OperationRow:
     """One operation. Raises UnknownOperationError."""
-    rows = _rows(Operation.objects.filter(pk=operation_id))
+    rows = operations_of(Operation.objects.filter(pk=operation_id))
     if not rows:
         raise UnknownOperationError(f"operation {operation_id}: not known")
     return rows[0]
 
 
-def _rows(found: "QuerySet[Operation]") -> list[OperationRow]:
+def operations_of(found: "QuerySet[Operation]") -> list[OperationRow]:
+    """The rows of a query, in its order."""
     rows = list(found.select_related("group", "author", "approver"))
     counts: dict[int, dict[ActionStatus, int]] = {row.pk: {} for row in rows}
     steps = Action.objects.filter(operation__in=counts).values_list("operation_id", "status")
@@ -151,7 +152,7 @@ def steps(operation_id: int, *, statuses: Sequence[ActionStatus] = (), limit: in
     if statuses:
         rows = rows.filter(status__in=list(statuses))
     limit, offset = max(1, min(limit, PAGE_MAX)), max(0, offset)
-    page = rows.select_related("author").order_by("seq")[offset : offset + limit]
+    page = rows.select_related("author", "operation").order_by("seq")[offset : offset + limit]
     return StepPage([action_row(row) for row in page], rows.count(), offset, limit)
 
 
@@ -166,5 +167,5 @@ def operations_of_machine(machine_id: int, limit: int = 5) -> list[OperationRow]
     steps = Action.objects.filter(machine_id=machine_id, operation__isnull=False)
     ids = steps.order_by("-requested_at", "-pk").values_list("operation_id", flat=True)[: limit * 8]
     newest = list(dict.fromkeys(ids))[:limit]
-    found = {row.id: row for row in _rows(Operation.objects.filter(pk__in=newest))}
+    found = {row.id: row for row in operations_of(Operation.objects.filter(pk__in=newest))}
     return [found[number] for number in newest if number is not None and number in found]

@@ -19,8 +19,8 @@ from mbongi.core.bus import outbox
 from mbongi.core.identity.values import Permission
 from mbongi.core.ledger import services as ledger
 from mbongi.core.ledger.values import NewEntry
+from mbongi.fleet.action_rules import checked_arguments
 from mbongi.fleet.action_work import PROCESS
-from mbongi.fleet.actions import checked_arguments
 from mbongi.fleet.errors import (
     NotPermittedError,
     OperationRefusedError,
@@ -76,14 +76,14 @@ class Plan:
 
 
 @transaction.atomic
-def plan_operation(user: "User", plan: Plan) -> OperationRow:
-    """Write an operation down with its steps; nothing is done yet.
+def plan_operation(user: "User", plan: Plan, *, permission: Permission = Permission.OPERATION_RUN) -> OperationRow:
+    """Write an operation down with its steps; nothing is done yet. ``permission`` is what the user must have.
 
     Raises NotPermittedError, UnknownMachineError, ActionRefusedError for arguments that cannot be used,
     OperationRefusedError for one without steps, with too many, or beside too many others.
     """
     what = f"plan a {plan.kind}"
-    _require(user, what)
+    _require(user, what, permission)
     reason = checked_reason(plan.reason, what)
     if not plan.steps and not plan.is_fed:
         raise OperationRefusedError(f"{what}: no steps", _("There is nothing to do."))
@@ -203,6 +203,21 @@ def approve_operation(user: "User", operation_id: int, *, reason: str, start: bo
 
 
 @transaction.atomic
+def refuse_operation(user: "User", operation_id: int, *, reason: str) -> OperationRow:
+    """Refuse what awaits approval, or withdraw one's own: none of it is done.
+
+    Raises NotPermittedError, UnknownOperationError, OperationRefusedError.
+    """
+    what = f"refuse operation {operation_id}"
+    reason = checked_reason(reason, what)
+    row = _in_state(operation_id, what, OperationState.AWAITING)
+    if row.author_id != user.pk:
+        _require(user, what, Permission.PROFILE_APPROVE)
+    finish(row, OperationState.CANCELLED, user.actor, reason, verb="refuse")
+    return operation(row.pk)
+
+
+@transaction.atomic
 def start_operation(user: "User", operation_id: int) -> OperationRow:
     """Let it begin. Raises NotPermittedError, UnknownOperationError, OperationRefusedError.
 
@@ -295,14 +310,14 @@ def halt(row: Operation, message: str) -> None:
     move(row, OperationState.HALTED, PROCESS, "halt", row.message)
 
 
-def finish(row: Operation, state: OperationState, actor: str, message: str) -> None:
+def finish(row: Operation, state: OperationState, actor: str, message: str, *, verb: str = "") -> None:
     """Into a last state; steps that have not begun are cancelled with it, in its one entry of the ledger."""
     now = utc_now()
     planned = Action.objects.filter(operation=row, status=ActionStatus.PLANNED)
     left = planned.update(status=ActionStatus.CANCELLED, finished_at=now, message=message[:500])
     row.message, row.finished_at, row.is_fed = message[:500], now, False
     row.save(update_fields=["message", "finished_at", "is_fed"])
-    verb = "cancel" if state is OperationState.CANCELLED else str(state)
+    verb = verb or ("cancel" if state is OperationState.CANCELLED else str(state))
     move(row, state, actor, verb, message, after={"not_begun": left})
 
 
@@ -357,6 +372,6 @@ def _in_state(operation_id: int, what: str, *states: OperationState) -> Operatio
     return row
 
 
-def _require(user: "User", what: str) -> None:
-    if not user.may(Permission.OPERATION_RUN):
+def _require(user: "User", what: str, permission: Permission = Permission.OPERATION_RUN) -> None:
+    if not user.may(permission):
         raise NotPermittedError(f"{user.actor}: {what}: the role {user.role} does not permit it")

@@ -8,14 +8,13 @@ ever less often, at most a slow period apart. A hung one costs one worker for ``
 import asyncio
 import contextlib
 import heapq
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import msgspec
 
-from mbongi.base.clock import monotonic_s
+from mbongi.base.clock import monotonic_s, now_ms
 from mbongi.base.config import Fleet
 from mbongi.base.ids import MachineId
 from mbongi.base.log import get_log
@@ -24,9 +23,10 @@ from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.adapters.session import Access, Session, SlowFigures
 from mbongi.fleet.device_errors import DeniedError, DeviceError, GarbledError, MissingPageError, StrangerError
 from mbongi.fleet.identifying import can_be_known, prove
+from mbongi.fleet.noticing import has_restarted, noticed
 from mbongi.fleet.open_files import raise_open_files
 from mbongi.fleet.ports import OnBatch, OnDetails, OnStates, OnStrangers
-from mbongi.fleet.reading import DetailReport, MachineReading, StateChange, Target, Verdict
+from mbongi.fleet.reading import DetailReport, MachineDetail, MachineReading, StateChange, Target, Verdict
 from mbongi.fleet.rules.figures import complete
 from mbongi.fleet.rules.identity import Continuity
 from mbongi.fleet.values import MachineState
@@ -366,6 +366,10 @@ class Poller:
             return None
         reading.state = found.state.value
         self._note_state(machine, found)
+        if (detail := noticed(machine.session, machine.target.family)) is not None:
+            self._tell(machine, detail)
+        if has_restarted(machine.session, reading.uptime_s):
+            machine.next_static_s = 0.0  # It may have another firmware now.
         return reading
 
     async def _ask(self, machine: _Machine, reading: MachineReading, now: float) -> Verdict:
@@ -375,7 +379,7 @@ class Poller:
             machine.continuity.note(reading.uptime_s, monotonic_s(), session.dialled)
             if machine.continuity.doubted:
                 await self._prove(machine)
-            reading.ts = _now_ms()
+            reading.ts = now_ms()
             return found
         static = now >= machine.next_static_s
         detail = msgspec.structs.replace(session.detail)
@@ -399,9 +403,8 @@ class Poller:
                 share = machine.phase if machine.next_static_s == 0.0 else 1.0
                 machine.next_static_s = now + max(config.static_s * share, config.slow_s)
             session.detail = detail
-            self._details.append(DetailReport(machine_id=machine.target.machine_id, detail=detail))
-            self._flush_soon()
-        reading.ts = _now_ms()
+            self._tell(machine, detail)
+        reading.ts = now_ms()
         return found
 
     async def _prove(self, machine: _Machine) -> None:
@@ -448,11 +451,15 @@ class Poller:
                 machine_id=machine.target.machine_id,
                 state=found.state,
                 before=machine.state,
-                at_ms=_now_ms(),
+                at_ms=now_ms(),
                 reason=found.reason,
             )
         )
         machine.state = found.state
+        self._flush_soon()
+
+    def _tell(self, machine: _Machine, detail: MachineDetail) -> None:
+        self._details.append(DetailReport(machine_id=machine.target.machine_id, detail=detail))
         self._flush_soon()
 
     def _flush_soon(self) -> None:
@@ -482,13 +489,9 @@ def _is_as_before(machine: _Machine, target: Target, access: Access) -> bool:
 def _blank(machine: _Machine) -> MachineReading:
     target = machine.target
     return MachineReading(
-        ts=_now_ms(),
+        ts=now_ms(),
         machine_id=target.machine_id,
         tenant_id=target.tenant_id,
         rack=target.rack,
         model=machine.session.detail.model or target.model,
     )
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

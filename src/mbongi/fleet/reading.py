@@ -129,6 +129,10 @@ class MachineDetail(msgspec.Struct, kw_only=True):
     """Whether the fans follow the machine's own control; ``fan_percent`` is what they are fixed at otherwise."""
     fan_percent: float | None = None
     light_on: bool | None = None
+    image: str = ""
+    """Of its firmware, the SHA-256 or the maker's own mark of the build, where it states one."""
+    sign_in: str = ""
+    """What became of our password: a word of ``values.SignIn``."""
     pools: list[PoolDetail] = []
     boards: list[BoardDetail] = []
     fans_rpm: list[float] = []

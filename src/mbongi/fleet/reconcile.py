@@ -152,8 +152,7 @@ def stated_by(machine: Machine, now: datetime) -> Stated:
     is_silent = MachineState(machine.state) in _SILENT or machine.address is None
     if is_silent or machine.detail_at is None or now - machine.detail_at > STATED_FOR:
         return Stated()
-    stated = stated_of(msgspec.convert(machine.detail, MachineDetail))
-    return msgspec.structs.replace(stated, image=machine.image or None)
+    return stated_of(msgspec.convert(machine.detail, MachineDetail))
 
 
 def _pending(ids: Sequence[int]) -> set[int]:
@@ -218,7 +217,7 @@ def reconcile(
             actor=actor,
         ),
     )
-    if user.may(Permission.TENANT_MANAGE):
+    if user.may(Permission.TENANT_MANAGE) and not actor:
         _assign(user, found, desired.owner, reason)
     return start_operation(user, row.id) if start else row
 

@@ -13,7 +13,15 @@ from mbongi.fleet.errors import UnknownActionError, UnknownMachineError
 from mbongi.fleet.models import Action, Event, Machine
 from mbongi.fleet.positions import rack_label
 from mbongi.fleet.reading import Target
-from mbongi.fleet.values import ActionKind, ActionStatus, EventKind, Family, MachineState, Severity
+from mbongi.fleet.values import (
+    ActionKind,
+    ActionStatus,
+    EventKind,
+    Family,
+    MachineState,
+    OperationState,
+    Severity,
+)
 from mbongi.fleet.wording import event_text
 
 PAGE_MAX = 1000
@@ -99,6 +107,9 @@ class ActionRow:
     after: Mapping[str, Any] | None
     verified: bool | None
     message: str
+    operation_id: int | None = None
+    awaits_second: bool = False
+    """Whether a second person must approve the operation that it is a step of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,13 +429,13 @@ def floor() -> list[FloorHall]:
 
 def actions(machine_id: int, limit: int = 20) -> list[ActionRow]:
     """The newest actions on a machine."""
-    rows = Action.objects.filter(machine_id=machine_id).select_related("author")
+    rows = Action.objects.filter(machine_id=machine_id).select_related("author", "operation")
     return [action_row(row) for row in rows.order_by("-requested_at", "-pk")[: max(1, min(limit, PAGE_MAX))]]
 
 
 def action(action_id: int) -> ActionRow:
     """One action. Raises UnknownActionError."""
-    row = Action.objects.select_related("author").filter(pk=action_id).first()
+    row = Action.objects.select_related("author", "operation").filter(pk=action_id).first()
     if row is None:
         raise UnknownActionError(f"action {action_id}: not known")
     return action_row(row)
@@ -448,4 +459,6 @@ def action_row(row: Action) -> ActionRow:
         after=row.after,
         verified=row.verified,
         message=row.message,
+        operation_id=row.operation_id,
+        awaits_second=row.operation is not None and row.operation.state == OperationState.AWAITING,
     )

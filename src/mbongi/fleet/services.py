@@ -22,7 +22,7 @@ from mbongi.fleet.action_work import claim_actions, finish_actions
 from mbongi.fleet.actions import cancel_action, request_action
 from mbongi.fleet.errors import ActionRefusedError, NotPermittedError, UnknownMachineError
 from mbongi.fleet.events import ConditionChanged, MachineChanged, MachineStateChanged
-from mbongi.fleet.models import Event, Machine
+from mbongi.fleet.models import Diversion, Event, Machine
 from mbongi.fleet.reading import DetailReport, StateChange
 from mbongi.fleet.registry import Registration, register
 from mbongi.fleet.storable import storable
@@ -49,7 +49,7 @@ __all__ = [
 
 
 PART_MAX = 60
-_STATED = {"serial": 80, "hostname": 120, "firmware": 120, "model": 80}
+_STATED = {"serial": 80, "hostname": 120, "firmware": 120, "image": 64, "model": 80}
 """What machines state of themselves and the table keeps in columns, with the columns' lengths."""
 
 
@@ -207,6 +207,7 @@ def assign(user: "User", machine_ids: Sequence[int], tenant_id: int | None, reas
         entries.append(_entry(user, "fleet.machine.assign", machine, reason, before, {"tenant": tenant_id}))
         outbox.emit(_changed_message(machine))
     Event.objects.filter(machine__in=changed, cleared_at=None).update(tenant_id=tenant_id)
+    Diversion.objects.filter(machine__in=changed, until=None).update(tenant_id=tenant_id)
     ledger.append(entries)
     return len(changed)
 

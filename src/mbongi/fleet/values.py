@@ -242,6 +242,17 @@ class DesiredField(StrEnum):
     OWNER = "owner"
 
 
+class SignIn(StrEnum):
+    """What became of our password at a machine."""
+
+    UNKNOWN = ""
+    """Nothing asked for it since the process started, or the family has none."""
+    OURS = "ours"
+    REFUSED = "refused"
+    FACTORY = "factory"
+    """It is accepted, and it is the one that the makers deliver their machines with."""
+
+
 class Severity(StrEnum):
     """How much an event matters."""
 
@@ -266,6 +277,15 @@ class EventKind(StrEnum):
     POOL_SIDE_LOW = "pool_side_low"
     RULE = "rule"
     """The figure of a healing rule is beyond its limit; ``part`` names the rule."""
+    POOL_DRIFT = "pool_drift"
+    WORKER_DRIFT = "worker_drift"
+    POWER_DRIFT = "power_drift"
+    FAN_DRIFT = "fan_drift"
+    FIRMWARE_DRIFT = "firmware_drift"
+    NAME_DRIFT = "name_drift"
+    CREDENTIALS_DRIFT = "credentials_drift"
+    REVERTS = "reverts"
+    """It was brought back to its profile several times, and drifted each time."""
     FOUND = "found"
     MOVED = "moved"
     REPLACED = "replaced"

@@ -17,6 +17,7 @@ from mbongi.fleet.values import (
     OperationState,
     ProfileState,
     Severity,
+    SignIn,
 )
 
 STATES: dict[MachineState, Promise] = {
@@ -40,6 +41,14 @@ KINDS: dict[EventKind, Promise] = {
     EventKind.POOL_DEAD: _("Pool dead"),
     EventKind.POOL_SIDE_LOW: _("Pool sees less"),
     EventKind.RULE: _("Figure of a healing rule"),
+    EventKind.POOL_DRIFT: _("Foreign pool"),
+    EventKind.WORKER_DRIFT: _("Foreign worker name"),
+    EventKind.POWER_DRIFT: _("Power differs"),
+    EventKind.FAN_DRIFT: _("Fans differ"),
+    EventKind.FIRMWARE_DRIFT: _("Firmware differs"),
+    EventKind.NAME_DRIFT: _("Network name differs"),
+    EventKind.CREDENTIALS_DRIFT: _("Password"),
+    EventKind.REVERTS: _("Drifts again and again"),
     EventKind.FOUND: _("Found"),
     EventKind.MOVED: _("Moved"),
     EventKind.REPLACED: _("Replaced"),
@@ -117,7 +126,17 @@ WHY_NOT: dict[str, Promise] = {
     "template": _("The name needs a position, serial number or MAC that is not known."),
 }
 """Why a difference is left as it is."""
-_SENTENCES: dict[EventKind, Promise] = {
+DRIFT_NEXT: dict[str, Promise] = {
+    "now": _("is brought back now"),
+    "later": _("is brought back"),
+    "given_up": _("drifts again and again; a person must look"),
+    "paused": _("left alone: the group is paused"),
+    "repair": _("left alone: it is being repaired"),
+    "hand": _("the profile does not re-assert itself; reconcile its group"),
+    "person": _("a person must look"),
+}
+"""What becomes of a machine that drifts."""
+_SENTENCES: dict[EventKind, Promise | str] = {
     EventKind.OFF: _("The address refuses the connection: the machine is off or its service is down."),
     EventKind.UNKNOWN: _("No answer that can be read: %(reason)s."),
     EventKind.FAULT: _("The machine answers and does not mine: %(reason)s."),
@@ -132,6 +151,17 @@ _SENTENCES: dict[EventKind, Promise] = {
         "The pool sees %(pool_ths).1f TH/s (at most %(high_ths).1f); the machine states %(own_ths).1f TH/s."
     ),
     EventKind.RULE: _("%(column)s at %(value)g, beyond the limit of %(part)s."),
+    EventKind.POOL_DRIFT: _("The machine works for %(found)s; its profile wants %(wanted)s."),
+    EventKind.WORKER_DRIFT: _("The machine works as %(found)s; its profile wants %(wanted)s."),
+    EventKind.POWER_DRIFT: _("Power is set to %(found)s; the profile wants %(wanted)s."),
+    EventKind.FAN_DRIFT: _("Fans are set to %(found)s; the profile wants %(wanted)s."),
+    EventKind.FIRMWARE_DRIFT: _("The firmware is %(found)s; the profile wants %(wanted)s."),
+    EventKind.NAME_DRIFT: _("The network name is %(found)s; the profile wants %(wanted)s."),
+    EventKind.CREDENTIALS_DRIFT: "%(sign_in)s",
+    EventKind.REVERTS: _(
+        "Brought back to its profile %(tries).0f times, and different again each time. It is left alone until"
+        " somebody looks."
+    ),
     EventKind.FOUND: _("First seen at %(address)s."),
     EventKind.MOVED: _("Moved from %(before)s to %(after)s."),
     EventKind.REPLACED: _("Another machine answers at %(address)s."),
@@ -139,6 +169,12 @@ _SENTENCES: dict[EventKind, Promise] = {
     EventKind.RETIRED: _("Retired."),
 }
 
+SIGN_INS: dict[SignIn, Promise] = {
+    SignIn.UNKNOWN: _("It is not known whether the machine takes our password."),
+    SignIn.OURS: _("The machine takes our password."),
+    SignIn.REFUSED: _("The machine no longer takes our password."),
+    SignIn.FACTORY: _("The machine still takes the password that it was delivered with."),
+}
 _REASONS: tuple[tuple[re.Pattern[str], Promise], ...] = (
     (re.compile("answers and does not hash"), _("answers and does not hash")),
     (re.compile("states no hashrate"), _("states no hashrate")),
@@ -164,6 +200,8 @@ def event_text(kind: EventKind, part: str, params: Mapping[str, Any]) -> str:
         figures = {"part": part, **params}
         if "reason" in figures:
             figures["reason"] = reason_text(str(figures["reason"]))
+        if "sign_in" in figures:
+            figures["sign_in"] = str(SIGN_INS[SignIn(figures["sign_in"])])
         return str(_SENTENCES[kind]) % figures
     except (KeyError, TypeError, ValueError):
         return str(KINDS[kind])

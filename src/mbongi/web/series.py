@@ -20,6 +20,7 @@ from mbongi.web.filters import QueryError
 MACHINE_FIGURES = (
     *("hashrate_ths", "power_w", "efficiency_jth", "chip_temp_max_c", "board_temp_max_c", "inlet_temp_c"),
     *("fan1_rpm", "fan2_rpm", "fan3_rpm", "fan4_rpm", "pool_side_ths"),
+    *("pool_side_low_ths", "pool_side_high_ths"),
 )
 SETTLE_S = 15
 """Readings of a minute are in the store this long after its end."""

@@ -47,6 +47,7 @@ class Info(msgspec.Struct, gc=False):
     platform: str = ""
     fw_name: str = ""
     fw_version: str = ""
+    build_uuid: str = ""
     serial: str = ""
     system: System = msgspec.field(default_factory=System)
 

@@ -8,7 +8,7 @@ import pytest
 from mbongi.base.ids import MachineId
 from mbongi.fleet.reading import DetailReport, MachineDetail, MachineReading, PoolDetail
 from mbongi.fleet.rules.conditions import Watch
-from mbongi.fleet.rules.pool_side import AGE_MS_MAX, PoolSide, Seen, SeenByPool
+from mbongi.fleet.rules.pool_side import AGE_MS_MAX, PoolSide, Seen, SeenByPool, compare
 from mbongi.fleet.values import EventKind, MachineState
 from mbongi.pool.status import WorkerHashrate, WorkerHashrates
 from mbongi.run.fleet import _seen_by_pool
@@ -117,3 +117,46 @@ def test_the_pools_word_is_read_in_the_fleets_units() -> None:
     assert _seen_by_pool(msgspec.json.encode(told), 1e-12) == SeenByPool(
         3, 7, {"acct.one": Seen(300.0, 200.0, 150.0, 250.0)}
     )
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected", "p"),
+    [
+        (10, 20.0, 0.010811718),  # Poisson table: P(N <= 10; 20) = 0.0108117 (Pearson and Hartley, Biometrika Tables)
+        (5, 10.0, 0.067085963),  # P(N <= 5; 10) = 0.067086
+        (10, 10.0, 0.583039750),  # P(N <= 10; 10) = 0.583040
+        (0, 7.0, 0.000911882),  # exp(-7)
+    ],
+)
+def test_the_test_is_that_of_a_poisson_count_against_what_the_machine_states(shares, expected, p):
+    """One share stands for 1 TH/s here, so the machine states as many TH/s as shares are expected of it.
+
+    Upper ends of the intervals from published tables of Garwood's limits (95 %, two-sided).
+    """
+    upper = {0: 3.689, 5: 11.668, 10: 18.390}[shares]
+
+    found = compare(own_ths=expected, pool_ths=float(shares), low_ths=0.0, high_ths=upper)
+
+    assert found is not None
+    assert found.shares == shares
+    assert found.p == pytest.approx(p, rel=1e-3)
+    assert found.is_less is (p < 0.001)
+
+
+@pytest.mark.parametrize("missing", ["own_ths", "pool_ths", "high_ths"])
+def test_without_one_of_the_figures_nothing_is_compared(missing):
+    figures = {"own_ths": 100.0, "pool_ths": 50.0, "low_ths": 30.0, "high_ths": 80.0} | {missing: math.nan}
+
+    assert compare(**figures) is None
+
+
+def test_a_machine_that_pretends_to_hash_is_told_after_few_shares_and_an_honest_one_is_not():
+    """A third of what is stated, on 30 shares; P(N <= 30; 90) is far below one in a million."""
+    thief = compare(own_ths=300.0, pool_ths=100.0, low_ths=67.5, high_ths=142.8)  # Garwood: 30 -> 20.24 .. 42.83
+    honest = compare(own_ths=105.0, pool_ths=100.0, low_ths=67.5, high_ths=142.8)
+
+    assert thief is not None
+    assert honest is not None
+    assert (thief.shares, thief.is_less) == (30, True)
+    assert thief.p < 1e-6
+    assert (honest.shares, honest.is_less) == (30, False)

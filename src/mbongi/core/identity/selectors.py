@@ -5,8 +5,10 @@ from datetime import timedelta
 from django.db.models import QuerySet
 
 from mbongi.base.clock import utc_now
+from mbongi.core.identity import rules
 from mbongi.core.identity.models import ApiToken, Invitation, Tenant, User
 from mbongi.core.identity.secret import hash_of
+from mbongi.core.identity.values import Permission, Role
 
 LAST_USE_GRAIN = timedelta(minutes=1)
 """A token's last use is written at most this often, so that reading stays cheap."""
@@ -20,6 +22,12 @@ def has_account() -> bool:
 def users() -> QuerySet[User]:
     """Every account, closed ones included."""
     return User.objects.select_related("tenant")
+
+
+def others_who_may(permission: Permission, user: User) -> int:
+    """How many other people's accounts, open ones, have a permission."""
+    roles = [role for role in Role if rules.may(role, permission)]
+    return User.objects.filter(is_active=True, role__in=roles).exclude(pk=user.pk).count()
 
 
 def tenants() -> QuerySet[Tenant]:

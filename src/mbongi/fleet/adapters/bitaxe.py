@@ -96,6 +96,7 @@ class Bitaxe(Settings):
         if info.hash_rate is None and not info.asic_model:
             raise GarbledError(f"{session.address}: {axeos.INFO}: neither hashRate nor ASICModel; is this AxeOS?")
         _read_info(info, reading)
+        session.pools = _pools(info)
         if detail is not None:
             _put_detail(detail, info)
         session.slow = SlowFigures(at_s=monotonic_s(), error_count=float(len(_errors(info))))

@@ -64,8 +64,9 @@ class LuxOs(Settings):
     # Reading.
 
     async def poll_fast(self, session: Session, reading: MachineReading) -> Verdict:
-        """One joined command, and the configuration only where nothing hashes."""
-        joined = await self._tables(session, _FAST)
+        """One joined command, pools included, and the configuration only where nothing hashes."""
+        joined = await self._tables(session, _FAST if NOT_JOINED in session.marks else (*_FAST, "pools"))
+        session.pools = decode.pools(joined.pools[0].pools if joined.pools else []) or None
         hashes = bool(decode.row_of(joined).ghs_5s)
         resting = False if hashes else (await write.config(session)).rests
         return self._judge(joined, reading, resting=resting)

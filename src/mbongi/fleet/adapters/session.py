@@ -22,9 +22,9 @@ from mbongi.fleet.device_errors import (
     SilentError,
     UnreachableError,
 )
-from mbongi.fleet.reading import MachineDetail, MachineReading
+from mbongi.fleet.reading import MachineDetail, MachineReading, PoolDetail
 from mbongi.fleet.rules.figures import host_and_port
-from mbongi.fleet.values import Family
+from mbongi.fleet.values import Family, SignIn
 from mbongi.wire import cgminer
 from mbongi.wire.digest import DigestError
 from mbongi.wire.digest_signer import DigestSigner
@@ -76,6 +76,11 @@ class Access:
         change: dict[str, Any] = {_PASSWORD[family]: password}
         return replace(self, **change)
 
+    def is_factory(self, family: Family) -> bool:
+        """Whether our password for a family's machines is the one that its makers deliver them with."""
+        name = _PASSWORD.get(family)
+        return name is not None and getattr(self, name) == getattr(_DELIVERED, name)
+
     @classmethod
     def of(cls, config: Fleet) -> "Access":
         """The part of the configuration that sessions need."""
@@ -92,6 +97,9 @@ class Access:
             braiins_password=config.braiins_password,
             avalon_password=config.avalon_password,
         )
+
+
+_DELIVERED = Fleet()
 
 
 class SlowFigures(msgspec.Struct, gc=False):
@@ -162,9 +170,12 @@ class Session:
         "link",
         "marks",
         "may_ask",
+        "pools",
         "signer",
         "slow",
+        "takes_password",
         "token",
+        "uptime_s",
     )
 
     def __init__(
@@ -185,18 +196,32 @@ class Session:
         self.detail = MachineDetail()
         self.dialled = 0
         """How often a kept connection was begun; another machine at the address cannot have the one before."""
+        self.pools: list[PoolDetail] | None = None
+        """The pools as the last fast poll found them; None where it did not look."""
+        self.takes_password: bool | None = None
+        """Whether the machine took our password when it last asked for it; None: it has not."""
         self.marks: set[str] = set()
         """What an adapter has learnt of this machine's firmware, such as a page that it lacks."""
         self.token = ""
         """What a web with tokens wants to see in ``Authorization``; empty before the first."""
         self.foreign: Any = None
         """The long tail's own handle of this machine."""
+        self.uptime_s = 0.0
+        """Of the miner program at the last poll that stated it."""
         self._closed_until_s = -math.inf
 
     def with_password(self, family: Family, password: str) -> "Session":
         """A session of its own with the same machine, for trying another password."""
         access = self.access.with_password(family, password)
         return Session(self.address, access, keep_links=False, may_ask=self._may_ask_now, answer_s=self.answer_s)
+
+    def sign_in(self, family: Family) -> SignIn:
+        """What became of our password."""
+        if self.takes_password is None:
+            return SignIn.UNKNOWN
+        if not self.takes_password:
+            return SignIn.REFUSED
+        return SignIn.FACTORY if self.access.is_factory(family) else SignIn.OURS
 
     # The web.
 
@@ -229,6 +254,9 @@ class Session:
             response = await self.send(method, target, body, again=again)
         if response.status in {401, 403}:
             self.signer.forget()
+            # A page may be closed to everybody; a sign-in that is asked for once more was not accepted.
+            if signed and response.status == 401:
+                self.takes_password = False
             raise DeniedError(f"{self.address}: {method} {target}: user and password are not accepted")
         if response.status in {404, 405, 501}:
             raise MissingPageError(f"{self.address}: {method} {target}: HTTP {response.status}: no such page")
@@ -239,6 +267,8 @@ class Session:
             )
         if not 200 <= response.status < 300:
             raise GarbledError(f"{self.address}: {method} {target}: HTTP {response.status}; expected 200")
+        if self.signer.ready:
+            self.takes_password = True
         return response
 
     async def send(

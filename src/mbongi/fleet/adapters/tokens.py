@@ -23,7 +23,9 @@ async def exchange(session: Session, method: str, target: str, body: bytes | Non
     if response.status == 401 and not fresh:
         session.token = await login(session)
         response = await session.send(method, target, body, token=session.token)
-    return checked(session, method, target, response)
+    checked(session, method, target, response)
+    session.takes_password = True
+    return response
 
 
 def checked(session: Session, method: str, target: str, response: Response) -> Response:
@@ -32,7 +34,7 @@ def checked(session: Session, method: str, target: str, response: Response) -> R
     if 200 <= response.status < 300:
         return response
     if response.status in {401, 403}:
-        session.token = ""
+        session.token, session.takes_password = "", False
         raise DeniedError(f"{where}: the password is not accepted")
     if response.status in {404, 405, 501}:
         raise MissingPageError(f"{where}: no such page")

@@ -64,7 +64,8 @@ class VNish(Settings):
 
     async def poll_fast(self, session: Session, reading: MachineReading) -> Verdict:
         """The summary holds everything that moves."""
-        status, _ = await self._summary(session, reading)
+        status, stats = await self._summary(session, reading)
+        session.pools = decode.pools(stats) or None
         return decode.judge(status, reading, warm_up_s=WARM_UP_S)
 
     async def poll_slow(self, session: Session, reading: MachineReading, detail: MachineDetail) -> Verdict:

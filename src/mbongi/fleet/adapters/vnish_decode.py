@@ -132,3 +132,4 @@ def put_info(detail: MachineDetail, info: Info) -> None:
     detail.model, detail.serial, detail.control_board = info.miner, info.serial, info.platform
     detail.mac, detail.hostname = info.system.network_status.mac.upper(), info.system.network_status.hostname
     detail.firmware = f"VNish {info.fw_version}" if info.fw_version else info.fw_name
+    detail.image = info.build_uuid if info.build_uuid.strip("0-") else ""

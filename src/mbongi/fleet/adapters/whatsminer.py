@@ -19,7 +19,7 @@ from mbongi.wire import btminer, cgminer
 WARM_UP_S = 1800.0
 """A captured machine took 1,538 s until it called its hashrate stable."""
 NOT_JOINED = "no joined commands"
-_FAST = cgminer.command("summary+devs")
+_FAST = cgminer.command("summary+devs+pools")
 _SLOW = cgminer.command("summary+devs+pools+devdetails")
 _SUMMARY, _DEVS, _POOLS = (cgminer.command(name) for name in ("summary", "devs", "pools"))
 _STATE = cgminer.command("status")
@@ -83,8 +83,9 @@ class Whatsminer(Settings):
     # Reading.
 
     async def poll_fast(self, session: Session, reading: MachineReading) -> Verdict:
-        """One joined command, and the power switch only where nothing hashes."""
+        """One joined command, pools included, and the power switch only where nothing hashes."""
         joined = await self._tables(session, _FAST, (_SUMMARY, _DEVS))
+        session.pools = decode.pools(joined) or None
         resting = await self._rests(session) if not _hashes(joined) else False
         return _judge(joined, reading, resting=resting)
 

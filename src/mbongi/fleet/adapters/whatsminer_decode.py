@@ -122,13 +122,9 @@ def _error_texts() -> dict[str, str]:
         return {row["code"]: row["text"] for row in csv.DictReader(lines)}
 
 
-def put_slow(detail: MachineDetail, joined: Joined, state: btminer.State) -> None:
-    """Fill in pools, boards, fans and mode."""
-    row = row_of(joined)
-    detail.boards = boards(joined.devs[0].rows) if joined.devs else []
-    detail.fans_rpm = [rpm for rpm in (row.fan_in, row.fan_out) if rpm is not None]
-    rows = joined.pools[0].rows if joined.pools else []
-    detail.pools = [
+def pools(joined: Joined) -> list[PoolDetail]:
+    """The configured pools; btminer never states their passwords."""
+    return [
         PoolDetail(
             url=pool.URL,
             user=pool.User,
@@ -138,9 +134,17 @@ def put_slow(detail: MachineDetail, joined: Joined, state: btminer.State) -> Non
             rejected=pool.Rejected,
             stale=pool.Stale,
         )
-        for pool in rows
+        for pool in (joined.pools[0].rows if joined.pools else [])
         if pool.URL
     ]
+
+
+def put_slow(detail: MachineDetail, joined: Joined, state: btminer.State) -> None:
+    """Fill in pools, boards, fans and mode."""
+    row = row_of(joined)
+    detail.boards = boards(joined.devs[0].rows) if joined.devs else []
+    detail.fans_rpm = [rpm for rpm in (row.fan_in, row.fan_out) if rpm is not None]
+    detail.pools = pools(joined)
     detail.work_mode = "sleep" if rests(state) else stated_mode(state, row)
     detail.power_limit_w = stated_limit_w(state, row)
     if row.mac:

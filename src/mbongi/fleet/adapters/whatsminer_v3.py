@@ -78,7 +78,9 @@ class WhatsminerV3(Settings):
 
     async def poll_fast(self, session: Session, reading: MachineReading) -> Verdict:
         """Summary and boards, and whether it is told to mine only where nothing hashes."""
-        status = await self._status(session, "summary", "edevs")
+        parts = ("summary", "edevs") if NOT_JOINED in session.marks else ("summary", "edevs", "pools")
+        status = await self._status(session, *parts)
+        session.pools = decode.pools(status) or None
         resting = False if _hashes(status) else decode.rests(await write.info(session, "miner"))
         return _judge(status, reading, resting=resting)
 

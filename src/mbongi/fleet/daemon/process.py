@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import functools
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
 
+from mbongi.base.clock import now_ms
 from mbongi.base.config import Config
 from mbongi.base.ids import MachineId
 from mbongi.base.log import get_log
@@ -21,6 +21,8 @@ from mbongi.core.telemetry.outgoing import Outgoing
 from mbongi.core.threads import ThreadBridge
 from mbongi.fleet import healing_work, selectors
 from mbongi.fleet.daemon.acting import Actor
+from mbongi.fleet.daemon.asserting import Asserting
+from mbongi.fleet.daemon.drifting import Drifting
 from mbongi.fleet.daemon.following import Following
 from mbongi.fleet.daemon.healing import Healer, Prover
 from mbongi.fleet.daemon.hearing import Hearing
@@ -58,7 +60,11 @@ LOOK_MAX = 2000
 FOUND_PART_MAX = 500
 """Found machines of one answer about a scan, so that it fits a message."""
 _OPERATION_CHANGED = "event.fleet.operation_changed.v1"
-_WAKE_KINDS = {"event.fleet.action_requested.v1", "event.fleet.machine_changed.v1"}
+_WAKE_KINDS = {
+    "event.fleet.action_requested.v1",
+    "event.fleet.machine_changed.v1",
+    "event.fleet.group_changed.v1",
+}
 
 
 class FleetStatus(msgspec.Struct, kw_only=True):
@@ -174,6 +180,7 @@ class FleetProcess:
         self._targets: list[Target] = []
         self._adopted: set[MachineId] = set()
         self._watch = Watch()
+        self.drifting = Drifting(self._database, self._watch, self._note)
         self._bus: Bus | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -189,6 +196,8 @@ class FleetProcess:
             self.actor.run(),
             self._while_leading(self.operating.run),
             self._while_leading(self.hosting.run),
+            self._while_leading(Asserting(self._database, self.operating.wake).run),
+            self.drifting.run(),
             self.verifier.run(),
             self.prover.run(),
             self._while_leading(self.healer.run),
@@ -231,6 +240,7 @@ class FleetProcess:
         try:
             async with asyncio.timeout(DRAIN_S):
                 await self.recording.flush()
+                await self.drifting.flush()
         except TimeoutError:
             log.warning("records_left_behind", rows=len(self.recording))
         if self._bus is not None:
@@ -247,6 +257,7 @@ class FleetProcess:
         self.recording.seen(readings)
         self.verifier.readings(readings)
         self.prover.readings(readings)
+        self.drifting.readings(readings)
         self._note(self._watch.pool_side(sights))
         self._note(self._watch.readings(readings))
 
@@ -257,10 +268,11 @@ class FleetProcess:
     def _on_details(self, reports: Sequence[DetailReport]) -> None:
         self.recording.details(reports)
         self._pool_side.details(reports)
-        self._note(self._watch.details(reports, _now_ms()))
+        self._note(self._watch.details(reports, now_ms()))
+        self.drifting.details(reports, now_ms())
 
     def _on_figures(self, figures: Sequence[RuleFigure]) -> None:
-        self._note(self._watch.watch_figures(figures, _now_ms()))
+        self._note(self._watch.watch_figures(figures, now_ms()))
 
     def _note(self, changes: list[ConditionChange]) -> None:
         if changes:
@@ -269,7 +281,7 @@ class FleetProcess:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            self._note(self._watch.tick(_now_ms()))
+            self._note(self._watch.tick(now_ms()))
 
     # The list of machines.
 
@@ -280,6 +292,7 @@ class FleetProcess:
         new = self._own_ids() - self._adopted
         # Conditions first: what another process saw open is not opened a second time, and is seen to clear.
         self._watch.adopt(new, await self._database.call(selectors.open_conditions) if new else [])
+        await self.drifting.reload(self._own_targets(), new, now_ms())
         self._adopted |= new & self._own_ids()
         self._poll_own()
 
@@ -302,6 +315,7 @@ class FleetProcess:
         self._adopted &= known
         self._watch.keep_only(known)
         self._pool_side.keep_only(known)
+        self.drifting.keep_only(known)
         self.recording.keep_only(known)
 
     def _on_share(self) -> None:
@@ -476,7 +490,3 @@ def scan_reply(run: ScanRun, seen: int) -> ScanReply:
 def _table(bus: Bus) -> Cell:
     """Where the table of leases stands."""
     return Cell(bus, "fleet", "leases")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -153,6 +153,7 @@ class Recording:
 def _notable(detail: MachineDetail) -> tuple[Any, ...]:
     return (
         (detail.mac, detail.serial, detail.hostname, detail.firmware, detail.model, detail.work_mode, detail.light_on),
+        (detail.image, detail.sign_in, detail.power_limit_w, detail.fan_auto, detail.fan_percent),
         [(pool.url, pool.user, pool.active) for pool in detail.pools],
         [(board.index, board.serial, board.chips) for board in detail.boards],
         [error.code for error in detail.errors],

@@ -6,6 +6,7 @@ every one is named here.
 """
 
 from mbongi.fleet.models.action import Action
+from mbongi.fleet.models.diversion import Diversion
 from mbongi.fleet.models.group import Group, Profile
 from mbongi.fleet.models.healing import HealingAttempt, HealingReplay, HealingRule
 from mbongi.fleet.models.hosting import (
@@ -29,6 +30,7 @@ __all__ = [
     "Contract",
     "ContractVersion",
     "Credential",
+    "Diversion",
     "Event",
     "Excuse",
     "Group",

@@ -14,7 +14,7 @@ class Machine(models.Model):
 
     ``placed_at`` is when a person or an inventory said where it stands; None: its position follows its address.
     ``address`` is None for a machine whose place another one took; ``tenant`` None means the site's own; ``image`` is
-    the SHA-256 of its firmware, as hex digits, where it states one.
+    its firmware's SHA-256 or the maker's own mark of the build, where it states one.
     """
 
     address = models.GenericIPAddressField(unique=True, null=True)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from mbongi.base.ids import MachineId
 from mbongi.fleet.reading import DetailReport, MachineDetail, MachineReading, StateChange
+from mbongi.fleet.rules.drift import DRIFT_KINDS, DriftSight
 from mbongi.fleet.rules.healing import Figure
 from mbongi.fleet.rules.healing_figures import figure_of
 from mbongi.fleet.rules.pool_side import PoolSight
@@ -181,6 +182,17 @@ class Watch:
         for machine_id, parts in self._open.items():
             for kind, part in [each for each in parts if each[0] is EventKind.RULE and each[1] not in known]:
                 self._judge(told, (machine_id, kind, part), now_ms, limit(kind), {}, is_so=False)
+        return told
+
+    def drift(self, sights: Sequence[DriftSight], at_ms: int) -> list[ConditionChange]:
+        """What of machines is not as their profiles want it; what they do not state changes nothing."""
+        told: list[ConditionChange] = []
+        for sight in sights:
+            for kind in DRIFT_KINDS:
+                params = sight.drifting.get(kind)
+                if params is not None or kind not in sight.unknown:
+                    key: Key = (sight.machine_id, kind, "")
+                    self._judge(told, key, at_ms, limit(kind), dict(params or {}), is_so=params is not None)
         return told
 
     def tick(self, now_ms: int) -> list[ConditionChange]:

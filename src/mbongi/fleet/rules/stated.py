@@ -12,5 +12,6 @@ def stated_of(detail: MachineDetail) -> Stated:
         fan_auto=detail.fan_auto,
         fan_percent=detail.fan_percent,
         firmware=detail.firmware or None,
+        image=detail.image or None,
         hostname=detail.hostname or None,
     )

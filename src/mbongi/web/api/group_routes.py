@@ -121,6 +121,16 @@ GROUP_ROUTES = (
         _APPROVE,
         _("Agree to an operation that somebody else planned, and start it"),
     ),
+    Route(
+        "POST",
+        "/operations/{id}/refuse",
+        views.refuse_operation,
+        structs.Operation,
+        _EDIT,
+        _("Refuse an operation that awaits approval, or withdraw one's own"),
+        body=structs.ReasonRequest,
+        or_permissions=(_APPROVE, Permission.MACHINE_MANAGE),
+    ),
     _write(
         "/operations/{id}/start", views.start_operation, structs.Operation, _RUN, _("Start a planned operation"), None
     ),

@@ -133,6 +133,11 @@ def approve_operation(call: Call) -> structs.Operation:
     return _operation(operations.approve_operation(_user(call), call.number, reason=call.body.reason, start=True))
 
 
+def refuse_operation(call: Call) -> structs.Operation:
+    """Refuse an operation that awaits approval, or withdraw one's own."""
+    return _operation(operations.refuse_operation(_user(call), call.number, reason=call.body.reason))
+
+
 def start_operation(call: Call) -> structs.Operation:
     """Let a planned one begin."""
     return _operation(operations.start_operation(_user(call), call.number))

@@ -143,6 +143,9 @@ class Action(msgspec.Struct, kw_only=True):
     after: dict[str, Any] | None
     verified: bool | None
     message: str
+    operation_id: int | None
+    awaits_second: bool
+    """A second person must approve the operation that it is a step of."""
 
 
 class ActionList(msgspec.Struct, kw_only=True):

@@ -165,6 +165,8 @@ def action_struct(row: ActionRow) -> structs.Action:
         after=None if row.after is None else dict(row.after),
         verified=row.verified,
         message=row.message,
+        operation_id=row.operation_id,
+        awaits_second=row.awaits_second,
     )
 
 

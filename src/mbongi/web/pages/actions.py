@@ -5,12 +5,21 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from mbongi.core.identity.selectors import others_who_may
 from mbongi.core.identity.values import Permission
 from mbongi.fleet import actions as fleet_actions
-from mbongi.fleet import selectors, wording
-from mbongi.fleet.errors import ActionRefusedError, NotPermittedError, UnknownActionError, UnknownMachineError
+from mbongi.fleet import operations, selectors, wording
+from mbongi.fleet.errors import (
+    ActionRefusedError,
+    NotPermittedError,
+    OperationRefusedError,
+    ProfileRefusedError,
+    UnknownActionError,
+    UnknownMachineError,
+    UnknownOperationError,
+)
 from mbongi.fleet.pool_rules import POOLS_MAX
 from mbongi.fleet.values import HAND_KINDS, ActionKind, ActionStatus
 from mbongi.web.guard import needs
@@ -50,7 +59,7 @@ def ask(request: HttpRequest, machine_id: int, kind: str) -> HttpResponse:
         return render(request, "pages/403.html", status=403)
     except UnknownMachineError as error:
         raise Http404 from error
-    return render(request, "parts/action_state.html", _state(rows[0]))
+    return render(request, "parts/action_state.html", _state(rows[0], request.user))
 
 
 @require_safe
@@ -61,11 +70,32 @@ def action_state(request: HttpRequest, action_id: int) -> HttpResponse:
         row = selectors.action(action_id)
     except UnknownActionError as error:
         raise Http404 from error
-    return render(request, "parts/action_state.html", _state(row))
+    return render(request, "parts/action_state.html", _state(row, request.user))
 
 
-def _state(row: selectors.ActionRow) -> dict[str, Any]:
-    return {
+@require_POST
+@needs(Permission.MACHINE_VIEW)
+def decide(request: HttpRequest, action_id: int, decision: str) -> HttpResponse:
+    """A second person approves or refuses new pools; whoever asked for them may withdraw them."""
+    user: Any = request.user
+    try:
+        row = selectors.action(action_id)
+        reason, operation_id = request.POST.get("reason", ""), row.operation_id or 0
+        if decision == "approve":
+            operations.approve_operation(user, operation_id, reason=reason, start=True)
+        else:
+            operations.refuse_operation(user, operation_id, reason=reason)
+    except (OperationRefusedError, ProfileRefusedError) as error:
+        return render(request, "parts/action_state.html", _state(row, user) | {"refusal": error.text})
+    except NotPermittedError:
+        return render(request, "pages/403.html", status=403)
+    except (UnknownActionError, UnknownOperationError) as error:
+        raise Http404 from error
+    return render(request, "parts/action_state.html", _state(selectors.action(action_id), user))
+
+
+def _state(row: selectors.ActionRow, user: Any) -> dict[str, Any]:
+    return _second(row, user) | {
         "action": row,
         "machine": machine_or_404(row.machine_id),
         "kind": row.kind,
@@ -75,6 +105,18 @@ def _state(row: selectors.ActionRow) -> dict[str, Any]:
         "pools": row.arguments.get("pools", []),
         # What a rehearsal and a verified action say in words is what the changes show.
         "told": row.dry_run and row.status is ActionStatus.DONE,
+    }
+
+
+def _second(row: selectors.ActionRow, user: Any) -> dict[str, Any]:
+    """Who may decide on an action that awaits a second person."""
+    if not row.awaits_second:
+        return {}
+    is_own = row.author_id == user.pk
+    return {
+        "is_own": is_own,
+        "may_approve": not is_own and user.may(Permission.PROFILE_APPROVE),
+        "nobody_else": is_own and not others_who_may(Permission.PROFILE_APPROVE, user),
     }
 
 

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 
 from mbongi.core.identity.values import Permission
 from mbongi.core.ledger import selectors as ledger
-from mbongi.fleet import group_rows, operation_rows, reconcile, selectors, wording, work_order_rows
+from mbongi.fleet import drift_rows, group_rows, operation_rows, reconcile, selectors, wording, work_order_rows
 from mbongi.fleet.errors import OperationRefusedError, UnknownMachineError
 from mbongi.fleet.rules.work_orders import WorkState
 from mbongi.fleet.selectors import EventFilter
@@ -20,6 +20,7 @@ from mbongi.web import sight
 from mbongi.web.guard import needs
 from mbongi.web.live.board import FIGURES
 from mbongi.web.pages.events import name, title
+from mbongi.web.pages.fleet_drift import bar, comparison
 from mbongi.web.pages.ledger import sentence
 
 LIVE = (
@@ -61,6 +62,10 @@ def machine(request: HttpRequest, machine_id: int) -> HttpResponse:
         "orders": work_order_rows.orders(OrderFilter(machine_id=machine_id), limit=4).rows if may_work else [],
         "operations": operation_rows.operations_of_machine(machine_id),
         **_profile_state(one),
+        "pool_test": comparison(one),
+        "pool_bar": bar(comparison(one)),
+        "drift": drift_rows.of_machine(machine_id),
+        "diverted": drift_rows.diversions(machine_id=machine_id, limit=5),
         "practice_scale": site_scale(settings.CONFIG.twin) if twin_mines(settings.CONFIG) else None,
     }
     return render(request, "pages/machine.html", content | record(machine_id, request.user))

@@ -11,7 +11,7 @@ const day = new Intl.DateTimeFormat(language, { timeZone, day: "numeric", month:
 function colour(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
 function faint(hex) { return hex.startsWith("#") ? hex + "22" : hex; }
 
-// node: .chart with data-band where the second and third line are the interval around the first; data-unit, data-decimals, data-names (one name per line, "|" between), data-from ("zero" or "").
+// node: .chart with data-band where the second and third line are the interval around the first, and the second name is the fourth line's; data-unit, data-decimals, data-names (one name per line, "|" between), data-from ("zero" or "").
 export class Chart {
   constructor(node) {
     this.node = node;
@@ -75,7 +75,8 @@ export class Chart {
     const bands = this.isBand ? [{ series: [3, 2], fill: faint(colour("--chart-1")) }] : [];
     if (this.isBand) {
       lines[0].fill = undefined;
-      for (let i = lines.length; i < 3; i += 1) lines.push({ width: 0, stroke: "transparent", points: { show: false }, spanGaps: false });
+      const edge = { width: 0, stroke: "transparent", points: { show: false }, spanGaps: false };
+      lines.splice(1, 0, edge, { ...edge });
     }
     const fromZero = this.node.dataset.from === "zero";
     this.plot = new uPlot({
@@ -105,7 +106,8 @@ export class Chart {
 
   // The interval of a few shares is wide: it may leave the picture, so that the line does not lie at its bottom.
   bandTop(high) {
-    return Math.min(high, 1.6 * Math.max(...this.data[1].filter((one) => one !== null)) || high);
+    const shown = this.data.filter((_line, i) => i === 1 || i > 3).flat().filter((one) => one !== null);
+    return Math.min(high, 1.6 * Math.max(...shown) || high);
   }
 
   axisTexts(splits) {
@@ -145,11 +147,12 @@ function tip(chart) {
         const rows = [dayClock.format(new Date(plot.data[0][at] * 1000))];
         box.replaceChildren(document.createTextNode(rows[0]));
         chart.names.slice(0, plot.data.length - 1).forEach((name, i) => {
+          const line = chart.isBand && i ? i + 3 : i + 1;
           const row = document.createElement("div");
           const dot = document.createElement("i");
           dot.className = "k" + ((i % 4) + 1);
-          row.append(dot, `${name}: ${chart.text(plot.data[i + 1][at])}`);
-          if (chart.isBand && plot.data[2][at] !== null) row.append(` (${chart.text(plot.data[2][at])} – ${chart.text(plot.data[3][at])})`);
+          row.append(dot, `${name}: ${chart.text(plot.data[line][at])}`);
+          if (chart.isBand && !i && plot.data[2][at] !== null) row.append(` (${chart.text(plot.data[2][at])} – ${chart.text(plot.data[3][at])})`);
           box.append(row);
         });
         box.hidden = false;

@@ -13,7 +13,7 @@ export function start(page) {
       for (const [names, chart] of charts) {
         const lines = names.map((name) => answer.columns[name].slice());
         // A machine with two fans has no third and fourth line.
-        const used = names.length > 1 ? lines.filter((line) => line.some((one) => one !== null)) : lines;
+        const used = names.length > 1 && !chart.isBand ? lines.filter((line) => line.some((one) => one !== null)) : lines;
         chart.show([answer.at.slice(), ...(used.length ? used : lines)], windowS);
       }
     });
