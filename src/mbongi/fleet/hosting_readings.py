@@ -39,8 +39,10 @@ class Window:
     span: Span
 
 
-def windows(contract_id: int, month: str, zone: str, until: int | None = None) -> list[Window]:
+def windows(contract_id: int, month: str, zone: str, until: int | None = None, since: int = 0) -> list[Window]:
     """Every machine's time under the contract in a month, day by day; nothing from ``until`` on.
+
+    Days that end at ``since`` or before are left out.
 
     Empty where no version governs the month.
     """
@@ -49,7 +51,7 @@ def windows(contract_id: int, month: str, zone: str, until: int | None = None) -
         return []
     span = month_span(month, zone)
     members = memberships(contract_id, found[1], (span[0], min(span[1], until or span[1])), zone)
-    days = list(days_of(span, zone))
+    days = [day for day in days_of(span, zone) if day.until > since]
     return [
         Window(machine_id, day, common)
         for day in days
@@ -190,8 +192,10 @@ def is_readable(window: Window, now: int, raw_days: int) -> bool:
     return window.day.since >= now - raw_days * 86_400
 
 
-def gather(store: Store, zone: str, raw_days: int, now: int, goes_on: Callable[[], bool]) -> int:
-    """Read what is due of every contract, oldest day first; returns how many machine-days. Ends once told to.
+def gather(store: Store, zone: str, days: int, now: int, goes_on: Callable[[], bool]) -> int:
+    """Read what is due of every contract in the last ``days``, whose rows must all be there still.
+
+    Oldest day first; returns how many machine-days. Ends once told to.
 
     Raises StoreUnavailable, StoreRefused.
     """
@@ -199,9 +203,9 @@ def gather(store: Store, zone: str, raw_days: int, now: int, goes_on: Callable[[
     for row in contracts():
         due = [
             window
-            for month in _months(now, raw_days, zone)
-            for window in unread(row.id, windows(row.id, month, zone, now), now)
-            if is_readable(window, now, raw_days)
+            for month in _months(now, days, zone)
+            for window in unread(row.id, windows(row.id, month, zone, now, now - days * 86_400), now)
+            if is_readable(window, now, days)
         ]
         for first in range(0, len(due), AT_ONCE):
             if not goes_on():
@@ -210,8 +214,8 @@ def gather(store: Store, zone: str, raw_days: int, now: int, goes_on: Callable[[
     return count
 
 
-def _months(now: int, raw_days: int, zone: str) -> Iterator[str]:
-    first = now - raw_days * 86_400
+def _months(now: int, days: int, zone: str) -> Iterator[str]:
+    first = now - days * 86_400
     yield from sorted({f"{day.day:%Y-%m}" for day in days_of((first, now + 1), zone)})
 
 

@@ -258,7 +258,10 @@ def day_records(contract_id: int, month: str) -> dict[int, list[DayRecord]]:
 
 
 def curtailment_classes() -> dict[int, Curtailment]:
-    """What the contracts now in force say of curtailing each machine; a machine without contract is left out."""
+    """What the contracts now in force say of curtailing each machine; a machine without contract is left out.
+
+    Dates of lists are taken for days of UTC here: for hours about them the former word holds.
+    """
     now = int(datetime.now(UTC).timestamp())
     found: dict[int, Curtailment] = {}
     for row in contracts():

@@ -42,6 +42,12 @@ def percent(ppm: int | None) -> str:
     return "–" if ppm is None else f"{number(Decimal(ppm) / 10_000, 4)} %"
 
 
+def share(ppm: int) -> str:
+    """Millionths of the terms as percent, with no more decimals than there are."""
+    value = (Decimal(ppm) / 10_000).normalize()
+    return f"{number(value, max(0, -int(value.as_tuple().exponent)))} %"
+
+
 def hours(seconds: int) -> str:
     """Seconds as hours, minutes and seconds."""
     return f"{number(seconds // 3600, 0)} h {seconds % 3600 // 60:02d} min {seconds % 60:02d} s"
@@ -134,7 +140,7 @@ class _Paper(FPDF):
         """A paragraph in small letters."""
         self.set_font("Helvetica", "", 8)
         self.set_text_color(*_SOFT)
-        self.multi_cell(0, 4.1, plain(text), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        self.multi_cell(0, 4.1, plain(text), align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
         self.ln(1)
 
 
@@ -188,7 +194,7 @@ def _bill(paper: _Paper, document: Document) -> None:
     paper.heading(_("Charges"))
     rows = [(_charge_text(charge, document), money(charge.amount_minor, currency)) for charge in bill.charges]
     rows.append((_("Charges together"), money(bill.charges_minor, currency)))
-    credit = _("Credit for uptime: %(share)s of the charges") % {"share": percent(bill.credit_ppm)}
+    credit = _("Credit for uptime: %(share)s of the charges") % {"share": share(bill.credit_ppm)}
     rows += [(credit, money(-bill.credit_minor, currency)), (_("To pay"), money(bill.total_minor, currency))]
     paper.pairs(rows, strong_last=True)
 
@@ -206,7 +212,11 @@ def _uptime(paper: _Paper, document: Document) -> None:
     sums = document.sums
     paper.heading(_("Uptime and hash-hours"))
     rows = [
-        (_("Promised uptime"), percent(document.terms.uptime_ppm)),
+        (_("Promised uptime"), share(document.terms.uptime_ppm)),
+        *(
+            (_("Credit below %(below)s") % {"below": share(step.below_ppm)}, share(step.credit_ppm))
+            for step in document.terms.credits
+        ),
         (_("Uptime: up by up and not excused"), percent(sums.uptime_ppm)),
         (_("Had all unknown time been down, or up"), _bounds(sums)),
         (_("Under contract"), hours(sums.seconds)),
@@ -245,7 +255,7 @@ def _machines(paper: _Paper, document: Document) -> None:
         *(_("Machine"), _("Model"), _("Serial number"), _("Uptime"), _("Excused h"), _("Down h"), _("Unknown h")),
         *("TH/s·h", "kWh"),
     )
-    paper.rows(heads, (20, 30, 26, 19, 17, 15, 17, 20, 16), rows, 3)
+    paper.rows(heads, (18, 25, 33, 19, 17, 15, 17, 19, 17), rows, 3)
     if len(document.machines) > MACHINES_MAX:
         paper.note(_("And %(count)d more machines; the sheet has all.") % {
             "count": len(document.machines) - MACHINES_MAX
@@ -298,11 +308,6 @@ def _reckoning(paper: _Paper, document: Document) -> None:
         _("The sheet (CSV) has %(lines)d lines, one per machine and day, that add up to this; its SHA-256 is %(hash)s.")
         % {"lines": document.lines, "hash": document.sheet_sha256}
     )
-    for step in terms.credits:
-        paper.note(
-            _("Below %(below)s of uptime, %(credit)s of the charges are credited.")
-            % {"below": percent(step.below_ppm), "credit": percent(step.credit_ppm)}
-        )
     paper.note(f"{_('Curtailment')}: {CURTAILMENTS[terms.curtailment]}.")
     missing = sum(not each.has_nominal for each in document.machines)
     if missing and terms.nominal_ppm is not None:

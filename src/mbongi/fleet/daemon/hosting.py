@@ -19,6 +19,9 @@ TICK_S = 2.0
 RULES_S = 60.0
 GATHER_S = 300.0
 """Between two looks for days to be read."""
+LATELY_DAYS = 3
+"""How far back each look goes; every WHOLE_S, and at the start, as far as telemetry has its rows."""
+WHOLE_S = 6 * 3600.0
 GATHER_FOR_S = 30.0
 """How long readings may keep a closing waiting."""
 
@@ -34,7 +37,7 @@ class Hosting:
     def __init__(self, open_store: Callable[[], Store], site: Site) -> None:
         self._open_store, self._site = open_store, site
         self._store: Store | None = None
-        self._next_rules = self._next_gather = 0.0
+        self._next_rules = self._next_gather = self._next_whole = 0.0
         self._is_store_away = False
 
     async def run(self) -> None:
@@ -76,9 +79,12 @@ class Hosting:
         if now_s < self._next_gather:
             return False
         if await bridge.call(hosting_rows.has_contracts):
-            count = await bridge.call(self._gather)
+            is_whole = now_s >= self._next_whole
+            count = await bridge.call(self._gather, self._site.raw_days if is_whole else LATELY_DAYS)
             if count:
                 return True
+            if is_whole:
+                self._next_whole = now_s + WHOLE_S
         self._next_gather = now_s + GATHER_S
         return False
 
@@ -87,12 +93,12 @@ class Hosting:
             self._store = self._open_store()
         return self._store
 
-    def _gather(self) -> int:
+    def _gather(self, days: int) -> int:
         end = time.monotonic() + GATHER_FOR_S
         return hosting_readings.gather(
             self._telemetry(),
             self._site.zone,
-            self._site.raw_days,
+            min(days, self._site.raw_days),
             int(time.time()),
             lambda: time.monotonic() < end,
         )

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from mbongi.core.identity.values import Permission
 from mbongi.fleet import contracts, group_rows, hosting_rows, hosting_wording, work_order_rows
 from mbongi.fleet.errors import HostingRefusedError, NotPermittedError, UnknownContractError
+from mbongi.fleet.hosting_rows import StatementRow
 from mbongi.fleet.rules.hosting_terms import Curtailment, currencies
 from mbongi.fleet.rules.work_orders import WorkState
 from mbongi.fleet.work_order_rows import OrderFilter, OrderRow
@@ -66,21 +67,29 @@ def contract(request: HttpRequest, contract_id: int) -> HttpResponse:
     except (HostingRefusedError, QueryError) as error:
         return render(request, "pages/refused.html", {"here": "hosting", "error": error}, status=400)
     closed = hosting_rows.statements(contract_id=contract_id, limit=36)
+    latest = next((one for one in closed if one.month == month and one.newest), None)
     total = 0 if sight.document is None else len(sight.document.machines)
     found = content(
         request,
         tab="contracts",
         sight=sight,
         contract=sight.contract,
-        document=sight.document,
+        document=sight.document if latest is None else latest.document,
+        has_changed=latest is not None and _has_changed(sight, latest),
         months=_months(month),
         statements=closed,
-        closed=next((one for one in closed if one.month == month), None),
+        closed=latest,
         versions=hosting_rows.versions(contract_id),
         orders=_open_orders(sight),
         pager=Pager(request.GET, total, part.offset, part.limit),
     )
     return render(request, "pages/hosting_contract.html", found)
+
+
+def _has_changed(sight: hosting_sight.MonthSight, closed: StatementRow) -> bool:
+    """Whether the month would be closed otherwise now."""
+    found = sight.document
+    return found is None or (found.sheet_sha256, found.bill) != (closed.sheet_sha256, closed.document.bill)
 
 
 def _open_orders(sight: hosting_sight.MonthSight) -> list[OrderRow]:
