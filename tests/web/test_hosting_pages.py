@@ -7,16 +7,20 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 from django.test import Client
 
+from mbongi.base.clock import utc_now
 from mbongi.core.identity.models import Tenant
 from mbongi.core.identity.scope import SITE, acting
-from mbongi.core.identity.values import Role
+from mbongi.core.identity.values import Role, Scope
 from mbongi.fleet import hosting_rows
-from mbongi.fleet.models import Closing, Contract, Excuse
+from mbongi.fleet.models import Closing, Contract, Excuse, HostedDay
+from mbongi.fleet.rules.hosting_days import days_of, month_span
+from mbongi.web import hosting_sight
 from tests.web import work_site
 from tests.web.conftest import Pilot
 from tests.web.hosting_site import HostingSite, make_hosting
@@ -116,6 +120,33 @@ def test_a_tenant_decides_nothing_and_sees_no_proposal(
 
 def test_a_tenant_with_no_contract_reads_so(pilot: Pilot, tenant_client: Client) -> None:
     assert "no contract of yours" in page(tenant_client, "/hosting/")
+
+
+def test_a_running_month_is_shown_as_of_its_last_reading_and_old_when_that_is_old(
+    hosting: HostingSite, pilot: Pilot, tenant_client: Client
+) -> None:
+    zone, now = hosting_sight.site().zone, utc_now()
+    month = hosting_sight.this_month(now)
+    today = next(day for day in days_of((int(now.timestamp()), int(now.timestamp()) + 1), zone))
+    read_s = today.since + (int(now.timestamp()) - today.since) // 2
+    with acting(SITE):
+        HostedDay.objects.create(
+            contract_id=hosting.north, tenant=pilot.north, machine=pilot.machines[4], day=today.day,
+            since=moment(today.since), until=moment(read_s), runs=f"u{read_s - today.since}" if read_s > today.since else "",
+            hash_milli=0, energy_wh=0, power_s=0, read_at=moment(read_s),
+        )  # fmt: skip
+    with acting(Scope(tenant_id=pilot.north.pk, site_wide=False)):
+        sight = hosting_sight.month_sight(hosting.north, month)
+    assert sight.document is not None
+    assert sight.document.sums.up_s == read_s - today.since
+    # Of the days before today there is no record; what came after the reading is not counted at all.
+    assert sight.document.sums.unknown_s == today.since - month_span(month, zone)[0]
+    assert sight.is_stale is (now.timestamp() - read_s > hosting_sight.STALE_S)
+    assert "so far" in page(tenant_client, f"/hosting/{hosting.north}/")
+
+
+def moment(second: int) -> datetime:
+    return datetime.fromtimestamp(second, UTC)
 
 
 # Downloads.

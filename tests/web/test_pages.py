@@ -14,6 +14,7 @@ from mbongi.web.live.board import BOARD
 from tests.web.conftest import Pilot
 
 LEDGER = {Role.SHIFT_LEAD, Role.SITE_MANAGER, Role.SECURITY_OFFICER, Role.AUDITOR}
+HOSTING = {Role.SHIFT_LEAD, Role.SITE_MANAGER, Role.SECURITY_OFFICER, Role.AUDITOR, Role.TENANT}
 PEOPLE = {Role.SHIFT_LEAD, Role.SITE_MANAGER, Role.SECURITY_OFFICER, Role.AUDITOR}
 EVERYBODY = set(Role)
 PAGES = {
@@ -28,6 +29,8 @@ PAGES = {
     "/more/": EVERYBODY,
     "/account/": EVERYBODY,
     "/api/v1/docs/": EVERYBODY,
+    "/hosting/": HOSTING,
+    "/hosting/statements/": HOSTING,
     "/ledger/": LEDGER,
     "/ledger/export.csv": LEDGER,
     "/people/": PEOPLE,

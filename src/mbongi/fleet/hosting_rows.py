@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Max, Min, Q
 
 from mbongi.core.identity.scope import current_scope
 from mbongi.core.identity.selectors import tenants
@@ -254,6 +254,15 @@ def day_records(contract_id: int, month: str) -> dict[int, list[DayRecord]]:
         span = int(row.since.timestamp()), int(row.until.timestamp())
         what = Seen(row.runs, row.hash_milli, row.energy_wh, row.power_s, row.pool_milli)
         found.setdefault(row.machine_id, []).append(DayRecord(row.day, span, what))
+    return found
+
+
+def read_at(contract_id: int, month: str) -> datetime | None:
+    """When the newest day of a contract's month was read from telemetry, all its machines; None: none was yet."""
+    first, after = month_of(month)
+    rows = HostedDay.objects.filter(contract_id=contract_id, day__gte=first, day__lt=after)
+    newest = rows.aggregate(day=Max("day"))["day"]
+    found: datetime | None = rows.filter(day=newest).aggregate(at=Min("read_at"))["at"]
     return found
 
 

@@ -25,7 +25,7 @@ from mbongi.core.telemetry.client import Store
 from mbongi.fleet import hosting_readings as readings
 from mbongi.fleet.asked_sleeps import asked_sleeps
 from mbongi.fleet.contracts import checked_reason, refused, require
-from mbongi.fleet.errors import FleetError, UnknownContractError
+from mbongi.fleet.errors import FleetError, HostingRefusedError, UnknownContractError
 from mbongi.fleet.hosting_readings import AT_ONCE, Window, windows
 from mbongi.fleet.hosting_rows import ClosingRow, ExcuseRow, closing, contract, day_records, excuses, governing
 from mbongi.fleet.machine_models import machine_model
@@ -326,7 +326,9 @@ def _finish_contract(row: Closing, contract_id: int, site: Site, now: datetime) 
             outcome = {"statement": found.pk, "why": ""}
             Closing.objects.filter(pk=row.pk).update(done=row.done | {str(contract_id): outcome}, step="")
     except FleetError as error:
-        outcome = {"statement": None, "why": str(error)[:300]}
+        # In the site's own language: who reads it later is not known here.
+        why = error.text if isinstance(error, HostingRefusedError) else str(error)
+        outcome = {"statement": None, "why": why[:300]}
         Closing.objects.filter(pk=row.pk).update(done=row.done | {str(contract_id): outcome}, step="")
 
 
@@ -338,10 +340,12 @@ def _close(row: Closing, contract_id: int, site: Site, now: datetime) -> Stateme
     span = month_span(row.month, site.zone)
     waiting = [each for each in excuses(month=span, states=[ProfileState.PROPOSED]) if _concerns(each, contract_id)]
     if waiting:
-        raise refused(f"{what}: excuse {waiting[-1].id} is proposed; decide on it first", "")
+        text = _("Excuse %(id)d is proposed; it must be decided on first.") % {"id": waiting[-1].id}
+        raise refused(f"{what}: excuse {waiting[-1].id} is proposed; decide on it first", text)
     last = Statement.objects.filter(contract=locked, month=row.month).order_by("-version").first()
     if last is not None and not row.reason:
-        raise refused(f"{what}: it is closed (version {last.version}); a correction needs a reason", "")
+        text = _("The month is closed; a correction needs a reason.")
+        raise refused(f"{what}: it is closed (version {last.version}); a correction needs a reason", text)
     found = reckon(contract_id, row.month, site, now=now)
     document = found.document
     document.version = 1 if last is None else last.version + 1
@@ -349,7 +353,8 @@ def _close(row: Closing, contract_id: int, site: Site, now: datetime) -> Stateme
     if last is not None:
         document.differences = _differences(last.document, document)
         if not document.differences:
-            raise refused(f"{what}: nothing differs from version {last.version}", "")
+            text = _("Nothing differs from version %(number)d.") % {"number": last.version}
+            raise refused(f"{what}: nothing differs from version {last.version}", text)
     made = Statement.objects.create(
         contract=locked,
         tenant_id=locked.tenant_id,

@@ -12,6 +12,7 @@ from mbongi.base.clock import utc_now
 from mbongi.core.identity.scope import SITE, acting
 from mbongi.fleet import hosting_rows, statements
 from mbongi.fleet.errors import HostingRefusedError
+from mbongi.fleet.hosting_readings import TODAY_S
 from mbongi.fleet.hosting_rows import ContractRow
 from mbongi.fleet.rules.hosting import Line
 from mbongi.fleet.rules.hosting_bill import Sums, sums
@@ -46,7 +47,10 @@ class MachineDays:
 
 @dataclass(frozen=True, slots=True)
 class MonthSight:
-    """A contract's month as it is reckoned now. ``document`` None: no approved version governs it."""
+    """A contract's month as it is reckoned at ``now``: when its newest day was read, where it is not over.
+
+    ``document`` None: no approved version governs it. ``is_stale``: that day should have been read again since.
+    """
 
     contract: ContractRow
     month: str
@@ -55,6 +59,11 @@ class MonthSight:
     days: Sequence[DaySight]
     machines: Sequence[MachineDays]
     is_over: bool
+    is_stale: bool = False
+
+
+STALE_S = 2 * TODAY_S
+"""A day that is still running is read again within half of this, of a contract of few machines."""
 
 
 def this_month(now: datetime | None = None) -> str:
@@ -85,10 +94,12 @@ def month_sight(contract_id: int, month: str, *, offset: int = 0, limit: int = 5
     span = month_span(month, site().zone)
     days = [each.day for each in days_of(span, site().zone)]
     is_over = now.timestamp() >= span[1]
+    read_at = None if is_over else hosting_rows.read_at(contract_id, month)
+    is_stale = read_at is not None and (now - read_at).total_seconds() > STALE_S
     try:
         # The contract is the asker's to see. What excuses its downtime lies with the site: only sums of it come out.
         with acting(SITE):
-            found = statements.reckon(contract_id, month, site(), now=now)
+            found = statements.reckon(contract_id, month, site(), now=min(now, read_at or now))
     except HostingRefusedError:
         return MonthSight(row, month, now, None, [DaySight(day, None) for day in days], [], is_over)
     by_machine: dict[int, list[Line]] = {}
@@ -98,7 +109,7 @@ def month_sight(contract_id: int, month: str, *, offset: int = 0, limit: int = 5
     return MonthSight(
         contract=row,
         month=month,
-        now=now,
+        now=min(now, read_at or now),
         document=found.document,
         days=_days(days, found.lines),
         machines=[
@@ -106,6 +117,7 @@ def month_sight(contract_id: int, month: str, *, offset: int = 0, limit: int = 5
             for one in ranked[offset : offset + limit]
         ],
         is_over=is_over,
+        is_stale=is_stale,
     )
 
 
