@@ -94,6 +94,19 @@ def excuse_word(klass: ExcuseClass | str) -> str:
     return str(wording.CLASSES[ExcuseClass(klass)])
 
 
+@register.simple_tag
+def evidence(text: str) -> SafeString:
+    """What an excuse rests on; ``operation:12``, ``excuse:3`` and the like as a link."""
+    kind, _colon, number = text.partition(":")
+    place = _PLACES.get(kind)
+    if place is None or not (number.isascii() and number.isdigit()):
+        return format_html("{}", text)
+    return format_html('<a class="mono" href="{}">{}</a>', place.format(number), text)
+
+
+_PLACES = {"operation": "/fleet/operations/{}/", "excuse": "/hosting/excuses/#excuse-{}", "machine": "/machines/{}/"}
+
+
 @register.filter
 def term_word(name: str) -> str:
     """What a field of a contract's terms is called."""
