@@ -113,6 +113,12 @@ def machine_rows(machines: Sequence[Machine]) -> list[WaitingRow]:
     return found
 
 
+def machine_row(machine_id: int) -> WaitingRow | None:
+    """One machine; None where there is none."""
+    machine = Machine.objects.filter(pk=machine_id, retired_at=None).first()
+    return None if machine is None else machine_rows([machine])[0]
+
+
 def _machine(machine: Machine, report: Report | None, credential: str) -> WaitingRow:
     is_open = None in {machine.hall, machine.rack, machine.slot}
     spot = "" if is_open else str(Spot(machine.hall or 0, machine.rack or 0, machine.slot or 0))

@@ -44,6 +44,7 @@ class FleetPage:
 PAGES = (
     FleetPage(Section.MACHINES, "/machines/", _("List"), Permission.MACHINE_VIEW),
     FleetPage(Section.MACHINES, "/fleet/groups/", _("Groups"), Permission.MACHINE_VIEW, also=("/fleet/profiles/",)),
+    FleetPage(Section.MACHINES, "/fleet/onboarding/", _("Onboarding"), Permission.MACHINE_PLACE),
     FleetPage(Section.MACHINES, "/floor/", _("Floor"), Permission.MACHINE_VIEW, is_ours=False),
     FleetPage(Section.CHANGES, "/fleet/operations/", _("Operations"), Permission.MACHINE_VIEW),
     FleetPage(Section.WATCH, "/hosting/", _("Hosting"), Permission.HOSTING_VIEW, is_ours=False),

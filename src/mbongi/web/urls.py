@@ -27,6 +27,7 @@ from mbongi.web.pages import (
     ledger,
     machine,
     machines,
+    onboarding,
     overview,
     people,
     pool,
@@ -95,6 +96,17 @@ def _work() -> list[URLPattern]:
     ]
 
 
+def _onboarding() -> list[URLPattern]:
+    return [
+        path("fleet/onboarding/", onboarding.onboarding, name="onboarding"),
+        path("fleet/onboarding/rotate/", onboarding.rotate),
+        path("fleet/onboarding/walk/", onboarding.walk),
+        path("fleet/onboarding/walk/to/", onboarding.walk_to),
+        path("fleet/onboarding/place/", onboarding.place),
+        path("fleet/onboarding/placements/<int:placement_id>/undo/", onboarding.undo),
+    ]
+
+
 def _fleet() -> list[URLPattern]:
     return [
         path("machines/bulk/", bulk.bulk_page),
@@ -156,6 +168,7 @@ urlpatterns = [
     *_pool(),
     *_work(),
     *_fleet(),
+    *_onboarding(),
     *_hosting(),
     path("events/", events.events, name="events"),
     *_downloads("events", events.export),
