@@ -118,6 +118,8 @@ class Fleet:
     avalon_password: str = "root"  # noqa: S105 -- the makers' factory setting of the user ``root``
     position: str = "octets"
     """How an address becomes a position: ``octets`` reads 10.HALL.RACK.SLOT, ``none`` leaves it open."""
+    image_bytes_max: int = 256 * 1024 * 1024
+    """Of one firmware image."""
     long_tail: bool = False
     """Ask ``pyasic_rs``, where installed, about machines that no own adapter recognises."""
 

@@ -80,3 +80,11 @@ class UnknownContractError(FleetError, LookupError):
 
 class HostingRefusedError(ActionRefusedError):
     """A contract, an excuse or a statement that cannot be as it was asked for."""
+
+
+class UnknownImageError(FleetError, LookupError):
+    """No such firmware image or key."""
+
+
+class ImageRefusedError(ActionRefusedError):
+    """A firmware image or a key that cannot be taken into the store, or not out of it."""

@@ -32,6 +32,8 @@ class Permission(StrEnum):
     HEALING_EDIT = "healing_edit"
     MACHINE_PLACE = "machine_place"
     CREDENTIAL_MANAGE = "credential_manage"
+    FIRMWARE_MANAGE = "firmware_manage"
+    FIRMWARE_TRUST = "firmware_trust"
     WORK_VIEW = "work_view"
     WORK_DO = "work_do"
     STOCK_MANAGE = "stock_manage"

@@ -19,7 +19,7 @@ from mbongi.core.bus.streams import EVENTS
 from mbongi.core.telemetry.client import Store
 from mbongi.core.telemetry.outgoing import Outgoing
 from mbongi.core.threads import ThreadBridge
-from mbongi.fleet import healing_work, selectors
+from mbongi.fleet import campaign_work, healing_work, selectors
 from mbongi.fleet.daemon.acting import Actor
 from mbongi.fleet.daemon.asserting import Asserting
 from mbongi.fleet.daemon.drifting import Drifting
@@ -29,7 +29,7 @@ from mbongi.fleet.daemon.hearing import Hearing
 from mbongi.fleet.daemon.hosting import Hosting
 from mbongi.fleet.daemon.keep_lock import KeepLock
 from mbongi.fleet.daemon.leasing import Leasing, Share
-from mbongi.fleet.daemon.operating import Operating
+from mbongi.fleet.daemon.operating import Driver, Operating
 from mbongi.fleet.daemon.persistence import AWAY, Database
 from mbongi.fleet.daemon.recording import Recording
 from mbongi.fleet.daemon.scanning import Scanner, ScanRun
@@ -163,7 +163,12 @@ class FleetProcess:
             on_password=self._reload.set,
         )
         self.hearing = Hearing(config.fleet, self._database, self.scanner.look)
-        drivers = {OperationKind.HEAL: healing_work.recheck}
+        drivers: dict[OperationKind, Driver] = {
+            OperationKind.HEAL: healing_work.recheck,
+            OperationKind.CAMPAIGN: functools.partial(
+                campaign_work.drive, store=functools.cache(lambda: Store.open(config))
+            ),
+        }
         self.operating = Operating(self._database, self.actor.wake, drivers)
         self.verifier = Verifier(self._database)
         self.hosting = Hosting(lambda: Store.open(config), Site.of(config))

@@ -7,6 +7,7 @@ every one is named here.
 
 from mbongi.fleet.models.action import Action
 from mbongi.fleet.models.diversion import Diversion
+from mbongi.fleet.models.firmware import Campaign, CampaignMachine, CampaignVerdict, FirmwareImage, FirmwareKey
 from mbongi.fleet.models.group import Group, Profile
 from mbongi.fleet.models.healing import HealingAttempt, HealingReplay, HealingRule
 from mbongi.fleet.models.hosting import (
@@ -26,6 +27,9 @@ from mbongi.fleet.models.work_order import Part, StockMove, WorkEntry, WorkOrder
 
 __all__ = [
     "Action",
+    "Campaign",
+    "CampaignMachine",
+    "CampaignVerdict",
     "Closing",
     "Contract",
     "ContractVersion",
@@ -33,6 +37,8 @@ __all__ = [
     "Diversion",
     "Event",
     "Excuse",
+    "FirmwareImage",
+    "FirmwareKey",
     "Group",
     "HealingAttempt",
     "HealingReplay",
