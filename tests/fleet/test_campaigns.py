@@ -131,17 +131,7 @@ def add_more(count, **fields):
     facts = {"family": "antminer", "model": "Antminer S21", "firmware": OLD, "hall": 21, "rack": 1} | fields
     facts |= {"state": MachineState.MINING, "state_since": now, "added_at": now, "last_seen_at": now}
     first = Machine.objects.count() + 1
-    rows = [
-        Machine(
-            address=f"10.99.0.{first + n}",
-            state=MachineState.MINING,
-            state_since=now,
-            added_at=now,
-            last_seen_at=now,
-            **facts,
-        )
-        for n in range(count)
-    ]
+    rows = [Machine(address=f"10.99.0.{first + n}", **facts) for n in range(count)]
     return [row.pk for row in Machine.objects.bulk_create(rows)]
 
 

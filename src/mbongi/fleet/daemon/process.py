@@ -19,17 +19,18 @@ from mbongi.core.bus.streams import EVENTS
 from mbongi.core.telemetry.client import Store
 from mbongi.core.telemetry.outgoing import Outgoing
 from mbongi.core.threads import ThreadBridge
-from mbongi.fleet import campaign_work, healing_work, selectors
+from mbongi.fleet import selectors
 from mbongi.fleet.daemon.acting import Actor
 from mbongi.fleet.daemon.asserting import Asserting
 from mbongi.fleet.daemon.drifting import Drifting
+from mbongi.fleet.daemon.driving import drivers
 from mbongi.fleet.daemon.following import Following
 from mbongi.fleet.daemon.healing import Healer, Prover
 from mbongi.fleet.daemon.hearing import Hearing
 from mbongi.fleet.daemon.hosting import Hosting
 from mbongi.fleet.daemon.keep_lock import KeepLock
 from mbongi.fleet.daemon.leasing import Leasing, Share
-from mbongi.fleet.daemon.operating import Driver, Operating
+from mbongi.fleet.daemon.operating import Operating
 from mbongi.fleet.daemon.persistence import AWAY, Database
 from mbongi.fleet.daemon.recording import Recording
 from mbongi.fleet.daemon.scanning import Scanner, ScanRun
@@ -44,7 +45,7 @@ from mbongi.fleet.rules.leases import SLOTS, slot_of
 from mbongi.fleet.rules.pool_side import PoolSide
 from mbongi.fleet.statements import Site
 from mbongi.fleet.telemetry import READING
-from mbongi.fleet.values import STATUS_SUBJECT, ConditionChange, OperationKind
+from mbongi.fleet.values import STATUS_SUBJECT, ConditionChange
 
 log = get_log(__name__)
 
@@ -163,13 +164,7 @@ class FleetProcess:
             on_password=self._reload.set,
         )
         self.hearing = Hearing(config.fleet, self._database, self.scanner.look)
-        drivers: dict[OperationKind, Driver] = {
-            OperationKind.HEAL: healing_work.recheck,
-            OperationKind.CAMPAIGN: functools.partial(
-                campaign_work.drive, store=functools.cache(lambda: Store.open(config))
-            ),
-        }
-        self.operating = Operating(self._database, self.actor.wake, drivers)
+        self.operating = Operating(self._database, self.actor.wake, drivers(config))
         self.verifier = Verifier(self._database)
         self.hosting = Hosting(lambda: Store.open(config), Site.of(config))
         self.prover = Prover(self._database, self._on_figures)

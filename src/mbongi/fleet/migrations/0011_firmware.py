@@ -15,7 +15,7 @@ TABLES = (
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('fleet', '0009_saved_views'),
+        ('fleet', '0010_onboarding'),
         ('identity', '0002_cache'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
