@@ -15,7 +15,7 @@ TABLES = (
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('fleet', '0010_onboarding'),
+        ('fleet', '0011_drift'),
         ('identity', '0002_cache'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
