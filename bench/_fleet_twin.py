@@ -42,6 +42,7 @@ def slices(machines: int, families: Sequence[str] = FAMILIES) -> list[Twin]:
             framed_port=framed_port,
             families=tuple(families),
             control_port=free_port(),
+            meter_port=free_port(),
         )
         for number in range(SLICES)
     ]
@@ -59,7 +60,16 @@ def virtual_site(config: Twin) -> Iterator[dict[Family, list[Position]]]:
     """Run the machines while the block runs; gives their places by family."""
     places = positions(config)
     command = [sys.executable, "-m", "mbongi.cli", "twin"]
-    for name in ("machines", "network", "per_rack", "rpc_port", "http_port", "framed_port", "control_port"):
+    for name in (
+        "machines",
+        "network",
+        "per_rack",
+        "rpc_port",
+        "http_port",
+        "framed_port",
+        "control_port",
+        "meter_port",
+    ):
         command += [f"--{name.replace('_', '-')}", str(getattr(config, name))]
     if config.families:
         command += ["--families", ",".join(config.families)]

@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         rpc_port=RPC_PORT,
         http_port=HTTP_PORT,
         control_port=free_port(),
+        meter_port=free_port(),
     )
     figures: dict[str, float] = {}
     table: list[list[object]] = [["CPU ms per poll", "machines", "mbongi", "pyasic_rs", "pyasic", "missing"]]

@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         rpc_port=RPC_PORT,
         http_port=HTTP_PORT,
         control_port=free_port(),
+        meter_port=free_port(),
     )
     with virtual_site(config) as by_family:
         places = [place for family in by_family.values() for place in family]

@@ -90,13 +90,16 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 class SiteBed:
     """Bus, virtual site and fleet process, each of which may be killed and started again."""
 
-    def __init__(self, directory: Path, *, machines: int = 5, hall: int, **changes: Any) -> None:
+    def __init__(
+        self, directory: Path, *, machines: int = 5, hall: int, with_meter: bool = False, **changes: Any
+    ) -> None:
         self.directory = directory
-        bus_port, store_port, rpc_port, http_port, control_port = free_ports(5)
+        bus_port, store_port, rpc_port, http_port, control_port, meter_port = free_ports(6)
         settings = connection.settings_dict
         self.gate = Gate((settings["HOST"], int(settings["PORT"])))
         key = f"{settings['USER']}:{settings['PASSWORD']}"
         network = f"127.25.{hall}.0/24"
+        changes |= {"meters": (f"127.0.0.1:{meter_port}",)} if with_meter else {}
         self.config = Config(
             site=Site(data_dir=directory / "var"),
             postgres=Postgres(url=f"postgresql://{key}@127.0.0.1:{self.gate.port}/{settings['NAME']}"),
@@ -111,6 +114,7 @@ class SiteBed:
                 rpc_port=rpc_port,
                 http_port=http_port,
                 control_port=control_port,
+                meter_port=meter_port,
                 time_scale=20.0,
             ),
         )

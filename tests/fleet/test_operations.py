@@ -165,7 +165,8 @@ def test_a_machine_that_is_busy_waits_and_the_others_go_on(lead, people):
 
 def test_steps_of_one_machine_follow_one_another_and_end_with_the_first_that_fails(lead):
     ids = add_machines(2)
-    operation_id = begin(lead, ids, kinds=(ActionKind.SLEEP, ActionKind.WAKE), limits=Limits(batch=10))
+    kinds = (ActionKind.SLEEP, ActionKind.WAKE)
+    operation_id = begin(lead, ids, kind=OperationKind.RECONCILE, kinds=kinds, limits=Limits(batch=10))
     look(operation_id)
     work = services.claim_actions()
     assert [each.kind for each in work] == [ActionKind.SLEEP] * 2

@@ -48,6 +48,7 @@ def test_only_embedded_servers_need_ports() -> None:
         "bus.port",
         "telemetry.port",
         "twin.control_port",
+        "twin.meter_port",
         "pool.port",
         "pool.v2_port",
         "pool.regtest_port",

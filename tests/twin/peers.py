@@ -16,11 +16,12 @@ from tests.embedded import free_ports
 
 NETWORK = "127.24.0.0/16"
 WAIT_S = 10.0
+PORTS = ("rpc_port", "http_port", "framed_port", "control_port", "meter_port")
 
 
 def twin_ports() -> dict[str, int]:
     """The ports of a virtual site."""
-    return dict(zip(("rpc_port", "http_port", "framed_port", "control_port"), free_ports(4), strict=True))
+    return dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
 
 
 @asynccontextmanager

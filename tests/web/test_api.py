@@ -20,7 +20,7 @@ from mbongi.web.api import structs
 from mbongi.web.api.document import document
 from mbongi.web.api.routes import ROUTES, Route
 from mbongi.web.problems import Problem
-from tests.web import group_site, hosting_site, pool_site, work_site
+from tests.web import curtail_site, group_site, hosting_site, pool_site, work_site
 from tests.web.conftest import Pilot
 
 JSON = "application/json"
@@ -62,6 +62,7 @@ def test_each_answer_fits_its_struct(route: Route, pilot: Pilot, sign_in: Callab
     number = work_site.number_for(route.path, client.user, pilot, number)
     number = group_site.number_for(route.path, client.user, pilot, number)
     number = hosting_site.number_for(route.path, client.user, pilot, number)
+    number = curtail_site.number_for(route.path, client.user, number)
     path = route.path.replace("{id}", str(number)) + POOL_QUERIES.get(route.path, "")
     answer = client.get("/api/v1" + path)
     assert answer.status_code == route.status, answer.content

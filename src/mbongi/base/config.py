@@ -116,6 +116,10 @@ class Fleet:
     braiins_user: str = "root"
     braiins_password: str = "root"  # noqa: S105 -- the firmware has none at delivery and takes any
     avalon_password: str = "root"  # noqa: S105 -- the makers' factory setting of the user ``root``
+    meters: tuple[str, ...] = ()
+    """The site's power meters, ``host:port`` of Modbus TCP with SunSpec; their sum is the site's power."""
+    ramp_kw_s_max: float = 0.0
+    """How fast the site's load may be changed by curtailment; 0 does not limit."""
     position: str = "octets"
     """How an address becomes a position: ``octets`` reads 10.HALL.RACK.SLOT, ``none`` leaves it open."""
     image_bytes_max: int = 256 * 1024 * 1024
@@ -289,6 +293,8 @@ class Twin:
     report_whatsminer_port: int = 8888
     seed: int = 1
     control_port: int = 8426
+    meter_port: int = 8502
+    """Where its power meter answers Modbus TCP, loopback only."""
     """Where faults are set while it runs; 127.0.0.1 only."""
     time_scale: float = 1.0
     """How much faster than the world's its time passes: 60 reboots a machine in a second."""

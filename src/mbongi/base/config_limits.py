@@ -23,6 +23,7 @@ LIMITS: Final[Mapping[str, tuple[float, float]]] = {
     "fleet.slow_s": (0.2, 86_400),
     "fleet.static_s": (1, 604_800),
     "fleet.rescan_s": (1, 604_800),
+    "fleet.ramp_kw_s_max": (0, 1e6),
     "pool.node_quiet_s": (0, 1e9),
     "pool.difficulty_start": (0, 1e15),
     "pool.difficulty_min": (0, 1e15),
@@ -87,6 +88,11 @@ def require_sense(value: Any, section: str, key: str, where: str) -> None:
                 ipaddress.ip_network(text)
             except ValueError as error:
                 raise ConfigError(f"{where}: {text!r}: {error}; expected a range such as 10.20.0.0/20") from error
+    if (section, key) == ("fleet", "meters"):
+        for text in value:
+            host, _colon, port = text.rpartition(":")
+            if not host or not port.isdecimal() or not 1 <= int(port) <= 65_535:
+                raise ConfigError(f"{where}: {text!r}: expected host:port such as 10.20.0.9:502")
     if (section, key) == ("site", "country") and not (len(value) == 2 and value.isalpha() and value.isupper()):
         raise ConfigError(f"{where}: found {value!r}; expected two capital letters of ISO 3166-1 such as CG")
     if (section, key) == ("site", "timezone") and value not in zoneinfo.available_timezones():

@@ -88,3 +88,7 @@ class UnknownImageError(FleetError, LookupError):
 
 class ImageRefusedError(ActionRefusedError):
     """A firmware image or a key that cannot be taken into the store, or not out of it."""
+
+
+class UnknownTriggerError(FleetError, LookupError):
+    """No such trigger of curtailment."""

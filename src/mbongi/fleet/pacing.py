@@ -4,6 +4,7 @@ Everything is read from the database each time, so a process that was killed goe
 that one had begun is looked into as every interrupted action is.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,8 +25,10 @@ from mbongi.fleet.values import ActionKind, ActionStatus, Limits, MachineState, 
 OPEN = (ActionStatus.REQUESTED, ActionStatus.RUNNING)
 RELEASE_MAX = 5_000
 """Steps released at a time, at most; the next look comes soon."""
-CHUNK = 200
-"""Steps read beyond those that there is room for, as some of their machines are busy."""
+CHUNK = 500
+"""Steps read at a time, beside as many as there is room for, as some of their machines are busy."""
+_APART = {OperationKind.CURTAIL, OperationKind.WAKE}
+"""Operations whose steps on one machine do not build on each other: one that failed to sleep is woken all the same."""
 _STOPPING = [kind.value for kind in ActionKind if kind.stops_hashing]
 _SERVING = [MachineState.MINING.value, MachineState.SLEEPING.value]
 
@@ -62,14 +65,10 @@ def advance(operation_id: int, *, now: datetime | None = None) -> Advance:
         failed=max(row.failures_now - row.failures_before, 0),
     )
     room = 0 if _is_held(row) else min(max(limits.batch - standing.under_way, 0), RELEASE_MAX)
-    waiting = _waiting(row, room)
     elapsed_s = 0.0 if row.ramp_at is None else (now - row.ramp_at).total_seconds()
-    told = release(
-        limits,
-        standing,
-        [Waiting(step.load_w, step.kind in _STOPPING) for step in waiting],
-        saved_up(limits, row.ramp_kw, elapsed_s),
-    )
+    ramp_kw = saved_up(limits, row.ramp_kw, elapsed_s)
+    waiting = _waiting(row, room, math.inf if limits.ramp_kw_s is None else ramp_kw)
+    told = release(limits, standing, [Waiting(step.load_w, step.kind in _STOPPING) for step in waiting], ramp_kw)
     row.ramp_kw, row.ramp_at = told.ramp_kw, now
     row.save(update_fields=["ramp_kw", "ramp_at"])
     if told.must_halt and (row.is_fed or _has_planned(row)):
@@ -98,7 +97,7 @@ def _drop(row: Operation, now: datetime) -> int:
     """
     planned = Action.objects.filter(operation=row, status=ActionStatus.PLANNED)
     failed = set(Action.objects.filter(operation=row, status=ActionStatus.FAILED).values_list("machine_id", flat=True))
-    if failed:
+    if failed and row.kind not in _APART:
         planned.filter(machine__in=failed).update(
             status=ActionStatus.CANCELLED, finished_at=now, message="an earlier step failed on this machine"
         )
@@ -118,17 +117,18 @@ def _not_back(row: Operation, limits: Limits, now: datetime) -> tuple[int, int]:
     return settling, missing.filter(finished_at__lte=since).values("machine").distinct().count()
 
 
-def _waiting(row: Operation, room: int) -> Sequence[Action]:
-    """The next steps whose machines are free and have no earlier step before them."""
+def _waiting(row: Operation, room: int, ramp_kw: float) -> Sequence[Action]:
+    """The next steps whose machines are free and have no earlier step before them, as many as the ramp could take."""
     found: list[Action] = []
     if room <= 0:
         return found
     # Sought here rather than by the database: with thousands of steps in no statistics yet, it compares each with each.
     passed = set(Action.objects.filter(status__in=OPEN).values_list("machine_id", flat=True))
-    for step in _planned(row, room + CHUNK):
+    for step in _planned(row, min(room, CHUNK) + CHUNK):
         if step.machine_id not in passed:
             found.append(step)
-            if len(found) == room:
+            ramp_kw -= abs(step.load_w) / 1000.0
+            if len(found) == room or ramp_kw < 0:
                 break
         passed.add(step.machine_id)
     return found

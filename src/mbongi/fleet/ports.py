@@ -8,6 +8,7 @@ import msgspec
 
 from mbongi.base.ids import MachineId
 from mbongi.fleet.reading import DetailReport, Found, MachineDetail, MachineReading, StateChange, Stated, Verdict
+from mbongi.fleet.rules.metering import Measured
 from mbongi.fleet.values import Abilities, DesiredFan, DesiredPower, Family
 
 if TYPE_CHECKING:
@@ -61,6 +62,18 @@ class Support:
     feature: str
     status: str
     reason: str = ""
+
+
+class Meter(Protocol):
+    """A meter of the site's power, or of one feeder of it."""
+
+    name: str
+
+    async def read(self) -> Measured:
+        """What it measures now. Raises a DeviceError where it is silent, unreachable, or answers what is no meter."""
+
+    def close(self) -> None:
+        """Let go of it until it is read again."""
 
 
 class Adapter(Protocol):

@@ -134,6 +134,30 @@ class OperationState(StrEnum):
         return self in {OperationState.DONE, OperationState.ROLLED_BACK, OperationState.CANCELLED}
 
 
+class CurtailPhase(StrEnum):
+    """What a curtailment is doing."""
+
+    SHED = "shed"
+    """The load comes down to its target."""
+    HOLD = "hold"
+    WAKE = "wake"
+
+
+class CurtailWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a curtailment is to bring: exactly one of the site's power [MW] and by how much it falls [%].
+
+    Within ``within_s``, by ``ramp_kw_s`` at most, for ``lasts_s``; None: no deadline, the site's ramp, until somebody
+    ends it. ``even_late``: it is done although the ramp does not meet the deadline.
+    """
+
+    target_mw: float | None = None
+    reduce_pct: float | None = None
+    within_s: float | None = None
+    ramp_kw_s: float | None = None
+    lasts_s: float | None = None
+    even_late: bool = False
+
+
 class ProfileState(StrEnum):
     """What became of a version of a profile."""
 

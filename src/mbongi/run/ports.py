@@ -35,6 +35,7 @@ def needed(config: Config, *, with_twin: bool) -> list[Need]:
         needs.append(Need(loopback, config.telemetry.port, "telemetry.port"))
     if with_twin:
         needs.append(Need(loopback, config.twin.control_port, "twin.control_port"))
+        needs.append(Need(loopback, config.twin.meter_port, "twin.meter_port"))
     pool = config.pool
     if pool.enabled:
         needs += [Need(pool.host, pool.port, "pool.port"), Need(pool.host, pool.v2_port, "pool.v2_port")]

@@ -39,6 +39,7 @@ OPTIONS = (
     "http_port",
     "framed_port",
     "control_port",
+    "meter_port",
     "seed",
     "time_scale",
 )
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--http-port", type=int, help="TCP port of the web interfaces (default 8080)")
     parser.add_argument("--framed-port", type=int, help="TCP port of Whatsminers with API 3 (default 4433)")
     parser.add_argument("--control-port", type=int, help="port on 127.0.0.1 where faults are set (default 8426)")
+    parser.add_argument("--meter-port", type=int, help="port on 127.0.0.1 of the power meter (default 8502)")
     parser.add_argument("--seed", type=int, help="the same seed gives the same machines (default 1)")
     parser.add_argument("--time-scale", type=float, help="how much faster than the world's its time passes (default 1)")
     parser.add_argument(

@@ -84,6 +84,7 @@ def effective(config: Config, options: argparse.Namespace) -> tuple[Config, bool
             framed_port=twin.framed_port,
             report_port=twin.report_port,
             report_whatsminer_port=twin.report_whatsminer_port,
+            meters=fleet.meters or (f"127.0.0.1:{twin.meter_port}",),
         )
     return dataclasses.replace(config, site=site, web=web, twin=twin, fleet=fleet, pool=pool), with_twin
 

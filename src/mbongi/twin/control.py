@@ -15,6 +15,9 @@
     POST /machines/ADDRESS/address             {"address": "127.20.9.7"}; the machine moves there
     POST /dhcp                                 {"rack": 3}; its machines exchange their addresses; {OLD: NEW}
     GET  /faults, GET /write-faults            the words
+    GET  /meter                                {"truth_w", "shown_w", "nameplate_w", "port", "fault", "grid", ...}
+    POST /meter/fault                          {"fault": "frozen"}; none, hung, off, frozen, noisy, scale_jump
+    POST /grid                                 {"hz": 49.6, "volts": 228}; either may be left out
 
 Errors are {"error": "..."} with status 400, 403, 404 or 405. Web pages cannot reach it: a foreign Host or any Origin
 is refused.
@@ -31,6 +34,7 @@ from mbongi.twin.errors import TwinError, UnknownAddressError, UnknownFaultError
 from mbongi.twin.firmware import HttpReply, HttpRequest, encode, json_object
 from mbongi.twin.listeners import Connection, HttpConnection, open_socket
 from mbongi.twin.machine import VirtualMachine
+from mbongi.twin.meter import SiteMeter
 from mbongi.twin.settings import Aftermath, all_stated
 from mbongi.twin.values import Fault
 from mbongi.twin.write_faults import WriteFault
@@ -89,6 +93,9 @@ class Control:
             ("POST", "faults"): self._share_faults,
             **report.routes(site),
             **moving.routes(site),
+            ("GET", "meter"): lambda _, __: self._meter().document(),
+            ("POST", "meter/*"): self._set_meter,
+            ("POST", "grid"): self._set_grid,
         }
 
     async def open(self) -> None:
@@ -182,6 +189,21 @@ class Control:
             raise TwinError(f"allowed: found {allowed!r}; expected true or false")
         self.site.set_api_write(address, allowed)
         return self._described(machine)
+
+    def _meter(self) -> SiteMeter:
+        if self.site.meter is None:
+            raise TwinError("the meter is not open yet")
+        return self.site.meter
+
+    def _set_meter(self, what: str, document: Document) -> object:
+        if what != "fault":
+            raise UnknownAddressError(f"/meter/{what}: no such page; expected /meter/fault")
+        self._meter().set_fault(document.get("fault"))
+        return self._meter().document()
+
+    def _set_grid(self, _: str, document: Document) -> object:
+        self._meter().set_grid(document)
+        return self._meter().document()
 
     def _share_faults(self, _: str, document: Document) -> object:
         """Faults for shares of the machines, by a seed; who got which."""

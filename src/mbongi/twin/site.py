@@ -25,6 +25,7 @@ from mbongi.twin.layout import Position, positions
 from mbongi.twin.listeners import Connection, HttpConnection, RpcConnection, open_socket
 from mbongi.twin.luxos import LuxOs
 from mbongi.twin.machine import VirtualMachine
+from mbongi.twin.meter import SiteMeter
 from mbongi.twin.mining import Mining
 from mbongi.twin.models import model_of
 from mbongi.twin.settings import Aftermath, SimClock
@@ -183,6 +184,7 @@ class VirtualSite:
         self.clock: SimClock = clock or (lambda: started_s + (time.monotonic() - started_monotonic_s) * scale)
         self.places = {position.address: self._place(position) for position in positions(config)}
         self.control: Control | None = None
+        self.meter: SiteMeter | None = None
         self.mining: Mining | None = None
         self._mining: asyncio.Task[None] | None = None
         self.moving: asyncio.Task[None] | None = None
@@ -235,7 +237,10 @@ class VirtualSite:
         return [address for address, place in self.places.items() if place.machine.model.family is family]
 
     async def start(self, *, control: bool = False) -> None:
-        """Open every listener, and the control interface where asked. Raises TwinError; then nothing is left open."""
+        """Open every listener, and where asked the control interface and the site's meter.
+
+        Raises TwinError; then nothing is left open.
+        """
         connections = len(self.places) if self.mining is not None else 0
         _allow_files(sum(len(place.ports) for place in self.places.values()) + connections)
         try:
@@ -245,6 +250,8 @@ class VirtualSite:
             if control:
                 self.control = Control(self, port=self.config.control_port)
                 await self.control.open()
+                self.meter = SiteMeter(self, port=self.config.meter_port)
+                await self.meter.open()
             if self.mining is not None:
                 self._mining = asyncio.get_running_loop().create_task(self.mining.run())
                 self._mining.add_done_callback(_report)
@@ -260,8 +267,9 @@ class VirtualSite:
             await asyncio.gather(mining, return_exceptions=True)
         if self.moving is not None:
             self.moving.cancel()
-        if self.control is not None:
-            self.control.shut()
+        for each in (self.control, self.meter):
+            if each is not None:
+                each.shut()
         for place in self.places.values():
             if place.timer is not None:
                 place.timer.cancel()

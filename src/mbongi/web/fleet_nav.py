@@ -47,6 +47,7 @@ PAGES = (
     FleetPage(Section.MACHINES, "/fleet/onboarding/", _("Onboarding"), Permission.MACHINE_PLACE),
     FleetPage(Section.MACHINES, "/floor/", _("Floor"), Permission.MACHINE_VIEW, is_ours=False),
     FleetPage(Section.CHANGES, "/fleet/operations/", _("Operations"), Permission.MACHINE_VIEW),
+    FleetPage(Section.CHANGES, "/fleet/curtailment/", _("Curtailment"), Permission.CURTAIL_VIEW),
     FleetPage(Section.WATCH, "/hosting/", _("Hosting"), Permission.HOSTING_VIEW, is_ours=False),
     FleetPage(Section.WATCH, "/fleet/drift/", _("Drift"), Permission.MACHINE_VIEW),
     FleetPage(Section.WATCH, "/workshop/", _("Work orders"), Permission.WORK_VIEW, is_ours=False),

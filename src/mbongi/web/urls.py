@@ -14,6 +14,7 @@ from mbongi.web.live.view import live
 from mbongi.web.pages import (
     actions,
     bulk,
+    curtailment,
     events,
     fleet_drift,
     fleet_groups,
@@ -74,6 +75,21 @@ def _pool() -> list[URLPattern]:
         path("pool/address/", pool_payouts.set_address),
         path(f"pool/{pool_books.VERIFIER}", pool_books.verifier),
         path("pool/statement.json", pool_statement.statement),
+    ]
+
+
+def _curtailment() -> list[URLPattern]:
+    return [
+        path("fleet/curtailment/", curtailment.console, name="curtailment"),
+        path("fleet/curtailment/course.json", curtailment.course),
+        path("fleet/curtailment/rehearsal/", curtailment.rehearsal),
+        path("fleet/curtailment/begin/", curtailment.begin),
+        path("fleet/curtailment/wake-left/", curtailment.wake_left),
+        path("fleet/curtailment/<int:operation_id>/end/", curtailment.end),
+        path("fleet/curtailment/ask/<str:what>/<int:number>/", curtailment.ask),
+        path("fleet/curtailment/triggers/new/", curtailment.trigger),
+        path("fleet/curtailment/triggers/<int:trigger_id>/", curtailment.trigger),
+        path("fleet/curtailment/triggers/<int:trigger_id>/<str:verb>/", curtailment.trigger_act),
     ]
 
 
@@ -166,6 +182,7 @@ urlpatterns = [
     path("fleet/drift/", fleet_drift.drift, name="drift"),
     path("fleet/drift/series.json", fleet_drift.series),
     *_pool(),
+    *_curtailment(),
     *_work(),
     *_fleet(),
     *_onboarding(),

@@ -31,3 +31,8 @@ def tenant_policy(table: str, column: str = "tenant_id") -> Operation:
             f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY",
         ],
     )
+
+
+def site_policy(table: str) -> Operation:
+    """A migration operation for a table that is the site's own: no tenant sees, changes or adds a row of it."""
+    return tenant_policy(table, "NULL::bigint")

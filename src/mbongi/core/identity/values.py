@@ -34,6 +34,8 @@ class Permission(StrEnum):
     CREDENTIAL_MANAGE = "credential_manage"
     FIRMWARE_MANAGE = "firmware_manage"
     FIRMWARE_TRUST = "firmware_trust"
+    CURTAIL_VIEW = "curtail_view"
+    TRIGGER_APPROVE = "trigger_approve"
     WORK_VIEW = "work_view"
     WORK_DO = "work_do"
     STOCK_MANAGE = "stock_manage"

@@ -281,9 +281,7 @@ class Actor:
         plan = await self._write(work, session, dry_run=True)
         if plan.before == plan.after:
             message = f"{_INTERRUPTED}; the machine states what was asked for, so nothing was sent again"
-            return Ending(
-                work.action_id, done=True, message=message, before=plan.before, after=plan.after, verified=True
-            )
+            return Ending(work.action_id, done=True, message=message, after=plan.after, verified=True)
         outcome = await self._write(work, session, dry_run=False)
         return _ending(work, outcome, f"{_INTERRUPTED} before the machine had it; sent again: ")
 

@@ -22,6 +22,7 @@ from mbongi.core.threads import ThreadBridge
 from mbongi.fleet import selectors
 from mbongi.fleet.daemon.acting import Actor
 from mbongi.fleet.daemon.asserting import Asserting
+from mbongi.fleet.daemon.curtailing import Curtailing
 from mbongi.fleet.daemon.drifting import Drifting
 from mbongi.fleet.daemon.driving import drivers
 from mbongi.fleet.daemon.following import Following
@@ -45,7 +46,7 @@ from mbongi.fleet.rules.leases import SLOTS, slot_of
 from mbongi.fleet.rules.pool_side import PoolSide
 from mbongi.fleet.statements import Site
 from mbongi.fleet.telemetry import READING
-from mbongi.fleet.values import STATUS_SUBJECT, ConditionChange
+from mbongi.fleet.values import STATUS_SUBJECT, ConditionChange, OperationKind
 
 log = get_log(__name__)
 
@@ -164,7 +165,9 @@ class FleetProcess:
             on_password=self._reload.set,
         )
         self.hearing = Hearing(config.fleet, self._database, self.scanner.look)
-        self.operating = Operating(self._database, self.actor.wake, drivers(config))
+        self.curtailing = Curtailing(config, self._database, self.share)
+        kinds = drivers(config) | {OperationKind.CURTAIL: self.curtailing.drive}
+        self.operating = Operating(self._database, self.actor.wake, kinds)
         self.verifier = Verifier(self._database)
         self.hosting = Hosting(lambda: Store.open(config), Site.of(config))
         self.prover = Prover(self._database, self._on_figures)
@@ -198,6 +201,7 @@ class FleetProcess:
             self._while_leading(self.hosting.run),
             self._while_leading(Asserting(self._database, self.operating.wake).run),
             self.drifting.run(),
+            self._while_leading(self.curtailing.run),
             self.verifier.run(),
             self.prover.run(),
             self._while_leading(self.healer.run),
@@ -255,6 +259,7 @@ class FleetProcess:
         sights = self._pool_side.fill(readings)
         self.outgoing.put(readings)
         self.recording.seen(readings)
+        self.curtailing.readings(readings)
         self.verifier.readings(readings)
         self.prover.readings(readings)
         self.drifting.readings(readings)
@@ -372,6 +377,7 @@ class FleetProcess:
             group.create_task(self._listen(bus))
             group.create_task(self._telling.run(bus))
             group.create_task(self._while_leading(functools.partial(self._answer_scans, bus)))
+            group.create_task(self._while_leading(functools.partial(self.curtailing.listen, bus)))
             if self._leasing is not None:
                 group.create_task(self._leasing.run(_table(bus)))
 

@@ -6,6 +6,7 @@ every one is named here.
 """
 
 from mbongi.fleet.models.action import Action
+from mbongi.fleet.models.curtailment import Curtailment, GridSignal, PowerReading, Trigger
 from mbongi.fleet.models.diversion import Diversion
 from mbongi.fleet.models.firmware import Campaign, CampaignMachine, CampaignVerdict, FirmwareImage, FirmwareKey
 from mbongi.fleet.models.group import Group, Profile
@@ -34,11 +35,13 @@ __all__ = [
     "Contract",
     "ContractVersion",
     "Credential",
+    "Curtailment",
     "Diversion",
     "Event",
     "Excuse",
     "FirmwareImage",
     "FirmwareKey",
+    "GridSignal",
     "Group",
     "HealingAttempt",
     "HealingReplay",
@@ -50,11 +53,13 @@ __all__ = [
     "Operation",
     "Part",
     "Placement",
+    "PowerReading",
     "Profile",
     "Report",
     "SavedView",
     "Statement",
     "StockMove",
+    "Trigger",
     "Walk",
     "WorkEntry",
     "WorkOrder",

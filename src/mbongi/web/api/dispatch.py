@@ -24,6 +24,7 @@ from mbongi.fleet.errors import (
     UnknownOrderError,
     UnknownPartError,
     UnknownProfileError,
+    UnknownTriggerError,
 )
 from mbongi.pool.errors import NotPermittedError as PoolNotPermittedError
 from mbongi.pool.errors import PayoutError, PayoutRefusedError, UnknownPaymentError
@@ -99,6 +100,7 @@ def _refusal(error: Exception) -> HttpResponse:
         UnknownOperationError: 404,
         UnknownOrderError: 404,
         UnknownProfileError: 404,
+        UnknownTriggerError: 404,
         UnknownPartError: 404,
         UnknownPaymentError: 404,
         NotHereError: 404,

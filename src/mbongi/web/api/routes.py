@@ -6,6 +6,7 @@ from mbongi.core.identity.values import Permission
 from mbongi.fleet.selectors import SORTS
 from mbongi.fleet.values import EventKind, Family, MachineState, Severity
 from mbongi.web.api import structs, views
+from mbongi.web.api.curtail_routes import CURTAIL_ROUTES
 from mbongi.web.api.drift_routes import DRIFT_ROUTES
 from mbongi.web.api.group_routes import GROUP_ROUTES
 from mbongi.web.api.hosting_routes import HOSTING_ROUTES
@@ -103,6 +104,7 @@ ROUTES = (
     reading(
         "/ledger/checkpoint", views.ledger_checkpoint, structs.LedgerState, _LEDGER, _("The newest signed checkpoint")
     ),
+    *CURTAIL_ROUTES,
     *GROUP_ROUTES,
     *DRIFT_ROUTES,
     *WORK_ROUTES,

@@ -14,6 +14,15 @@ from mbongi.fleet.errors import (
     UnknownMachineError,
     UnknownOperationError,
     UnknownProfileError,
+    UnknownTriggerError,
+)
+
+_UNKNOWN = (
+    UnknownGroupError,
+    UnknownMachineError,
+    UnknownOperationError,
+    UnknownProfileError,
+    UnknownTriggerError,
 )
 
 
@@ -26,7 +35,7 @@ def attempt(request: HttpRequest, act: Callable[[], str], *, otherwise: str, tol
         return redirect(otherwise)
     except NotPermittedError as error:
         raise PermissionDenied from error
-    except (UnknownGroupError, UnknownMachineError, UnknownOperationError, UnknownProfileError) as error:
+    except _UNKNOWN as error:
         raise Http404 from error
     if told:
         messages.success(request, told)

@@ -7,10 +7,11 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from mbongi.fleet import operation_wording, wording
+from mbongi.fleet import curtail_wording, operation_wording, wording
 from mbongi.fleet.operation_rows import OperationRow
 from mbongi.fleet.reconcile import Preview
 from mbongi.fleet.rules.desired import Difference
+from mbongi.fleet.rules.triggers import TriggerKind
 from mbongi.fleet.selectors import MachineRow
 from mbongi.fleet.values import ActionKind, ActionStatus, DesiredField, MachineState, OperationKind, OperationState
 from mbongi.fleet.values import ProfileState as Version
@@ -172,3 +173,15 @@ def is_lines(one: Difference) -> list[str]:
 def should_lines(one: Difference) -> list[str]:
     """What it should be, a line for each pool."""
     return one.wanted.split(", ")
+
+
+@register.filter
+def trigger_word(kind: TriggerKind) -> str:
+    """What a trigger waits for, as a word."""
+    return str(curtail_wording.TRIGGERS[kind])
+
+
+@register.filter
+def curtail_text(message: str) -> str:
+    """How a curtailment stands or how it ended."""
+    return curtail_wording.message_text(message)
