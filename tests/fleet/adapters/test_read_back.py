@@ -3,8 +3,10 @@
 It knows the makers' ports only, so this needs root or a lowered unprivileged-port limit
 (``sysctl net.ipv4.ip_unprivileged_port_start=80``). What it cannot read of a family is left out of that family's row:
 Bitaxe's settings of power, the names of Avalons; of Bitaxe, Avalon and LuxOS whether they rest, but for their hashrate.
+A new password is read back by being used: it wakes the machine, which the former one no longer does.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +20,13 @@ from tests.twin.others_clients import pyasic_rs
 
 POOLS = [("stratum+tcp://one.example:3333", "site.m1"), ("stratum+tcp://two.example:3333", "site.m2")]
 LOW = {"mode": "low"}, "TuningTarget.mode(mode=Low)"
+FORMER = {
+    Family.ANTMINER: "root",
+    Family.WHATSMINER: "admin",
+    Family.WHATSMINER_V3: "super",
+    Family.VNISH: "admin",
+    Family.BRAIINS: "root",
+}
 SAYS_NOTHING_OF_REST = {Family.BITAXE, Family.AVALON, Family.LUXOS}
 
 
@@ -26,20 +35,20 @@ def limit(watts: int) -> tuple[dict[str, Any], str]:
 
 
 @pytest.mark.parametrize(
-    ("family", "number", "powers", "is_named"),
+    ("family", "number", "powers", "is_named", "user"),
     [
-        (Family.ANTMINER, 1, [LOW], False),
-        (Family.WHATSMINER, 2, [limit(2500), LOW], True),
-        (Family.WHATSMINER_V3, 3, [limit(2500), LOW], True),
-        (Family.BITAXE, 4, [], True),
-        (Family.AVALON, 5, [], False),
-        (Family.LUXOS, 6, [limit(2007)], False),
-        (Family.VNISH, 7, [({"target_w": 2180}, 'TuningTarget.preset(name="2180")')], True),
-        (Family.BRAIINS, 8, [limit(2500)], True),
+        (Family.ANTMINER, 1, [LOW], False, "root"),
+        (Family.WHATSMINER, 2, [limit(2500), LOW], True, "admin"),
+        (Family.WHATSMINER_V3, 3, [limit(2500), LOW], True, "super"),
+        (Family.BITAXE, 4, [], True, None),
+        (Family.AVALON, 5, [], False, None),
+        (Family.LUXOS, 6, [limit(2007)], False, None),
+        (Family.VNISH, 7, [({"target_w": 2180}, 'TuningTarget.preset(name="2180")')], True, "admin"),
+        (Family.BRAIINS, 8, [limit(2500)], True, "root"),
     ],
 )
 async def test_pyasic_rs_reads_back_what_we_wrote(
-    family: Family, number: int, powers: Sequence[tuple[dict[str, Any], str]], is_named: bool
+    family: Family, number: int, powers: Sequence[tuple[dict[str, Any], str]], is_named: bool, user: str | None
 ) -> None:
     async with makers_site(f"127.231.{number}.0/24", family, time_scale=50.0) as site:
         [address] = site.addresses
@@ -64,3 +73,13 @@ async def test_pyasic_rs_reads_back_what_we_wrote(
         asleep = await write(ActionKind.SLEEP, {})
         assert asleep.hashrate.value == 0
         assert asleep.is_mining is (family in SAYS_NOTHING_OF_REST)
+
+        if user is not None:
+            await execute(Fleet(), target, ActionKind.SET_CREDENTIALS, {"new": "Secret-7", "known": []})
+            woken = []
+            for password in (FORMER[family], "Secret-7"):
+                client.set_auth(user, password)
+                with contextlib.suppress(RuntimeError):
+                    await client.resume()
+                woken.append(not site.machine(address).asleep)
+            assert woken == [False, True]
