@@ -12,6 +12,7 @@ GROUPS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
             ("up", "start the whole site and print the link to open"),
             ("status", "say what runs, since when, and what is wrong"),
             ("account", "make the one-time link to the first account"),
+            ("healing", "list healing rules, or replay the past with them"),
             ("ledger", "verify the record, or sign a checkpoint of it"),
             ("payout", "pay the pool's miners: list, propose, approve, export, import, status"),
             ("migrate", "bring the database's tables up to date"),

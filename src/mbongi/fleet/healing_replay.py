@@ -56,17 +56,17 @@ class _Site:
     switches: dict[int, list[tuple[int, bool]]] = field(default_factory=lambda: defaultdict(list))
 
 
-def run(row: HealingReplay, store: Store, on_progress: OnProgress) -> dict[str, Any]:
-    """Make a replay; ``on_progress`` gets how many of how many parts are done. Returns the result for the page.
+def run(
+    asked: Sequence[Mapping[str, Any]], since: datetime, until: datetime, store: Store, on_progress: OnProgress
+) -> dict[str, Any]:
+    """Replay a span of the past; ``on_progress`` gets how many of how many parts are done. Returns the page's result.
 
-    Raises StoreUnavailable, StoreRefused.
+    ``asked`` are rules as ``HealingReplay`` keeps them. Raises StoreUnavailable, StoreRefused.
     """
     began = utc_now()
-    rules = [
-        Rule(each["id"], each["rank"], Mode.ON, msgspec.convert(each["document"], RuleDocument)) for each in row.rules
-    ]
-    since_ms, until_ms = _ms(row.since), _ms(row.until)
-    site = _site(rules, row.since, row.until)
+    rules = [Rule(each["id"], each["rank"], Mode.ON, msgspec.convert(each["document"], RuleDocument)) for each in asked]
+    since_ms, until_ms = _ms(since), _ms(until)
+    site = _site(rules, since, until)
     total, rows_read, stories = max(1, len(site.machines)), 0, []
     for number, (story, count) in enumerate(_stories(rules, site, store, since_ms, until_ms), 1):
         rows_read += count
@@ -86,7 +86,7 @@ def run(row: HealingReplay, store: Store, on_progress: OnProgress) -> dict[str, 
         until_ms=until_ms,
         on_progress=lambda share: on_progress(int(1000 * (READ_SHARE + (1 - READ_SHARE) * share)), 1000),
     )
-    real = HealingAttempt.objects.filter(started_at__gte=row.since, started_at__lt=row.until, is_watch=False)
+    real = HealingAttempt.objects.filter(started_at__gte=since, started_at__lt=until, is_watch=False)
     return {
         "machines": len(site.machines),
         "rows": rows_read,
@@ -289,7 +289,7 @@ def make(replay_id: int, store: Store) -> None:
     def note(done: int, total: int) -> None:
         HealingReplay.objects.filter(pk=replay_id).update(done=done, total=total)
 
-    result = run(row, store, note)
+    result = run(row.rules, row.since, row.until, store, note)
     HealingReplay.objects.filter(pk=replay_id).update(
         result=result, done=1000, total=1000, finished_at=datetime.now(UTC)
     )

@@ -34,6 +34,7 @@ from mbongi.fleet.daemon.leasing import Leasing, Share
 from mbongi.fleet.daemon.operating import Operating
 from mbongi.fleet.daemon.persistence import AWAY, Database
 from mbongi.fleet.daemon.recording import Recording
+from mbongi.fleet.daemon.replaying import Replaying
 from mbongi.fleet.daemon.scanning import Scanner, ScanRun
 from mbongi.fleet.daemon.telling import Telling
 from mbongi.fleet.daemon.vault import Vault
@@ -173,6 +174,7 @@ class FleetProcess:
         self.prover = Prover(self._database, self._on_figures)
         self.healer = Healer(self._database, self.operating.wake)
         self._telling = Telling(number, self.share, self.poller, self._database)
+        self.replaying = Replaying(config, self._database)
         self._leasing: Leasing | None = None
         if number is not None:
             keeper = KeepLock(config.site.data_dir)
@@ -206,6 +208,7 @@ class FleetProcess:
             self.prover.run(),
             self._while_leading(self.healer.run),
             self.moves.run(),
+            self._while_leading(self.replaying.run),
             self._keep_targets(),
             self._tick(),
             self._serve_bus(),
