@@ -50,6 +50,7 @@ PAGES = (
     FleetPage(Section.CHANGES, "/fleet/curtailment/", _("Curtailment"), Permission.CURTAIL_VIEW),
     FleetPage(Section.WATCH, "/hosting/", _("Hosting"), Permission.HOSTING_VIEW, is_ours=False),
     FleetPage(Section.WATCH, "/fleet/drift/", _("Drift"), Permission.MACHINE_VIEW),
+    FleetPage(Section.WATCH, "/fleet/healing/", _("Healing"), Permission.HEALING_VIEW),
     FleetPage(Section.WATCH, "/workshop/", _("Work orders"), Permission.WORK_VIEW, is_ours=False),
     FleetPage(Section.WATCH, "/fleet/pollers/", _("Pollers"), Permission.MACHINE_CONTROL),
 )

@@ -18,6 +18,7 @@ from mbongi.web.pages import (
     events,
     fleet_drift,
     fleet_groups,
+    fleet_healing,
     fleet_operations,
     fleet_pollers,
     fleet_profiles,
@@ -166,6 +167,19 @@ def _hosting() -> list[URLPattern]:
     ]
 
 
+def _healing() -> list[URLPattern]:
+    return [
+        path("fleet/healing/", fleet_healing.rules, name="healing"),
+        path("fleet/healing/new/", fleet_healing.edit),
+        path("fleet/healing/attempts/", fleet_healing.attempts),
+        path("fleet/healing/replays/", fleet_healing.ask),
+        path("fleet/healing/replays/<int:replay_id>/", fleet_healing.replay),
+        path("fleet/healing/<int:rule_id>/", fleet_healing.rule),
+        path("fleet/healing/<int:rule_id>/edit/", fleet_healing.edit),
+        path("fleet/healing/<int:rule_id>/<str:verb>/", fleet_healing.act),
+    ]
+
+
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("alarms/", overview.alarms),
@@ -183,6 +197,7 @@ urlpatterns = [
     path("fleet/drift/series.json", fleet_drift.series),
     *_pool(),
     *_curtailment(),
+    *_healing(),
     *_work(),
     *_fleet(),
     *_onboarding(),

@@ -14,6 +14,7 @@ from mbongi.fleet.errors import (
     UnknownMachineError,
     UnknownOperationError,
     UnknownProfileError,
+    UnknownRuleError,
     UnknownTriggerError,
 )
 
@@ -23,6 +24,7 @@ _UNKNOWN = (
     UnknownOperationError,
     UnknownProfileError,
     UnknownTriggerError,
+    UnknownRuleError,
 )
 
 
