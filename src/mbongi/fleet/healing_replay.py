@@ -32,7 +32,7 @@ from mbongi.fleet.values import (
     ProfileState,
 )
 
-CHUNK = 50
+CHUNK = 100
 """Machines of one query: so many days of ten-second rows fit into memory with ease."""
 MACHINES_MAX = 200
 """Machines that a result names for one reason it would have held back or left alone; it counts all."""
@@ -40,6 +40,7 @@ ATTEMPTS_MAX = 5000
 """Actions that a result lists; it counts all."""
 READ_SHARE = 0.8
 """How much of the progress is the reading."""
+_TYPES = {"DateTime64(3)": "<i8", "UInt32": "<u4", "UInt8": "u1", "Float32": "<f4", "Float64": "<f8"}
 _SLEEPING, _MINING = MachineState.SLEEPING.value, MachineState.MINING.value
 
 OnProgress = Callable[[int, int], None]
@@ -223,18 +224,17 @@ def _stories(
 
 
 def _columns(store: Store, names: Sequence[str], ids: Sequence[int], since_ms: int, until_ms: int) -> Mapping[str, Any]:
-    terms = ", ".join("toUnixTimestamp64Milli(ts) AS at" if name == "ts" else name for name in names)
-    found = store.columns(
+    terms = ", ".join("toUnixTimestamp64Milli(ts)" if name == "ts" else name for name in names)
+    found = store.packed(
         f"SELECT {terms} FROM {READING.name} WHERE machine_id IN {{ids:Array(UInt32)}}"  # noqa: S608 -- own names
         " AND ts >= fromUnixTimestamp64Milli({since:Int64}) AND ts < fromUnixTimestamp64Milli({until:Int64})"
         " ORDER BY machine_id, ts",
+        [(name, _TYPES[READING.column(name).type]) for name in names],
         ids=list(ids),
         since=since_ms,
         until=until_ms,
     )
-    if not found:
-        return {name: np.array([]) for name in names}
-    return {name: found["at" if name == "ts" else name] for name in names}
+    return {name: np.ascontiguousarray(found[name]) for name in names}
 
 
 def _asleep(at_ms: Any, state: Any, switches: Sequence[tuple[int, bool]], until_ms: int) -> list[Stretch]:

@@ -124,7 +124,7 @@ def _number(given: QueryDict, name: str) -> float:
     except ValueError as error:
         words = _("“%(text)s” is no number.") % {"text": text}
         raise RuleRefusedError(f"healing rule: {name}: {text!r}: expected a number", words) from error
-    if not abs(number) < 1e12:  # noqa: PLR2004 -- not NaN, not infinite
+    if not abs(number) < 1e12:
         raise RuleRefusedError(f"healing rule: {name}: {text!r}", _("“%(text)s” is no number.") % {"text": text})
     return number
 

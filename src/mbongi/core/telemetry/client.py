@@ -98,6 +98,15 @@ class Store:
             for name, kind, column in zip(result.column_names, result.column_types, columns, strict=True)
         }
 
+    def packed(self, sql: str, columns: npt.DTypeLike, **parameters: Any) -> npt.NDArray[Any]:
+        """The rows of a query as one array of records, for millions of rows at a time.
+
+        ``columns`` says their names and types, in order, as the query gives them; only types of a fixed width can be
+        asked for. Raises as ``rows``.
+        """
+        data = self._call(lambda client: client.raw_query(sql, parameters=parameters or None, fmt="RowBinary"))
+        return np.frombuffer(data, dtype=np.dtype(columns))
+
     def execute(self, sql: str, **parameters: Any) -> None:
         """Run a statement that returns nothing. Raises as ``rows``."""
         self._call(lambda client: client.command(sql, parameters=parameters or None))

@@ -140,12 +140,15 @@ def _rejects(state: Numbers, columns: Columns) -> Numbers:
     accepted, rejected = columns["accepted"], columns["rejected"]
     known = np.flatnonzero(np.isin(state, _RUNNING) & ~np.isnan(accepted + rejected))
     at_ms, accepted, rejected = columns["ts"][known], accepted[known], rejected[known]
+    # Where each window that begins at a row ends, and where the next row lies that counts from less.
+    ends = np.searchsorted(at_ms, at_ms + REJECTS_WINDOW_MS)
+    has_falls = bool((np.diff(accepted) < 0).any() or (np.diff(rejected) < 0).any())
     was = 0
     while was < len(at_ms) - 1:
-        now = int(np.searchsorted(at_ms, at_ms[was] + REJECTS_WINDOW_MS))
-        fell = (accepted[was : now + 1] < accepted[was]) | (rejected[was : now + 1] < rejected[was])
-        if fell.any():
-            was += int(fell.argmax())  # The miner program restarted, and counts from nothing.
+        now = int(ends[was])
+        fell = _fall(accepted[was : now + 1], rejected[was : now + 1]) if has_falls else 0
+        if fell:
+            was += fell  # The miner program restarted, and counts from nothing.
             continue
         if now >= len(at_ms):
             break
@@ -155,6 +158,11 @@ def _rejects(state: Numbers, columns: Columns) -> Numbers:
             found[known[now]] = 100 * refused / shares
         was = now
     return found
+
+
+def _fall(accepted: Numbers, rejected: Numbers) -> int:
+    """The first row that counts less than the one at the beginning; 0: none does."""
+    return int(((accepted < accepted[0]) | (rejected < rejected[0])).argmax())
 
 
 def _spans(kind: EventKind, part: str, seen: _Seen, judged: Numbers, codes: Numbers, hold_s: float) -> list[Span]:

@@ -25,6 +25,7 @@ from mbongi.fleet.errors import (
     UnknownPartError,
     UnknownProfileError,
     UnknownTriggerError,
+    UnknownRuleError,
 )
 from mbongi.pool.errors import NotPermittedError as PoolNotPermittedError
 from mbongi.pool.errors import PayoutError, PayoutRefusedError, UnknownPaymentError
@@ -98,6 +99,7 @@ def _refusal(error: Exception) -> HttpResponse:
         UnknownContractError: 404,
         UnknownGroupError: 404,
         UnknownOperationError: 404,
+        UnknownRuleError: 404,
         UnknownOrderError: 404,
         UnknownProfileError: 404,
         UnknownTriggerError: 404,

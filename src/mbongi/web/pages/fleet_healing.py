@@ -208,7 +208,7 @@ def ask(request: HttpRequest) -> HttpResponse:
     chosen = tuple(int(word) for word in request.POST.getlist("rule") if word.isdigit())
     hours = request.POST.get("hours", "24")
     until = utc_now()
-    since = until - timedelta(hours=int(hours) if hours.isdigit() and len(hours) < 4 else 24)  # noqa: PLR2004
+    since = until - timedelta(hours=int(hours) if hours.isdigit() and len(hours) < 4 else 24)
 
     def do() -> str:
         return f"{PLACE}replays/{healing.ask_replay(user, rule_ids=chosen, since=since, until=until)}/"

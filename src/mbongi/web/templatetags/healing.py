@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from mbongi.fleet import healing_wording, wording
 from mbongi.fleet.healing_rows import AttemptRow, RuleRow
 from mbongi.fleet.rules.healing import Cure, Mode, Outcome, RuleDocument
-from mbongi.fleet.rules.healing_figures import FIGURES
+from mbongi.fleet.rules.healing_figures import ASLEEP, FIGURES
 from mbongi.web import figures
 from mbongi.web.healing_sight import Lane, figure_name
 from mbongi.web.sight import machine_name
@@ -79,9 +79,7 @@ def cure_word(cure: str) -> str:
 def cure_mark(cure: str) -> SafeString:
     """What a rule does, as a coloured mark and a word."""
     known = Cure(cure)
-    return format_html(
-        '<span class="cure {}"><i></i>{}</span>', CURE_STYLES[known], healing_wording.CURES[known]
-    )
+    return format_html('<span class="cure {}"><i></i>{}</span>', CURE_STYLES[known], healing_wording.CURES[known])
 
 
 @register.filter
@@ -112,6 +110,8 @@ def condition_text(document: RuleDocument) -> str:
     if figure is None:
         words = ", ".join(str(wording.KINDS[kind]) for kind in document.kinds)
         return _("%(condition)s for %(time)s") % {"condition": words, "time": lasting}
+    if figure.column == ASLEEP and figure.above is not None:
+        return _("%(condition)s for %(time)s") % {"condition": _("Asleep"), "time": lasting}
     limit = figure.above if figure.above is not None else figure.below
     text = _("%(figure)s above %(limit)s for %(time)s")
     if figure.above is None:
@@ -143,7 +143,15 @@ def hours_chart(hours: Sequence[Mapping[str, int]], small: str = "") -> SafeStri
             if count:
                 tall = (height - 4) * count / most
                 low -= tall
-                bars.append((CURE_STYLES[cure], round(number * width + 2, 1), round(low, 1), round(width - 4, 1), round(tall, 1)))
+                bars.append(
+                    (
+                        CURE_STYLES[cure],
+                        round(number * width + 2, 1),
+                        round(low, 1),
+                        round(width - 4, 1),
+                        round(tall, 1),
+                    )
+                )
     total = sum(sum(hour.values()) for hour in hours)
     label = _("%(n)d in the last 24 hours, %(most)d in the fullest hour") % {"n": total, "most": most}
     grid = format_html_join(
@@ -196,7 +204,8 @@ def timeline(lanes: Iterable[Lane], since: datetime, until: datetime) -> SafeStr
                 )
             )
     return format_html(
-        '<svg class="heal-line" viewBox="-6 0 {} {}" height="{}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>',
+        '<svg class="heal-line" viewBox="-6 0 {} {}" height="{}" preserveAspectRatio="none" role="img"'
+        ' aria-label="{}">{}</svg>',
         LINE_W + 12,
         max(LANE_H, LANE_H * len(lines)),
         max(LANE_H, LANE_H * len(lines)),
