@@ -9,8 +9,8 @@ from mbongi.web.api import structs, views
 from mbongi.web.api.curtail_routes import CURTAIL_ROUTES
 from mbongi.web.api.drift_routes import DRIFT_ROUTES
 from mbongi.web.api.group_routes import GROUP_ROUTES
-from mbongi.web.api.hosting_routes import HOSTING_ROUTES
 from mbongi.web.api.healing_routes import HEALING_ROUTES
+from mbongi.web.api.hosting_routes import HOSTING_ROUTES
 from mbongi.web.api.pool_routes import POOL_ROUTES
 from mbongi.web.api.route import Parameter, Route, one_of, reading, whole
 from mbongi.web.api.work_routes import WORK_ROUTES
