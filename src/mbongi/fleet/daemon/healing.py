@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from mbongi.base.clock import utc_now
+from mbongi.base.config import Config
 from mbongi.base.ids import MachineId
 from mbongi.base.log import get_log
 from mbongi.fleet import healing, healing_work
 from mbongi.fleet.daemon.persistence import AWAY, Database
+from mbongi.fleet.daemon.replaying import Replaying
 from mbongi.fleet.healing_work import ToProve
 from mbongi.fleet.reading import MachineReading
 from mbongi.fleet.rules.conditions import RuleFigure
@@ -25,6 +27,28 @@ LOOK_S = 5.0
 """Between two looks of the rules at the machines."""
 PROVE_LOOK_S = 5.0
 WARM_UP_S = 60.0
+
+
+class Healing:
+    """All of healing in a fleet process: what each one does, and what the leading one does too."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        on_begin: Callable[[], None],
+        on_figures: Callable[[Sequence[RuleFigure]], None],
+    ) -> None:
+        """As ``Healer`` and ``Prover`` are told."""
+        self.prover, self.healer = Prover(database, on_figures), Healer(database, on_begin)
+        self.replaying = Replaying(config, database)
+        self.readings, self.run = self.prover.readings, self.prover.run
+
+    async def lead(self) -> None:
+        """Ask the rules and make replays, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.healer.run())
+            group.create_task(self.replaying.run())
 
 
 class Healer:

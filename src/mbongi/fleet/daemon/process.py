@@ -26,7 +26,7 @@ from mbongi.fleet.daemon.curtailing import Curtailing
 from mbongi.fleet.daemon.drifting import Drifting
 from mbongi.fleet.daemon.driving import drivers
 from mbongi.fleet.daemon.following import Following
-from mbongi.fleet.daemon.healing import Healer, Prover
+from mbongi.fleet.daemon.healing import Healing
 from mbongi.fleet.daemon.hearing import Hearing
 from mbongi.fleet.daemon.hosting import Hosting
 from mbongi.fleet.daemon.keep_lock import KeepLock
@@ -34,7 +34,6 @@ from mbongi.fleet.daemon.leasing import Leasing, Share
 from mbongi.fleet.daemon.operating import Operating
 from mbongi.fleet.daemon.persistence import AWAY, Database
 from mbongi.fleet.daemon.recording import Recording
-from mbongi.fleet.daemon.replaying import Replaying
 from mbongi.fleet.daemon.scanning import Scanner, ScanRun
 from mbongi.fleet.daemon.telling import Telling
 from mbongi.fleet.daemon.vault import Vault
@@ -171,10 +170,7 @@ class FleetProcess:
         self.operating = Operating(self._database, self.actor.wake, kinds)
         self.verifier = Verifier(self._database)
         self.hosting = Hosting(lambda: Store.open(config), Site.of(config))
-        self.prover = Prover(self._database, self._on_figures)
-        self.healer = Healer(self._database, self.operating.wake)
         self._telling = Telling(number, self.share, self.poller, self._database)
-        self.replaying = Replaying(config, self._database)
         self._leasing: Leasing | None = None
         if number is not None:
             keeper = KeepLock(config.site.data_dir)
@@ -186,6 +182,7 @@ class FleetProcess:
         self._adopted: set[MachineId] = set()
         self._watch = Watch()
         self.drifting = Drifting(self._database, self._watch, self._note)
+        self.healing = Healing(config, self._database, self.operating.wake, self._on_figures)
         self._bus: Bus | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -205,10 +202,9 @@ class FleetProcess:
             self.drifting.run(),
             self._while_leading(self.curtailing.run),
             self.verifier.run(),
-            self.prover.run(),
-            self._while_leading(self.healer.run),
+            self.healing.run(),
+            self._while_leading(self.healing.lead),
             self.moves.run(),
-            self._while_leading(self.replaying.run),
             self._keep_targets(),
             self._tick(),
             self._serve_bus(),
@@ -264,7 +260,7 @@ class FleetProcess:
         self.recording.seen(readings)
         self.curtailing.readings(readings)
         self.verifier.readings(readings)
-        self.prover.readings(readings)
+        self.healing.readings(readings)
         self.drifting.readings(readings)
         self._note(self._watch.pool_side(sights))
         self._note(self._watch.readings(readings))

@@ -24,8 +24,8 @@ from mbongi.fleet.errors import (
     UnknownOrderError,
     UnknownPartError,
     UnknownProfileError,
-    UnknownTriggerError,
     UnknownRuleError,
+    UnknownTriggerError,
 )
 from mbongi.pool.errors import NotPermittedError as PoolNotPermittedError
 from mbongi.pool.errors import PayoutError, PayoutRefusedError, UnknownPaymentError
