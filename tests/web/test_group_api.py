@@ -6,8 +6,10 @@ from typing import Any
 from django.test import Client
 
 from mbongi.core.identity.values import Role
+from mbongi.web.live.poller_board import POLLERS
 from tests.web.conftest import Pilot
 from tests.web.group_site import DOCUMENT, operation
+from tests.web.test_pollers import word
 
 JSON = "application/json"
 
@@ -64,3 +66,20 @@ def test_what_is_not_there_or_not_possible_is_a_clear_problem(pilot: Pilot, sign
     started = operation(lead.user, pilot)
     assert post(lead, f"/operations/{started}/start", 200)["state"] == "running"
     assert "further meanwhile" in post(lead, f"/operations/{started}/start", 400)["detail"]
+
+
+def test_a_group_is_paused_with_a_reason_and_its_note_stays(pilot: Pilot, sign_in: Callable[..., Client]) -> None:
+    lead = sign_in(Role.SHIFT_LEAD)
+    group = post(lead, "/groups", 201, name="Hall A", note="south", reason="new")["id"]
+    changed = post(lead, f"/groups/{group}", 200, paused=True, reason="works on the hall")
+    assert (changed["paused"], changed["note"]) == (True, "south")
+    post(lead, f"/groups/{group}", 400, paused=False)
+    assert get(lead, f"/groups/{group}")["paused"] is True
+
+
+def test_pollers_are_listed_as_they_were_heard(pilot: Pilot, sign_in: Callable[..., Client]) -> None:
+    POLLERS.__init__()  # type: ignore[misc]
+    POLLERS.hear(word(0, range(64)))
+    found = get(sign_in(Role.TECHNICIAN), "/pollers")["items"]
+    assert [(one["number"], one["is_gone"], len(one["slots"])) for one in found] == [(0, False, 64)]
+    POLLERS.__init__()  # type: ignore[misc]

@@ -37,6 +37,8 @@ def _write(
 GROUP_ROUTES = (
     reading("/groups", views.group_list, structs.GroupList, _SEE, _("Groups of machines, by name")),
     _write("/groups", views.add_group, structs.Group, _EDIT, _("Add a group"), structs.GroupRequest, 201),
+    _write("/groups/{id}", views.change_group, structs.Group, _EDIT, _("Change or pause a group"), structs.GroupChange),
+    reading("/pollers", views.poller_list, structs.PollerList, _CONTROL, _("Which process asks which machines")),
     reading("/groups/{id}", views.one_group, structs.Group, _SEE, _("One group")),
     _write(
         "/groups/{id}/machines",

@@ -182,3 +182,33 @@ class OperationList(msgspec.Struct, kw_only=True):
     """Operations, newest first."""
 
     items: list[Operation]
+
+
+class GroupChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What to change of a group; what is left out stays. While ``paused`` nothing in it is set again by itself."""
+
+    reason: Reason
+    note: Annotated[str, Meta(max_length=500)] | None = None
+    paused: bool | None = None
+
+
+class Poller(msgspec.Struct, kw_only=True):
+    """A process that asks machines, as it was heard last. ``slots``: the remainders, divided by 64, of its machines."""
+
+    number: int
+    is_gone: bool
+    heard_at: datetime
+    started_at: datetime
+    slots: list[int]
+    slots_since: datetime
+    leads: bool
+    machines: int
+    polls_per_s: float | None
+    rounds_in_time_pct: float | None
+    failures: int
+
+
+class PollerList(msgspec.Struct, kw_only=True):
+    """The pollers, by number."""
+
+    items: list[Poller]

@@ -10,6 +10,7 @@ from mbongi.web import filters
 from mbongi.web.api import group_structs as structs
 from mbongi.web.api.structs import ActionList
 from mbongi.web.api.views import Call, action_struct
+from mbongi.web.live.poller_board import POLLERS
 
 
 def group_list(_call: Call) -> structs.GroupList:
@@ -27,6 +28,34 @@ def add_group(call: Call) -> structs.Group:
     wish: structs.GroupRequest = call.body
     return _group(
         groups.add_group(_user(call), wish.name, note=wish.note, tenant_id=wish.tenant_id, reason=wish.reason)
+    )
+
+
+def change_group(call: Call) -> structs.Group:
+    """Change a group's note, or whether drift in it is left alone."""
+    wish: structs.GroupChange = call.body
+    return _group(groups.change_group(_user(call), call.number, note=wish.note, paused=wish.paused, reason=wish.reason))
+
+
+def poller_list(_call: Call) -> structs.PollerList:
+    """Who asks which machines."""
+    return structs.PollerList(
+        items=[
+            structs.Poller(
+                number=one.status.number,
+                is_gone=one.is_gone,
+                heard_at=one.heard_at,
+                started_at=one.started_at,
+                slots=list(one.status.slots),
+                slots_since=one.since,
+                leads=one.status.leads,
+                machines=one.status.machines,
+                polls_per_s=one.polls_per_s,
+                rounds_in_time_pct=one.in_time_pct,
+                failures=one.status.failures,
+            )
+            for one in POLLERS.now()
+        ]
     )
 
 

@@ -92,7 +92,9 @@ class Column(Head):
 
     def __init__(self, measure: Any, query: QueryDict, sort: str) -> None:
         super().__init__(measure.name, query, sort)
-        self.measure = measure
+        self.measure, self.decimals = measure, measure.decimals
+        # In words once for the page, not once for each cell.
+        self.short, self.unit = str(measure.short), measure.unit_text
 
 
 def _without(query: QueryDict, *names: str) -> QueryDict:

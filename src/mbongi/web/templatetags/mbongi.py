@@ -1,11 +1,12 @@
 """How templates draw icons, states, figures and ages."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from django import template
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from mbongi.base.clock import utc_now
@@ -13,7 +14,6 @@ from mbongi.fleet import wording
 from mbongi.fleet.selectors import EventRow
 from mbongi.fleet.values import MachineState, Severity
 from mbongi.web import figures
-from mbongi.web.measures import Measure
 from mbongi.web.sight import MachineSight, machine_name
 
 register = template.Library()
@@ -100,9 +100,23 @@ def age(moment: datetime | None) -> SafeString:
 
 
 @register.simple_tag
-def plain(one: MachineSight, measure: Measure) -> str:
-    """A machine's figure without its unit, for a column whose head names it."""
-    return figures.number(one.figure(measure.name), measure.decimals)
+def figure_cells(one: MachineSight, columns: Sequence[Any]) -> SafeString:
+    """A machine's figures without their units, a cell for each column, whose head names its unit.
+
+    One tag draws the whole row: a page of fifty machines has hundreds of them.
+    """
+    at = "" if one.reading is None else str(int(one.reading.at))
+    stale = mark_safe(' class="is-stale"') if one.is_stale else ""
+    cells = (
+        (f"{column.short}, {column.unit}", column.name, column.decimals, at, stale, _plain(one, column))
+        for column in columns
+    )
+    mark = '<td class="num" data-label="{}"><span data-figure="{}" data-decimals="{}" data-at="{}"{}>{}</span></td>'
+    return format_html_join("", mark, cells)
+
+
+def _plain(one: MachineSight, column: Any) -> str:
+    return figures.number(one.figure(column.name), column.decimals)
 
 
 @register.simple_tag
