@@ -25,7 +25,7 @@ def download(name: str, kind: str, columns: Sequence[str], rows: Iterable[Sequen
         sheet = io.StringIO()
         writer = csv.writer(sheet)
         writer.writerow(columns)
-        writer.writerows([_cell(value) for value in row] for row in rows)
+        writer.writerows([cell(value) for value in row] for row in rows)
         answer = HttpResponse("\ufeff" + sheet.getvalue(), content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="mbongi-{name}-{stamp}.{kind}"'
     if total > ROWS_MAX:
@@ -33,7 +33,7 @@ def download(name: str, kind: str, columns: Sequence[str], rows: Iterable[Sequen
     return answer
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
     """A cell that no spreadsheet takes for a formula: a text that looks like one gets an apostrophe before it."""
     if value is None:
         return ""

@@ -26,6 +26,8 @@ from mbongi.web.pages import (
     hosting,
     hosting_excuses,
     hosting_statements,
+    inventory,
+    labels,
     ledger,
     machine,
     machines,
@@ -120,6 +122,12 @@ def _onboarding() -> list[URLPattern]:
         path("fleet/onboarding/walk/", onboarding.walk),
         path("fleet/onboarding/walk/to/", onboarding.walk_to),
         path("fleet/onboarding/place/", onboarding.place),
+        path("fleet/onboarding/netbox/", inventory.netbox),
+        path("fleet/onboarding/netbox/new/", inventory.hand_in),
+        path("fleet/onboarding/netbox/<int:listing_id>/", inventory.dry_run),
+        path("fleet/onboarding/netbox/<int:listing_id>/enter/", inventory.enter),
+        path("fleet/onboarding/netbox/<str:kind>.<str:form>", inventory.export),
+        path("workshop/labels.pdf", labels.sheet),
         path("fleet/onboarding/placements/<int:placement_id>/undo/", onboarding.undo),
     ]
 
