@@ -42,7 +42,7 @@ def wait_state(bed, machine_id, state):
 
 def wait_ended(bed, action_id):
     wait_for(
-        lambda: not selectors.action(action_id).status.is_open,
+        lambda: selectors.action(action_id).finished_at is not None,
         lambda: f"{selectors.action(action_id)}; {bed.log('fleet')}",
     )
     return selectors.action(action_id)
