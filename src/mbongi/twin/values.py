@@ -67,8 +67,6 @@ class MachineSettings:
     hostname: str = ""
     password: str = ""
     """Of the user that may write; empty where the family knows none."""
-    firmware: str = ""
-    """The version of an image that was written to the machine; empty for the one it was delivered with."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, name: str) -> Any:
