@@ -111,10 +111,13 @@ def test_half_of_a_site_sleeps_by_the_meter_although_the_process_is_killed_and_a
     verbs = [entry.action.rpartition(".")[2] for entry in ledger.entries(subject=f"operation:{number}")]
     assert {"plan", "start", "reach", "wake", "done"} <= set(verbs)
 
-    # Another domain says how much power there is, and says so no longer.
+    check_capacity(bed, lead, wait_for(known_w, lambda: bed.log("fleet"), limit_s=LIMIT_S) or 0.0)
+
+
+def check_capacity(bed: SiteBed, lead: User, before_w: float) -> None:
+    """Another domain says how much power there is, and says so no longer."""
     row = curtail_triggers.write_trigger(lead, "Feeder", TriggerKind.CAPACITY, Condition(), CurtailWish(), reason="x")
     curtail_triggers.approve_trigger(person(Role.SITE_MANAGER), row.id, reason="x")
-    wait_for(known_w, lambda: bed.log("fleet"), limit_s=LIMIT_S)
     asyncio.run(publish_capacity(bed, before_w * 0.8))
     wait_for(curtail_rows.active, lambda: bed.log("fleet"), limit_s=LIMIT_S)
     begun = curtail_rows.active()

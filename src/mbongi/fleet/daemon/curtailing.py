@@ -9,11 +9,13 @@ from mbongi.core.bus.client import Bus
 from mbongi.fleet import curtail_steps
 from mbongi.fleet.daemon.leasing import Share
 from mbongi.fleet.daemon.metering import Metering
+from mbongi.fleet.daemon.operating import Driver
 from mbongi.fleet.daemon.persistence import Database
 from mbongi.fleet.daemon.triggering import Triggering
 from mbongi.fleet.power_figures import PowerFigures
 from mbongi.fleet.reading import MachineReading
 from mbongi.fleet.rules.leases import ALL_SLOTS
+from mbongi.fleet.values import OperationKind
 
 
 class Curtailing:
@@ -40,8 +42,13 @@ class Curtailing:
         """What machines state now."""
         self._figures.readings(readings, monotonic_s())
 
-    def drive(self, operation_id: int) -> None:
-        """The driver of curtailments, on the database's thread."""
+    @property
+    def drivers(self) -> dict[OperationKind, Driver]:
+        """Who decides on the steps of curtailments."""
+        return {OperationKind.CURTAIL: self._drive}
+
+    def _drive(self, operation_id: int) -> None:
+        """On the database's thread."""
         curtail_steps.drive(operation_id, self._metering.sight())
 
     async def run(self) -> None:

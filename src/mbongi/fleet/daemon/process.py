@@ -46,7 +46,7 @@ from mbongi.fleet.rules.leases import SLOTS, slot_of
 from mbongi.fleet.rules.pool_side import PoolSide
 from mbongi.fleet.statements import Site
 from mbongi.fleet.telemetry import READING
-from mbongi.fleet.values import STATUS_SUBJECT, ConditionChange, OperationKind
+from mbongi.fleet.values import STATUS_SUBJECT, ConditionChange
 
 log = get_log(__name__)
 
@@ -166,8 +166,7 @@ class FleetProcess:
         )
         self.hearing = Hearing(config.fleet, self._database, self.scanner.look)
         self.curtailing = Curtailing(config, self._database, self.share)
-        kinds = drivers(config) | {OperationKind.CURTAIL: self.curtailing.drive}
-        self.operating = Operating(self._database, self.actor.wake, kinds)
+        self.operating = Operating(self._database, self.actor.wake, drivers(config) | self.curtailing.drivers)
         self.verifier = Verifier(self._database)
         self.hosting = Hosting(lambda: Store.open(config), Site.of(config))
         self._telling = Telling(number, self.share, self.poller, self._database)

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import render
+from django.utils.formats import localize
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -16,7 +17,7 @@ from mbongi.fleet.curtail_triggers import TriggerRow
 from mbongi.fleet.errors import OperationRefusedError, UnknownOperationError, UnknownTriggerError
 from mbongi.fleet.rules.triggers import DAY_S, Condition, TriggerKind
 from mbongi.fleet.values import CurtailPhase, CurtailWish
-from mbongi.web import curtail_sight
+from mbongi.web import curtail_sight, figures
 from mbongi.web.guard import needs
 from mbongi.web.pages.attempts import attempt
 
@@ -103,10 +104,10 @@ def rehearsal(request: HttpRequest) -> HttpResponse:
         return render(request, "pages/curtail_rehearsal.html", content | {"refusal": error.text})
     shown = found.chosen[:SHOWN_MAX]
     rows = selectors.machine_rows([one.machine_id for one in shown])
-    figures = curtail_sight.figures()
+    known = curtail_sight.figures()
     content |= {
         "found": found,
-        "machines": [(one, rows.get(one.machine_id), figures.get(one.machine_id)) for one in shown],  # type: ignore[call-overload]
+        "machines": [(one, rows.get(one.machine_id), known.get(one.machine_id)) for one in shown],  # type: ignore[call-overload]
         "more": len(found.chosen) - len(shown),
         "left": [(curtail_wording.NOT_CHOSEN[why], count) for why, count in found.left.items()],
         "short_w": max(found.need_w - found.saves_w, 0.0),
@@ -306,10 +307,16 @@ def _condition_text(row: TriggerRow) -> str:
     unit = "Hz" if row.kind is TriggerKind.FREQUENCY else _("per MWh")
     sign = ("<", ">") if row.kind is TriggerKind.FREQUENCY else (">", "<")
     text = _("from %(sign)s %(begin)s to %(back)s %(end)s %(unit)s")
-    return text % {"sign": sign[0], "begin": f"{one.begin:g}", "back": sign[1], "end": f"{one.end:g}", "unit": unit}
+    return text % {
+        "sign": sign[0],
+        "begin": localize(one.begin),
+        "back": sign[1],
+        "end": localize(one.end),
+        "unit": unit,
+    }
 
 
 def _wish_text(wish: CurtailWish) -> str:
     if wish.target_mw is not None:
-        return f"≤ {wish.target_mw:g} MW"
-    return "–" if wish.reduce_pct is None else f"−{wish.reduce_pct:g} %"
+        return f"≤ {localize(wish.target_mw)}{figures.NARROW_SPACE}MW"
+    return figures.NOTHING if wish.reduce_pct is None else f"−{localize(wish.reduce_pct)}{figures.NARROW_SPACE}%"

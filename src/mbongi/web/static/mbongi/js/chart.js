@@ -5,6 +5,7 @@ const timeZone = words.timezone;
 
 const charts = new Set();
 const clock = new Intl.DateTimeFormat(language, { timeZone, hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const secondClock = new Intl.DateTimeFormat(language, { timeZone, hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const dayClock = new Intl.DateTimeFormat(language, { timeZone, weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(language, { timeZone, day: "numeric", month: "short" });
 
@@ -90,7 +91,7 @@ export class Chart {
       series: [{}, ...lines],
       bands,
       axes: [
-        { ...axis, space: 64, size: 28, values: (_plot, splits) => splits.map((at) => { const text = clock.format(new Date(at * 1000)); return text === "00:00" ? day.format(new Date(at * 1000)) : text; }) },
+        { ...axis, space: 64, size: 28, values: (_plot, splits) => splits.map((at) => { const text = (splits[1] - splits[0] < 60 ? secondClock : clock).format(new Date(at * 1000)); return text === "00:00" ? day.format(new Date(at * 1000)) : text; }) },
         { ...axis, space: 36, size: (_plot, texts) => Math.max(36, 16 + 7 * Math.max(0, ...(texts || []).map((text) => text.length))), values: (_plot, splits) => this.axisTexts(splits) },
       ],
       plugins: [tip(this)],
