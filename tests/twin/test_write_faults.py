@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from mbongi.fleet.values import Family
+from mbongi.twin import images
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.models import model_of
 from mbongi.twin.settings import Aftermath
@@ -245,3 +246,18 @@ async def test_shares_of_the_machines_get_faults_by_a_seed_and_none_gets_two() -
     assert not set(found["faults"]["off"]) & set(found["faults"]["hung"])
     assert sum(each["write_fault"] == "lies" for each in machines.values()) == 10
     assert wrong.status_code == 400
+
+
+async def test_an_image_goes_through_the_same_door() -> None:
+    async with running_site() as site:
+        machine = site.machine(one(site, Family.ANTMINER))
+        data = images.build(family="antminer", version="FR-9.9(test)")
+        machine.set_write_fault(WriteFault.LIES, times=1)
+        machine.slots.begin(machine, data)
+        assert machine.slots.pending is None
+        machine.set_write_fault(WriteFault.REFUSES, times=1)
+        with pytest.raises(images.BadImageError, match="refused"):
+            machine.slots.begin(machine, data)
+        machine.slots.begin(machine, data)
+        assert machine.slots.pending is not None
+        assert [write.answered for write in machine.writes] == [Answer.DONE, Answer.REFUSED, Answer.DONE]

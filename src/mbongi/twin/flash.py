@@ -7,6 +7,7 @@ in that time nothing is left that boots.
 import struct
 from typing import TYPE_CHECKING, Any
 
+from mbongi.twin.errors import WriteRefusedError
 from mbongi.twin.images import NEUTRAL, BadImageError, Effects, Image, read
 from mbongi.twin.values import COMMON, Phase, PoolEntry
 
@@ -40,11 +41,18 @@ class Slots:
         return delivered if self.running is None else self.running.version
 
     def begin(self, machine: "VirtualMachine", data: bytes) -> None:
-        """Begin to write an image. Raises BadImageError where the machine does not take it; nothing is changed then."""
+        """Take an image that was sent. Raises BadImageError where the machine does not; then nothing changes."""
         if self.pending is not None:
             raise BadImageError("busy with another image")
         image = read(data, family=str(machine.model.family), model=machine.model.name)
-        self.pending = machine.clock() + FLASH_S, image
+        try:
+            machine.change(image=image)
+        except WriteRefusedError as error:
+            raise BadImageError("refused") from error
+
+    def write(self, image: Image, now: float) -> None:
+        """Begin to write an image; at the end the machine boots with it."""
+        self.pending = now + FLASH_S, image
 
     def install(self, machine: "VirtualMachine") -> None:
         """The written image becomes the running one; the machine is to boot next."""

@@ -209,6 +209,9 @@ class VirtualMachine(Settable):
         for index in range(POOL_COUNT):
             if self.has_real_pools and self.pools[index] != before.pools[index]:
                 self.tallies[index] = PoolTally()
+        image = self.settings.image
+        if image is not None and image is not before.image:
+            self.slots.write(image, self.clock())
 
     def _restart(self) -> None:
         if self.phase not in {Phase.OFF, Phase.BOOTING}:

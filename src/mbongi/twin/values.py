@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mbongi.twin.images import Image
 
 
 class Fault(StrEnum):
@@ -67,6 +70,8 @@ class MachineSettings:
     hostname: str = ""
     password: str = ""
     """Of the user that may write; empty where the family knows none."""
+    image: "Image | None" = None
+    """The firmware image that was last sent to it; what runs is in its ``slots``."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, name: str) -> Any:
