@@ -71,6 +71,25 @@ def test_a_code_that_is_no_label_begins_no_walk(p: str, pilot: Pilot, sign_in: C
     assert client.post(f"{WALK}to/", {"hall": "x", "rack": "1", "slot": "1"}).status_code == 302
 
 
+def test_the_api_places_shows_and_rotates(pilot: Pilot, sign_in: Callable[..., Client]) -> None:
+    client, machine = sign_in(Role.SITE_MANAGER, language="en"), pilot.machines[0].pk
+    post = {"content_type": "application/json"}
+    made = client.post(f"/api/v1/machines/{machine}/position", {"hall": 30, "rack": 2, "slot": 7}, **post)
+    assert made.status_code == 201
+    asked = client.post(f"/api/v1/machines/{machine}/position", {"hall": 30, "rack": 2, "slot": 8}, **post)
+    assert asked.status_code == 400
+    assert client.post(f"/api/v1/placements/{made.json()['placement']}/undo", {}, **post).status_code == 200
+    assert client.get("/api/v1/onboarding").json()["found"] == len(pilot.machines)
+    assert client.get("/api/v1/onboarding/waiting?what=password").json()["total"] == len(pilot.machines)
+    assert client.post(f"/api/v1/machines/{machine}/password", {"reason": "console"}, **post).status_code == 400
+    with acting(SITE):
+        word = credentials.prepare(machine, 3)
+        credentials.settle(machine, 3)
+    shown = client.post(f"/api/v1/machines/{machine}/password", {"reason": "console"}, **post)
+    assert shown.json() == {"password": word}
+    assert client.post("/api/v1/passwords", {"reason": "delivery"}, **post).json()["kind"] == "credentials"
+
+
 def test_a_password_is_on_no_page(pilot: Pilot, sign_in: Callable[..., Client]) -> None:
     client, machine = sign_in(Role.SITE_MANAGER, language="en"), pilot.machines[0].pk
     with acting(SITE):

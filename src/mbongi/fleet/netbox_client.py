@@ -3,7 +3,7 @@
 import http.client
 import ssl
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -16,14 +16,9 @@ BYTES_MAX = 32 * 1024 * 1024
 Item = TypeVar("Item", ApiDevice, ApiInterface)
 
 
-class _DevicePage(msgspec.Struct):
+class _Page(msgspec.Struct, Generic[Item]):
     count: int
-    results: list[ApiDevice]
-
-
-class _InterfacePage(msgspec.Struct):
-    count: int
-    results: list[ApiInterface]
+    results: list[Item]
 
 
 def fetch(url: str, token: str) -> list[Device]:
@@ -31,12 +26,12 @@ def fetch(url: str, token: str) -> list[Device]:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise NetboxError(f"fleet.netbox_url: found {url!r}; expected such as https://netbox.site.example")
-    devices = list(_pages(url, token, "devices", _DevicePage))
-    interfaces = list(_pages(url, token, "interfaces", _InterfacePage))
+    devices = list(_pages(url, token, "devices", _Page[ApiDevice]))
+    interfaces = list(_pages(url, token, "interfaces", _Page[ApiInterface]))
     return devices_of(devices, interfaces)
 
 
-def _pages(url: str, token: str, kind: str, form: "type[_DevicePage] | type[_InterfacePage]") -> Iterator[Item]:
+def _pages(url: str, token: str, kind: str, form: type[_Page[Item]]) -> Iterator[Item]:
     # The answers name the next page's address; it is not followed, as it may lead to another host.
     offset, count = 0, 1
     while offset < count:
@@ -47,7 +42,7 @@ def _pages(url: str, token: str, kind: str, form: "type[_DevicePage] | type[_Int
             raise NetboxError(f"NetBox {kind}: an answer that cannot be read: {error}") from error
         if page.count > DEVICES_MAX:
             raise NetboxError(f"NetBox {kind}: {page.count} of them; at most {DEVICES_MAX}")
-        yield from page.results  # type: ignore[misc]
+        yield from page.results
         if not page.results:
             return
         offset, count = offset + len(page.results), page.count

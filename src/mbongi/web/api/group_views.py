@@ -133,19 +133,19 @@ def reconcile_group(call: Call) -> structs.Operation:
     row = reconcile.reconcile(
         _user(call), call.number, machine_ids=wish.machine_ids, reason=wish.reason, start=wish.start
     )
-    return _operation(row)
+    return operation_struct(row)
 
 
 def operation_list(call: Call) -> structs.OperationList:
     """Operations, newest first."""
     part = filters.part_query(call.request.GET)
     rows = operation_rows.operations(limit=part.limit, offset=part.offset)
-    return structs.OperationList(items=[_operation(row) for row in rows])
+    return structs.OperationList(items=[operation_struct(row) for row in rows])
 
 
 def one_operation(call: Call) -> structs.Operation:
     """One operation and how far it is."""
-    return _operation(operation_rows.operation(call.number))
+    return operation_struct(operation_rows.operation(call.number))
 
 
 def operation_steps(call: Call) -> ActionList:
@@ -159,32 +159,32 @@ def operation_steps(call: Call) -> ActionList:
 
 def approve_operation(call: Call) -> structs.Operation:
     """Agree to an operation that somebody else planned; it starts."""
-    return _operation(operations.approve_operation(_user(call), call.number, reason=call.body.reason, start=True))
+    return operation_struct(operations.approve_operation(_user(call), call.number, reason=call.body.reason, start=True))
 
 
 def refuse_operation(call: Call) -> structs.Operation:
     """Refuse an operation that awaits approval, or withdraw one's own."""
-    return _operation(operations.refuse_operation(_user(call), call.number, reason=call.body.reason))
+    return operation_struct(operations.refuse_operation(_user(call), call.number, reason=call.body.reason))
 
 
 def start_operation(call: Call) -> structs.Operation:
     """Let a planned one begin."""
-    return _operation(operations.start_operation(_user(call), call.number))
+    return operation_struct(operations.start_operation(_user(call), call.number))
 
 
 def pause_operation(call: Call) -> structs.Operation:
     """Begin no more steps."""
-    return _operation(operations.pause_operation(_user(call), call.number, reason=call.body.reason))
+    return operation_struct(operations.pause_operation(_user(call), call.number, reason=call.body.reason))
 
 
 def resume_operation(call: Call) -> structs.Operation:
     """Let a paused or halted one go on."""
-    return _operation(operations.resume_operation(_user(call), call.number, reason=call.body.reason))
+    return operation_struct(operations.resume_operation(_user(call), call.number, reason=call.body.reason))
 
 
 def cancel_operation(call: Call) -> structs.Operation:
     """End it; what has not begun is not done."""
-    return _operation(operations.cancel_operation(_user(call), call.number, reason=call.body.reason))
+    return operation_struct(operations.cancel_operation(_user(call), call.number, reason=call.body.reason))
 
 
 def _user(call: Call) -> Any:
@@ -201,6 +201,7 @@ def _profile(row: ProfileRow) -> structs.Profile:
     return structs.Profile(**(facts | {"document": row.desired, "changes": changes}))
 
 
-def _operation(row: OperationRow) -> structs.Operation:
+def operation_struct(row: OperationRow) -> structs.Operation:
+    """An operation as the API gives it."""
     facts = {name: getattr(row, name) for name in structs.Operation.__struct_fields__}
     return structs.Operation(**(facts | {"document": dict(row.document), "steps": dict(row.steps)}))

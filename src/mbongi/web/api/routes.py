@@ -11,6 +11,7 @@ from mbongi.web.api.drift_routes import DRIFT_ROUTES
 from mbongi.web.api.group_routes import GROUP_ROUTES
 from mbongi.web.api.healing_routes import HEALING_ROUTES
 from mbongi.web.api.hosting_routes import HOSTING_ROUTES
+from mbongi.web.api.onboarding_routes import ONBOARDING_ROUTES
 from mbongi.web.api.pool_routes import POOL_ROUTES
 from mbongi.web.api.route import Parameter, Route, one_of, reading, whole
 from mbongi.web.api.work_routes import WORK_ROUTES
@@ -110,6 +111,7 @@ ROUTES = (
     *DRIFT_ROUTES,
     *HEALING_ROUTES,
     *WORK_ROUTES,
+    *ONBOARDING_ROUTES,
     *HOSTING_ROUTES,
     *POOL_ROUTES,
 )

@@ -65,7 +65,7 @@ def _read(request: HttpRequest) -> tuple[str, list[Device]]:
         if not fleet.netbox_url:
             raise NetboxError(_("No NetBox is configured (fleet.netbox_url)."))
         return fleet.netbox_url, fetch(fleet.netbox_url, fleet.netbox_token)
-    given = {name: request.FILES[name] for name in FILES if name in request.FILES}
+    given: dict[str, Any] = {name: request.FILES[name] for name in FILES if name in request.FILES}
     if "devices" not in given:
         raise NetboxError(_("Choose the file of devices."))
     if sum(file.size or 0 for file in given.values()) > BYTES_MAX:

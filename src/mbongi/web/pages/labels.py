@@ -28,15 +28,24 @@ def sheet(request: HttpRequest) -> HttpResponse:
     except QueryError as error:
         return render(request, "pages/refused.html", {"here": "work", "error": error}, status=400)
     if query.get("what") == "positions":
-        spots = {(hall, rack, slot) for slot in range(1, slots + 1)} if hall is not None and rack is not None else set()
-        spots |= {(row.hall, row.rack, row.slot) for row in _machines(hall, rack) if row.slot is not None}
-        found = sorted(spot for spot in spots if None not in spot)
-        labels = [_position(*spot) for spot in found[:LABELS_MAX]]  # type: ignore[arg-type]
+        labels = [_position(*spot) for spot in sorted(_spots(hall, rack, slots))[:LABELS_MAX]]
     else:
         labels = [_machine(row) for row in _machines(hall, rack)]
     answer = HttpResponse(draw(labels, size, first=first, title=_("Labels")), content_type="application/pdf")
     answer["Content-Disposition"] = 'inline; filename="mbongi-labels.pdf"'
     return answer
+
+
+def _spots(hall: int | None, rack: int | None, slots: int) -> set[tuple[int, int, int]]:
+    """The positions at which machines stand, and those of a rack with so many slots."""
+    found = {
+        (row.hall, row.rack, row.slot)
+        for row in _machines(hall, rack)
+        if row.hall is not None and row.rack is not None and row.slot is not None
+    }
+    if hall is not None and rack is not None:
+        found |= {(hall, rack, slot) for slot in range(1, slots + 1)}
+    return found
 
 
 def _machines(hall: int | None, rack: int | None) -> list[MachineRow]:
