@@ -146,6 +146,7 @@ class FloorMap {
     }
     this.width = width;
     this.height = Math.max(60, y);
+    this.paintHalls();
     // Browsers draw nothing on a canvas that is too large: with ten thousand machines on a phone it is coarser instead.
     this.ratio = Math.min(devicePixelRatio || 1, SIDE_MAX / this.height, SIDE_MAX / width, Math.sqrt(AREA_MAX / (width * this.height)));
     const ratio = this.ratio;
@@ -233,6 +234,21 @@ class FloorMap {
       pen.font = "12px system-ui, sans-serif";
       pen.fillText(words.states[state === "unknown" ? 0 : cell.state], cell.x + 22, cell.y + h / 2 + 0.5, w - 26);
     }
+  }
+
+  // A way to each hall where the map is longer than a few screens.
+  paintHalls() {
+    const place = this.page.querySelector("[data-halls]");
+    const halls = this.heads.filter((head) => head.big);
+    place.hidden = halls.length < 2 || this.height < 1600;
+    place.replaceChildren(...(place.hidden ? [] : halls).map((head) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "button";
+      button.textContent = head.text;
+      button.addEventListener("click", () => scrollTo({ top: scrollY + this.canvas.getBoundingClientRect().top + head.y - 100 }));
+      return button;
+    }));
   }
 
   paintLegend() {
