@@ -44,6 +44,7 @@ GROUPS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
             ("test", "run every test"),
             ("check", "style, types, the house's import rules, migrations"),
             ("bench", "measure: bench NAME [--json]"),
+            ("twin-image", "write a firmware image for virtual machines"),
             ("screenshots", "make the README's pictures"),
             ("lock", "lock the Python and npm packages anew"),
         ),

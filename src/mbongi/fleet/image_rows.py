@@ -82,7 +82,7 @@ def _images(rows: "QuerySet[FirmwareImage]") -> list[ImageRow]:
     ]
 
 
-def keys() -> list[KeyRow]:
+def trusted_keys() -> list[KeyRow]:
     """The keys that are trusted, by name."""
     rows = FirmwareKey.objects.filter(removed_at=None).select_related("added_by")
     return [
@@ -92,7 +92,7 @@ def keys() -> list[KeyRow]:
 
 def key(key_id: int) -> KeyRow:
     """One of them. Raises UnknownImageError."""
-    found = next((row for row in keys() if row.id == key_id), None)
+    found = next((row for row in trusted_keys() if row.id == key_id), None)
     if found is None:
         raise UnknownImageError(f"firmware key {key_id}: not known, or removed")
     return found

@@ -48,6 +48,8 @@ PAGES = (
     FleetPage(Section.MACHINES, "/floor/", _("Floor"), Permission.MACHINE_VIEW, is_ours=False),
     FleetPage(Section.CHANGES, "/fleet/operations/", _("Operations"), Permission.MACHINE_VIEW),
     FleetPage(Section.CHANGES, "/fleet/curtailment/", _("Curtailment"), Permission.CURTAIL_VIEW),
+    FleetPage(Section.CHANGES, "/fleet/campaigns/", _("Campaigns"), Permission.FIRMWARE_VIEW),
+    FleetPage(Section.CHANGES, "/fleet/firmware/", _("Firmware"), Permission.FIRMWARE_VIEW),
     FleetPage(Section.WATCH, "/hosting/", _("Hosting"), Permission.HOSTING_VIEW, is_ours=False),
     FleetPage(Section.WATCH, "/fleet/drift/", _("Drift"), Permission.MACHINE_VIEW),
     FleetPage(Section.WATCH, "/fleet/healing/", _("Healing"), Permission.HEALING_VIEW),

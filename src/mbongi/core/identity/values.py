@@ -32,6 +32,7 @@ class Permission(StrEnum):
     HEALING_EDIT = "healing_edit"
     MACHINE_PLACE = "machine_place"
     CREDENTIAL_MANAGE = "credential_manage"
+    FIRMWARE_VIEW = "firmware_view"
     FIRMWARE_MANAGE = "firmware_manage"
     FIRMWARE_TRUST = "firmware_trust"
     CURTAIL_VIEW = "curtail_view"

@@ -8,6 +8,7 @@ from mbongi.fleet.values import EventKind, Family, MachineState, Severity
 from mbongi.web.api import structs, views
 from mbongi.web.api.curtail_routes import CURTAIL_ROUTES
 from mbongi.web.api.drift_routes import DRIFT_ROUTES
+from mbongi.web.api.firmware_routes import FIRMWARE_ROUTES
 from mbongi.web.api.group_routes import GROUP_ROUTES
 from mbongi.web.api.healing_routes import HEALING_ROUTES
 from mbongi.web.api.hosting_routes import HOSTING_ROUTES
@@ -110,6 +111,7 @@ ROUTES = (
     *GROUP_ROUTES,
     *DRIFT_ROUTES,
     *HEALING_ROUTES,
+    *FIRMWARE_ROUTES,
     *WORK_ROUTES,
     *ONBOARDING_ROUTES,
     *HOSTING_ROUTES,
