@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from mbongi.twin.layout import Position, positions
 
 ROOT = Path(__file__).parents[1]
 START_S = 120.0
+PORTS = range(20_000, 32_000)
 
 
 def environment() -> dict[str, str]:
@@ -103,8 +105,12 @@ def _wait(child: "subprocess.Popen[str]", config: Twin, last: Position) -> None:
 
 
 def free_port() -> int:
-    """A port on 127.0.0.1 that is free at this moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
+    """A port on 127.0.0.1 that is free at this moment, below those that the system gives away by itself."""
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         return port
