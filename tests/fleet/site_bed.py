@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 from django.db import connection
 
-from mbongi.base.config import Bus, Config, Fleet, Postgres, Site, Telemetry, Twin, as_environment
+from mbongi.base.config import Bus, Config, Fleet, Pool, Postgres, Site, Telemetry, Twin, as_environment
 from mbongi.core.bus.client import Bus as BusClient
 from mbongi.fleet import selectors
 from mbongi.fleet.daemon.process import FleetStatus
@@ -105,6 +105,8 @@ class SiteBed:
             postgres=Postgres(url=f"postgresql://{key}@127.0.0.1:{self.gate.port}/{settings['NAME']}"),
             bus=Bus(port=bus_port, bytes_max=256_000_000),
             telemetry=Telemetry(port=store_port),
+            # Without a pool to work for, machines that look for one stand still, and the meter shows it.
+            pool=Pool(enabled=not with_meter),
             fleet=dataclasses.replace(
                 FLEET, ranges=(f"127.25.{hall}.0/27",), rpc_port=rpc_port, http_port=http_port, **changes
             ),
