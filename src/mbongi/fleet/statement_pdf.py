@@ -181,7 +181,7 @@ def _differences(paper: _Paper, document: Document) -> None:
     if document.version == 1:
         return
     paper.heading(_("What this version corrects"))
-    paper.note(f"{_('Reason')}: {document.reason}")
+    paper.note(_("Reason: %(reason)s") % {"reason": document.reason})
     shown = document.differences[:DIFFERENCES_MAX]
     rows = [(one.name, str(one.before), str(one.after)) for one in shown]
     paper.rows((_("Figure"), _("Before"), _("Now")), (90, 45, 45), rows, 1)
@@ -202,7 +202,8 @@ def _bill(paper: _Paper, document: Document) -> None:
 def _charge_text(charge: Charge, document: Document) -> str:
     price = money(charge.price_minor, document.terms.currency)
     if charge.kind is ChargeKind.ENERGY:
-        return f"{CHARGES[charge.kind]}: {milli(charge.quantity)} kWh, {price} / 1000 kWh"
+        text = _("%(what)s: %(energy)s kWh, %(price)s per 1,000 kWh")
+        return text % {"what": CHARGES[charge.kind], "energy": milli(charge.quantity), "price": price}
     months = number(Decimal(charge.quantity) / document.month_s, 4)
     text = _("%(what)s: %(months)s machine-months, %(price)s each")
     return text % {"what": CHARGES[charge.kind], "months": months, "price": price}
@@ -222,7 +223,7 @@ def _uptime(paper: _Paper, document: Document) -> None:
         (_("Under contract"), hours(sums.seconds)),
         (_("Up"), hours(sums.up_s)),
         *(
-            (f"{_('Down, excused')}: {CLASSES[klass]}", hours(sums.excused_s[klass]))
+            (_("Down, excused: %(name)s") % {"name": CLASSES[klass]}, hours(sums.excused_s[klass]))
             for klass in EXCUSED
             if sums.excused_s[klass]
         ),
@@ -308,7 +309,7 @@ def _reckoning(paper: _Paper, document: Document) -> None:
         _("The sheet (CSV) has %(lines)d lines, one per machine and day, that add up to this; its SHA-256 is %(hash)s.")
         % {"lines": document.lines, "hash": document.sheet_sha256}
     )
-    paper.note(f"{_('Curtailment')}: {CURTAILMENTS[terms.curtailment]}.")
+    paper.note(_("Curtailment: %(how)s") % {"how": CURTAILMENTS[terms.curtailment]})
     missing = sum(not each.has_nominal for each in document.machines)
     if missing and terms.nominal_ppm is not None:
         paper.note(

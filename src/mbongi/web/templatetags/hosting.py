@@ -199,7 +199,10 @@ def hash_days(days: Sequence[DaySight]) -> SafeString:
 def parts_of(one: Sums) -> list[tuple[str, str, int]]:
     """(style, word, seconds) of what the time under contract was, in the order of the bar."""
     found = [("mining", str(_("Up")), one.up_s)]
-    found += [(CLASS_STYLES[klass], f"{_('Excused')}: {excuse_word(klass)}", one.excused_s[klass]) for klass in EXCUSED]
+    found += [
+        (CLASS_STYLES[klass], _("Excused: %(name)s") % {"name": excuse_word(klass)}, one.excused_s[klass])
+        for klass in EXCUSED
+    ]
     found += [("fault", str(_("Down, not excused")), one.unexcused_s), ("unknown", str(_("Unknown")), one.unknown_s)]
     return [each for each in found if each[2]]
 
