@@ -10,7 +10,7 @@ from mbongi.base.ids import MachineId
 from mbongi.core.identity.scope import Scope, acting
 from mbongi.core.identity.values import Role
 from mbongi.core.ledger import selectors as ledger
-from mbongi.fleet import groups, healing, healing_work, operations, pacing, services, work_orders
+from mbongi.fleet import groups, healing, healing_work, operations, pacing, reassertion, services, work_orders
 from mbongi.fleet.action_work import Ending
 from mbongi.fleet.errors import NotPermittedError, RuleRefusedError, UnknownRuleError
 from mbongi.fleet.models import Action, Event, HealingAttempt, HealingRule, Machine, Operation, WorkOrder
@@ -478,3 +478,21 @@ def test_statuses_of_steps_are_words_that_the_judge_knows():
     assert {*healing_work._ENDED} | {status for status in ActionStatus if status.is_open} | {
         ActionStatus.PLANNED
     } == set(ActionStatus)
+
+
+def test_a_machine_brought_to_low_power_is_not_brought_back_by_its_profile_before_that_is_judged(lead):
+    (machine,) = add_machines(1, family="whatsminer", model="Whatsminer M50S")
+    group = groups.add_group(lead, "g1", reason="try").id
+    groups.put_machines(lead, group, [machine], reason="try")
+    at = utc_now() - timedelta(hours=1)
+    Event.objects.create(machine_id=machine, kind=EventKind.POWER_DRIFT, severity=Severity.WARNING, at=at)
+    assert reassertion._drifting(group, ())
+    add(lead, HUNG | {"steps": ["lower"]})
+    trouble(machine)
+    look()
+    perform()
+    Operation.objects.update(state="done")
+
+    assert not reassertion._drifting(group, ())
+    HealingAttempt.objects.update(outcome=Outcome.RECOVERED)
+    assert reassertion._drifting(group, ())

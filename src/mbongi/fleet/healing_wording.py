@@ -47,7 +47,7 @@ CURES: dict[Cure, Promise] = {
     Cure.REAPPLY: _("Re-apply profile"),
     Cure.WORK_ORDER: _("Work order"),
 }
-MODES: dict[Mode, Promise] = {Mode.OFF: _("Off"), Mode.WATCH: _("Watch only"), Mode.ON: _("On")}
+MODES: dict[Mode, Promise] = {Mode.OFF: _("Not in use"), Mode.WATCH: _("Watch only"), Mode.ON: _("On")}
 OUTCOMES: dict[Outcome, Promise] = {
     Outcome.OPEN: _("Under way"),
     Outcome.RECOVERED: _("Recovered"),

@@ -17,9 +17,10 @@ from mbongi.base.ids import MachineId
 from mbongi.core.identity.values import Permission
 from mbongi.fleet import services
 from mbongi.fleet.errors import OperationRefusedError
-from mbongi.fleet.models import Action, Event, Group, Machine, Operation, Profile, WorkOrder
+from mbongi.fleet.models import Action, Event, Group, HealingAttempt, Machine, Operation, Profile, WorkOrder
 from mbongi.fleet.reconcile import reconcile
 from mbongi.fleet.rules.conditions import limit
+from mbongi.fleet.rules.healing import Outcome
 from mbongi.fleet.rules.reassert import Course, Next, course
 from mbongi.fleet.rules.work_orders import WorkState
 from mbongi.fleet.values import (
@@ -93,7 +94,10 @@ def _drifting(group_id: int, but_not: Collection[int]) -> dict[int, datetime]:
     held = Action.objects.filter(Q(status__in=_OPEN) | ~Q(operation__state__in=_OVER), operation__isnull=False)
     by_hand = Action.objects.filter(operation=None, status__in=_OPEN)
     orders = WorkOrder.objects.filter(state__in=_UNFIXED)
+    # A machine that a healing rule brought to low power is not brought back before that is judged.
+    healing = HealingAttempt.objects.filter(outcome=Outcome.OPEN, is_watch=False)
     free = machines.exclude(pk__in=list(but_not)).exclude(pk__in=orders.values("machine"))
+    free = free.exclude(pk__in=healing.values("machine"))
     free = free.exclude(pk__in=held.values("machine")).exclude(pk__in=by_hand.values("machine"))
     rows = Event.objects.filter(machine__in=free, kind__in=WRITABLE, cleared_at=None).values_list("machine_id")
     return dict(rows.annotate(since=Min("at")).order_by())

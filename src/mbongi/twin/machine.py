@@ -186,6 +186,7 @@ class VirtualMachine(Settable):
         """Restart the whole machine: it refuses connections for ``boot_s``."""
         self.advance()
         if self.phase is not Phase.OFF:
+            self.fault = Fault.NONE if self.fault is Fault.STUCK else self.fault
             self._boot()
 
     def use_real_pools(self, pools: tuple[PoolEntry, ...]) -> None:
@@ -286,7 +287,7 @@ class VirtualMachine(Settable):
         self.phase_until = float("inf")
 
     def _goal_share(self) -> float:
-        if not self.has_work:
+        if not self.has_work or self.fault is Fault.STUCK:
             return 0.0
         if self.phase is Phase.MINING:
             return self._full_share() * self.throttle

@@ -17,6 +17,8 @@ class Fault(StrEnum):
     """No power: connections are refused, open ones break, the machine cools down."""
     HUNG = "hung"
     """Accepts connections and never answers; goes on hashing."""
+    STUCK = "stuck"
+    """Answers, and hashes nothing until its next restart, which mends it."""
     SLOW = "slow"
     """Answers each request some seconds late."""
     BOARD_DEAD = "board_dead"

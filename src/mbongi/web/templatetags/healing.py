@@ -191,7 +191,7 @@ def timeline(lanes: Iterable[Lane], since: datetime, until: datetime) -> SafeStr
             parts.append(
                 format_html(
                     '<g class="{}"><rect class="until" x="{}" y="{}" width="{}" height="8" rx="4"/>'
-                    '<circle cx="{}" cy="{}" r="5"/><title>{} · {} · {}</title></g>',
+                    '<path class="dot" d="M{} {}h.01"/><title>{} · {} · {}</title></g>',
                     CURE_STYLES[Cure(mark.cure)],
                     place(mark.at_ms),
                     y - 4,
