@@ -152,6 +152,33 @@ async def test_stopping_ends_every_process_the_last_started_first(config: Config
     assert record.read_text() == "cba"
 
 
+async def test_stopping_ends_a_watch_whose_probe_swallows_a_cancellation(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PROBE_S_MAX", 600.0)
+    monkeypatch.setattr(module, "PROBE_S", 0.01)
+    monkeypatch.setattr(module, "CANCEL_S", 0.05)
+    said: list[str] = []
+
+    async def swallows(_config: Config) -> bool:
+        said.append("asked")
+        if len(said) > 1:
+            try:
+                await asyncio.sleep(600)
+            except asyncio.CancelledError:
+                if "swallowed" in said:
+                    raise
+                said.append("swallowed")
+        return True
+
+    async with asyncio.timeout(WAIT_S), supervising(config, Service("a", lives(), swallows)) as supervisor:
+        await supervisor.start(["a"])
+        await eventually(lambda: len(said) > 1)
+
+    assert "swallowed" in said
+    assert supervisor.processes["a"].state == "stopped"
+
+
 async def test_a_process_that_will_not_stop_is_killed_with_what_it_started(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

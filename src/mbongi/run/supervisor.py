@@ -30,6 +30,8 @@ BACKOFF_S_FIRST, BACKOFF_S_MAX = 0.5, 30.0
 STABLE_S = 60.0
 STOP_S_MAX = 10.0
 """A process that has not stopped this long after SIGTERM is killed."""
+CANCEL_S = 1.0
+"""Between two times that a watch is told to end."""
 PROBE_S, PROBE_S_MAX = 2.0, 2.0
 START_FAILURES_MAX = 4
 """While the site starts, so many deaths of one process before it is ready end the start."""
@@ -113,9 +115,11 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stop everything, last started first; each gets STOP_S_MAX for a clean end and is killed after it."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        watching = set(self._tasks)
+        while watching:  # a probe's library may swallow a cancellation (asyncio.wait_for of Python 3.11 does)
+            for task in watching:
+                task.cancel()
+            _ended, watching = await asyncio.wait(watching, timeout=CANCEL_S)
         for process in reversed(self.processes.values()):
             await self._end(process)
 
