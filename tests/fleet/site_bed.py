@@ -94,7 +94,7 @@ class SiteBed:
         self, directory: Path, *, machines: int = 5, hall: int, with_meter: bool = False, **changes: Any
     ) -> None:
         self.directory = directory
-        bus_port, store_port, rpc_port, http_port, control_port, meter_port = free_ports(6)
+        bus_port, store_port, rpc_port, http_port, control_port, meter_port, report_port = free_ports(7)
         settings = connection.settings_dict
         self.gate = Gate((settings["HOST"], int(settings["PORT"])))
         key = f"{settings['USER']}:{settings['PASSWORD']}"
@@ -108,7 +108,12 @@ class SiteBed:
             # Without a pool to work for, machines that look for one stand still, and the meter shows it.
             pool=Pool(enabled=not with_meter),
             fleet=dataclasses.replace(
-                FLEET, ranges=(f"127.25.{hall}.0/27",), rpc_port=rpc_port, http_port=http_port, **changes
+                FLEET,
+                ranges=(f"127.25.{hall}.0/27",),
+                rpc_port=rpc_port,
+                http_port=http_port,
+                report_port=report_port,
+                **changes,
             ),
             twin=Twin(
                 machines=machines,
@@ -117,6 +122,7 @@ class SiteBed:
                 http_port=http_port,
                 control_port=control_port,
                 meter_port=meter_port,
+                report_port=report_port,
                 time_scale=20.0,
             ),
         )

@@ -223,7 +223,8 @@ class _Scan:
             session = Session(found.address, self.access.with_password(found.family, word), keep_links=False)
             try:
                 async with asyncio.timeout(self.config.timeout_s):
-                    await adapter_of(found.family).read_identity(session)
+                    # Tried before it is identified, for which a session must be fresh.
+                    await adapter_of(found.family).read_identity(session.with_password(found.family, word))
                     return await adapter_of(found.family).identify(session) or found
             except DeniedError:
                 continue

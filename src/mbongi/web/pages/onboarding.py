@@ -54,7 +54,7 @@ def _steps(progress: onboarding_rows.Progress) -> list[tuple[str, int, int, str]
     """Each step's word, how many have it behind them, of how many, and what its list is called."""
     can = progress.found - progress.exempt
     return [
-        (_("Found"), progress.found, progress.found, ""),
+        (_("Machines found"), progress.found, progress.found, ""),
         (_("Identified"), progress.identified, progress.found, "unknown"),
         (_("Placed"), progress.placed, progress.found, "position"),
         (_("Password changed"), progress.changed, can, "password"),
