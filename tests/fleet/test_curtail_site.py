@@ -56,7 +56,8 @@ async def publish_capacity(bed: SiteBed, available_w: float | None) -> None:
     bus = await Bus.open(bed.config, name="facility")
     try:
         told = PowerCapacity(available_w=available_w, source="test", at_ms=int(time.time() * 1000))
-        await bus.publish(messages.subject_of(told), messages.encode(told))
+        message_id = f"capacity:{told.at_ms}"
+        await bus.publish(messages.subject_of(told), messages.encode(told), message_id=message_id)
     finally:
         await bus.close()
 
