@@ -15,7 +15,7 @@ from mbongi.core.identity.models import User
 from mbongi.core.identity.values import Role
 from mbongi.core.ledger import selectors as ledger
 from mbongi.core.threads import ThreadBridge
-from mbongi.fleet import healing, healing_rows, selectors, services
+from mbongi.fleet import groups, healing, healing_rows, selectors, services
 from mbongi.fleet.daemon import healing as healing_daemon
 from mbongi.fleet.daemon.process import FleetProcess
 from mbongi.fleet.models import Action, HealingRule, WorkOrder
@@ -59,7 +59,13 @@ def prepared(site: VirtualSite) -> list[int]:
         Found(address=address, family=Family(place.machine.model.family), model=place.machine.model.name)
         for address, place in site.places.items()
     ]
-    return list(services.register(found).added)
+    ids = list(services.register(found).added)
+    # A stuck machine shows no board either: here each rule has its own machine, however the polls fall.
+    group = groups.add_group(lead, "bench", reason="test").id
+    groups.put_machines(lead, group, [ids[1]], reason="test")
+    row = HealingRule.objects.get(key="board_missing")
+    HealingRule.objects.filter(pk=row.pk).update(document=row.document | {"groups": [group]})
+    return ids
 
 
 def parts_of(process: FleetProcess) -> list[Coroutine[Any, Any, None]]:
