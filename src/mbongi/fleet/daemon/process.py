@@ -306,9 +306,10 @@ class FleetProcess:
         return {target.machine_id for target in self._own_targets()}
 
     async def _looked_at(self, ids: set[MachineId]) -> None:
-        """Look at who answers where these machines should be, and in the whole of their racks: leases move together."""
-        racks = {target.rack for target in self._targets if target.machine_id in ids}
-        addresses = [each.address for each in self._targets if each.machine_id in ids or each.rack in racks - {""}]
+        """Look at who answers where these machines should be, and at all near them: addresses move together."""
+        met = [target for target in self._targets if target.machine_id in ids]
+        racks, near = {target.rack for target in met} - {""}, {_network_of(target.address) for target in met}
+        addresses = [each.address for each in self._targets if each.rack in racks or _network_of(each.address) in near]
         if addresses:
             await self.scanner.look(addresses[:LOOK_MAX])
 
@@ -494,3 +495,8 @@ def scan_reply(run: ScanRun, seen: int) -> ScanReply:
 def _table(bus: Bus) -> Cell:
     """Where the table of leases stands."""
     return Cell(bus, "fleet", "leases")
+
+
+def _network_of(address: str) -> str:
+    """The first three numbers of an address."""
+    return address.rpartition(".")[0]
