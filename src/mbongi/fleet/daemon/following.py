@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from mbongi.base.config import Fleet
 from mbongi.base.ids import MachineId
 from mbongi.base.log import get_log
+from mbongi.fleet.reading import Target
 
 log = get_log(__name__)
 
@@ -39,3 +40,14 @@ class Following:
             except Exception:
                 log.exception("strangers_not_looked_at")
             await asyncio.sleep(self._pause_s)
+
+
+def around(targets: Sequence[Target], ids: set[MachineId]) -> list[str]:
+    """The addresses of these machines, of their racks, and of all whose address begins as theirs does."""
+    met = [target for target in targets if target.machine_id in ids]
+    racks, near = {target.rack for target in met} - {""}, {_network_of(target.address) for target in met}
+    return [each.address for each in targets if each.rack in racks or _network_of(each.address) in near]
+
+
+def _network_of(address: str) -> str:
+    return address.rpartition(".")[0]

@@ -25,7 +25,7 @@ from mbongi.fleet.daemon.asserting import Asserting
 from mbongi.fleet.daemon.curtailing import Curtailing
 from mbongi.fleet.daemon.drifting import Drifting
 from mbongi.fleet.daemon.driving import drivers
-from mbongi.fleet.daemon.following import Following
+from mbongi.fleet.daemon.following import Following, around
 from mbongi.fleet.daemon.healing import Healing
 from mbongi.fleet.daemon.hearing import Hearing
 from mbongi.fleet.daemon.hosting import Hosting
@@ -307,9 +307,7 @@ class FleetProcess:
 
     async def _looked_at(self, ids: set[MachineId]) -> None:
         """Look at who answers where these machines should be, and at all near them: addresses move together."""
-        met = [target for target in self._targets if target.machine_id in ids]
-        racks, near = {target.rack for target in met} - {""}, {_network_of(target.address) for target in met}
-        addresses = [each.address for each in self._targets if each.rack in racks or _network_of(each.address) in near]
+        addresses = around(self._targets, ids)
         if addresses:
             await self.scanner.look(addresses[:LOOK_MAX])
 
@@ -495,8 +493,3 @@ def scan_reply(run: ScanRun, seen: int) -> ScanReply:
 def _table(bus: Bus) -> Cell:
     """Where the table of leases stands."""
     return Cell(bus, "fleet", "leases")
-
-
-def _network_of(address: str) -> str:
-    """The first three numbers of an address."""
-    return address.rpartition(".")[0]
