@@ -16,7 +16,7 @@ from mbongi.core.identity.models import Tenant, User
 from mbongi.fleet import contracts, hosting_rows, statements
 from mbongi.fleet.hosting_rows import VersionRow
 from mbongi.fleet.models import Machine
-from mbongi.fleet.rules.hosting_terms import CreditStep, Curtailment, Terms
+from mbongi.fleet.rules.hosting_terms import CreditStep, CurtailmentClass, Terms
 from mbongi.fleet.statements import Site
 from mbongi.fleet.values import MachineState
 
@@ -33,7 +33,7 @@ TERMS = Terms(
     currency="USD",
     mwh_minor=5500,
     credits=(CreditStep(below_ppm=995_000, credit_ppm=50_000), CreditStep(below_ppm=900_000, credit_ppm=250_000)),
-    curtailment=Curtailment.AGREED,
+    curtailment=CurtailmentClass.AGREED,
     maintenance_s_max=7200,
 )
 

@@ -13,7 +13,7 @@ from mbongi.core.ledger import selectors as ledger
 from mbongi.fleet import contracts, hosting_rows, statements
 from mbongi.fleet.errors import HostingRefusedError, NotPermittedError, UnknownContractError
 from mbongi.fleet.models import Action, Contract, Hosted, HostedDay, Machine, Operation, Statement
-from mbongi.fleet.rules.hosting_terms import Curtailment, ExcuseClass, Member
+from mbongi.fleet.rules.hosting_terms import CurtailmentClass, ExcuseClass, Member
 from mbongi.fleet.values import MachineState
 from tests.fleet.hosted_site import (
     BRAZZAVILLE,
@@ -283,7 +283,7 @@ def action(user, one, kind, at, operation=None):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("klass", [Curtailment.AGREED, Curtailment.FIRM])
+@pytest.mark.parametrize("klass", [CurtailmentClass.AGREED, CurtailmentClass.FIRM])
 def test_sleeps_of_curtailment_and_of_the_tenants_own_people_excuse_by_themselves(people, lead, manager, north, klass):
     one = machine(1, north)
     contract(lead, manager, north, listed(Member(machine_id=one.pk), curtailment=klass))
@@ -314,7 +314,7 @@ def test_sleeps_of_curtailment_and_of_the_tenants_own_people_excuse_by_themselve
 
     [found] = hosting_rows.statements()
     excused = found.document.sums.excused_s
-    curtailed = 4 * 3600 if klass is Curtailment.AGREED else 0
+    curtailed = 4 * 3600 if klass is CurtailmentClass.AGREED else 0
     assert (excused[ExcuseClass.CURTAILMENT], excused[ExcuseClass.CUSTOMER]) == (curtailed, 2 * 3600)
     assert found.document.sums.unexcused_s == 3600 + 4 * 3600 - curtailed
     assert {one.cause for one in found.document.excuses} == {f"operation:{operation.pk}", f"action:{slept.pk}"}

@@ -12,7 +12,7 @@ from mbongi.fleet import contracts, hosting_rows, statements
 from mbongi.fleet.errors import HostingRefusedError, UnknownContractError
 from mbongi.fleet.hosting_readings import gather, read, unread, windows
 from mbongi.fleet.models import Closing, Hosted, HostedDay
-from mbongi.fleet.rules.hosting_terms import Curtailment, ExcuseClass, Member
+from mbongi.fleet.rules.hosting_terms import CurtailmentClass, ExcuseClass, Member
 from mbongi.fleet.values import MachineState
 from tests.fleet.hosted_site import (
     BRAZZAVILLE,
@@ -194,4 +194,4 @@ def test_a_tenant_sees_no_row_of_anothers(lead, manager, north, tenant):
         assert hosting_rows.statement(found.id).contract == "North 1"
         assert hosting_rows.closings() == []
     with acting(SITE):
-        assert hosting_rows.curtailment_classes() == {one.pk: Curtailment.AGREED}
+        assert hosting_rows.curtailment_classes() == {one.pk: CurtailmentClass.AGREED}

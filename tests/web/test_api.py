@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from mbongi.web.api import structs
 from mbongi.web.api.document import document
 from mbongi.web.api.routes import ROUTES, Route
 from mbongi.web.problems import Problem
-from tests.web import curtail_site, group_site, hosting_site, pool_site, work_site
+from tests.web import campaign_site, curtail_site, group_site, healing_site, hosting_site, pool_site, work_site
 from tests.web.conftest import Pilot
 
 JSON = "application/json"
@@ -51,7 +52,9 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.method == "GET"], ids=lambda route: route.path)
-def test_each_answer_fits_its_struct(route: Route, pilot: Pilot, sign_in: Callable[..., Client], stored: None) -> None:
+def test_each_answer_fits_its_struct(
+    route: Route, pilot: Pilot, sign_in: Callable[..., Client], stored: None, tmp_path: Path
+) -> None:
     client, number = sign_in(), pilot.machines[0].pk
     if route.path == "/actions/{id}":
         number = ask(client, number).json()["id"]
@@ -63,6 +66,8 @@ def test_each_answer_fits_its_struct(route: Route, pilot: Pilot, sign_in: Callab
     number = group_site.number_for(route.path, client.user, pilot, number)
     number = hosting_site.number_for(route.path, client.user, pilot, number)
     number = curtail_site.number_for(route.path, client.user, number)
+    number = healing_site.number_for(route.path, client.user, pilot.machines[0], number)
+    number = campaign_site.number_for(route.path, client.user, pilot.machines[0], number, tmp_path)
     path = route.path.replace("{id}", str(number)) + POOL_QUERIES.get(route.path, "")
     answer = client.get("/api/v1" + path)
     assert answer.status_code == route.status, answer.content

@@ -10,10 +10,11 @@ from django.test import Client
 from mbongi.base.clock import utc_now
 from mbongi.core.identity.scope import SITE, acting
 from mbongi.core.identity.values import Role
-from mbongi.fleet import healing, healing_rows
-from mbongi.fleet.models import HealingAttempt, HealingReplay, HealingRule
-from mbongi.fleet.rules.healing import Cure, Mode, Outcome
+from mbongi.fleet import healing_rows
+from mbongi.fleet.models import HealingReplay
+from mbongi.fleet.rules.healing import Mode
 from mbongi.web import healing_sight
+from tests.web import healing_site
 from tests.web.conftest import Pilot
 
 PLACE = "/fleet/healing/"
@@ -25,61 +26,14 @@ EDITORS = {Role.SHIFT_LEAD, Role.SITE_MANAGER}
 @pytest.fixture
 def rules(pilot: Pilot) -> dict[str, int]:
     """The built-in rules, one attempt of each outcome by the hung one, and a replay that is made."""
-    now = utc_now()
-    with acting(SITE):
-        healing.ensure_built_in()
-        found = {row.key: row.pk for row in HealingRule.objects.all()}
-        for number, outcome in enumerate(Outcome):
-            HealingAttempt.objects.create(
-                rule_id=found["hung"],
-                version=1,
-                machine=pilot.machines[0],
-                cure=Cure.WORK_ORDER if outcome is Outcome.ORDERED else Cure.REBOOT,
-                since=now - timedelta(hours=number + 2),
-                started_at=now - timedelta(hours=number + 1),
-                outcome=outcome,
-            )
-    return found
-
-
-def replay_of(user: Any, machine: int) -> int:
-    now = utc_now()
-    at = int((now - timedelta(hours=2)).timestamp() * 1000)
-    with acting(SITE):
-        number = healing.ask_replay(
-            user, {"as <b>": {"kinds": ["fault"], "steps": ["reboot"]}}, since=now - timedelta(days=1), until=now
-        )
-        act = {"rule": -1, "machine": machine, "cure": "reboot", "step": 0, "at": at, "ended": at + 600_000}
-        result = {
-            "machines": 3,
-            "rows": 1000,
-            "population": {"-1": 3},
-            "really_done": 1,
-            "seconds": 0.5,
-            "counts": {"-1": {"reboot": 1}},
-            "attempts": [act | {"outcome": "not_recovered"}],
-            "attempts_total": 1,
-            "kept": [
-                {
-                    "rule": -1,
-                    "why": "aside:asleep_by_us",
-                    "first": at,
-                    "machines": 1,
-                    "minutes": 30,
-                    "some": [[machine, 30]],
-                }
-            ],
-            "names": {str(machine): [20, 3, 1, "10.20.0.1"]},
-        }
-        HealingReplay.objects.filter(pk=number).update(result=result, finished_at=now, done=1000, total=1000)
-    return number
+    return healing_site.make_rules(pilot.machines[0])
 
 
 @pytest.mark.parametrize("role", list(Role))
 def test_each_role_opens_its_pages_of_healing(
     role: Role, pilot: Pilot, sign_in: Callable[..., Client], rules: dict[str, int]
 ) -> None:
-    number = replay_of(sign_in().user, pilot.machines[0].pk)  # type: ignore[attr-defined]
+    number = healing_site.make_replay(sign_in().user, pilot.machines[0].pk)  # type: ignore[attr-defined]
     client = sign_in(role, owner=pilot.north if role == Role.TENANT else None)
     seen = [PLACE, f"{PLACE}{rules['hung']}/", f"{PLACE}attempts/", f"{PLACE}replays/{number}/"]
     done = [f"{PLACE}{rules['hung']}/edit/", f"{PLACE}new/?like={rules['hung']}", f"{PLACE}{rules['hung']}/on/"]
@@ -166,7 +120,7 @@ def test_a_replay_shows_its_progress_then_its_result_and_what_nobody_can_know(
     assert "The simulation failed" in client.get(place).content.decode()
     assert client.post(f"{PLACE}replays/", {"hours": "24"})["Location"] == PLACE, "no rule was chosen"
 
-    number = replay_of(client.user, pilot.machines[0].pk)  # type: ignore[attr-defined]
+    number = healing_site.make_replay(client.user, pilot.machines[0].pk)  # type: ignore[attr-defined]
     text = client.get(f"{PLACE}replays/{number}/").content.decode()
     for words in ("Nobody can know", "We put it to sleep", "heal-line", "as &lt;b&gt;", "20/03/01"):
         assert words in text, words

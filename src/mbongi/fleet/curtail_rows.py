@@ -18,7 +18,7 @@ from mbongi.fleet.machine_models import machine_model
 from mbongi.fleet.models import Action, Curtailment, Group, Machine, PowerReading, Profile
 from mbongi.fleet.power_figures import MachinePower
 from mbongi.fleet.rules.curtail import Facts
-from mbongi.fleet.rules.hosting_terms import Curtailment as Agreement
+from mbongi.fleet.rules.hosting_terms import CurtailmentClass
 from mbongi.fleet.rules.metering import MeterTrouble
 from mbongi.fleet.values import (
     ActionKind,
@@ -208,7 +208,7 @@ def facts(
 def contract_turns() -> dict[int, int | None]:
     """The turn that contracts give machines: where the owner agreed as the site's own; of firm ones none may sleep."""
     classes = hosting_rows.curtailment_classes().items()
-    return {machine_id: 0 if found is Agreement.AGREED else None for machine_id, found in classes}
+    return {machine_id: 0 if found is CurtailmentClass.AGREED else None for machine_id, found in classes}
 
 
 # What sleeps because of us.

@@ -18,7 +18,7 @@ from mbongi.fleet.errors import UnknownContractError
 from mbongi.fleet.models import Closing, Contract, ContractVersion, Excuse, Hosted, HostedDay, Machine, Statement
 from mbongi.fleet.rules.hosting import DayRecord, Seen
 from mbongi.fleet.rules.hosting_days import Span, contract_span, midnight, month_of, overlap
-from mbongi.fleet.rules.hosting_terms import Curtailment, ExcuseClass, Terms, changes
+from mbongi.fleet.rules.hosting_terms import CurtailmentClass, ExcuseClass, Terms, changes
 from mbongi.fleet.statement_document import Document
 from mbongi.fleet.values import ProfileState
 
@@ -266,13 +266,13 @@ def read_at(contract_id: int, month: str) -> datetime | None:
     return found
 
 
-def curtailment_classes() -> dict[int, Curtailment]:
+def curtailment_classes() -> dict[int, CurtailmentClass]:
     """What the contracts now in force say of curtailing each machine; a machine without contract is left out.
 
     Dates of lists are taken for days of UTC here: for hours about them the former word holds.
     """
     now = int(datetime.now(UTC).timestamp())
-    found: dict[int, Curtailment] = {}
+    found: dict[int, CurtailmentClass] = {}
     for row in contracts():
         if row.terms is not None:
             for machine_id, _span in memberships(row.id, row.terms, (now, now + 1), "UTC"):

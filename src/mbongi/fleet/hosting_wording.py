@@ -6,7 +6,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from mbongi.fleet.rules.hosting_bill import ChargeKind
-from mbongi.fleet.rules.hosting_terms import Curtailment, ExcuseClass
+from mbongi.fleet.rules.hosting_terms import CurtailmentClass, ExcuseClass
 from mbongi.fleet.values import ProfileState
 
 CLASSES: Mapping[ExcuseClass, Promise] = {
@@ -17,9 +17,9 @@ CLASSES: Mapping[ExcuseClass, Promise] = {
     ExcuseClass.MAINTENANCE: _("Planned maintenance"),
     ExcuseClass.MONITORING: _("Our monitoring was blind"),
 }
-CURTAILMENTS: Mapping[Curtailment, Promise] = {
-    Curtailment.FIRM: _("Firm: counts as downtime"),
-    Curtailment.AGREED: _("Agreed: is excused"),
+CURTAILMENTS: Mapping[CurtailmentClass, Promise] = {
+    CurtailmentClass.FIRM: _("Firm: counts as downtime"),
+    CurtailmentClass.AGREED: _("Agreed: is excused"),
 }
 STATES: Mapping[ProfileState, Promise] = {
     ProfileState.DRAFT: _("Draft"),

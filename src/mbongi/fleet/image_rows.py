@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.errors import UnknownImageError
 from mbongi.fleet.models import FirmwareImage, FirmwareKey
 from mbongi.fleet.values import Family
@@ -45,6 +46,11 @@ class KeyRow:
     added_by: str
     added_at: datetime
     images: int
+
+
+def flashable() -> list[Family]:
+    """The families whose machines take images."""
+    return [family for family in Family if adapter_of(family).abilities.upgrade]
 
 
 def images() -> list[ImageRow]:

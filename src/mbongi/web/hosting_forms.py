@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from django.utils.translation import gettext as _
 
 from mbongi.fleet.errors import HostingRefusedError
-from mbongi.fleet.rules.hosting_terms import CreditStep, Curtailment, ExcuseClass, Member, Terms, currencies
+from mbongi.fleet.rules.hosting_terms import CreditStep, CurtailmentClass, ExcuseClass, Member, Terms, currencies
 
 PERCENT = 10_000
 """Millionths of a percent."""
@@ -162,9 +162,9 @@ def _credits(text: str) -> tuple[CreditStep, ...]:
     return tuple(found)
 
 
-def _curtailment(word: str) -> Curtailment:
+def _curtailment(word: str) -> CurtailmentClass:
     try:
-        return Curtailment(word)
+        return CurtailmentClass(word)
     except ValueError as error:
         raise _refused("curtailment", word) from error
 

@@ -11,7 +11,15 @@ import pytest
 from mbongi.fleet.rules.hosting import DayRecord, Excuse, Readings, Seen, half_even, machine_month, seen, spans_of
 from mbongi.fleet.rules.hosting_bill import bill, differences, promised, sums
 from mbongi.fleet.rules.hosting_days import days_of, merged, midnight, month_span, overlap, seconds, split
-from mbongi.fleet.rules.hosting_terms import CreditStep, Curtailment, ExcuseClass, Member, Terms, changes, faults_of
+from mbongi.fleet.rules.hosting_terms import (
+    CreditStep,
+    CurtailmentClass,
+    ExcuseClass,
+    Member,
+    Terms,
+    changes,
+    faults_of,
+)
 
 NAN = float("nan")
 HOUR, DAY = 3600, 86_400
@@ -24,7 +32,7 @@ TERMS = Terms(
     currency="USD",
     mwh_minor=5500,
     credits=(CreditStep(below_ppm=995_000, credit_ppm=50_000), CreditStep(below_ppm=950_000, credit_ppm=200_000)),
-    curtailment=Curtailment.AGREED,
+    curtailment=CurtailmentClass.AGREED,
     maintenance_s_max=2 * HOUR,
 )
 UNKNOWN, OFF, MINING, SLEEPING = 0, 1, 2, 3
@@ -155,7 +163,7 @@ def test_a_sleep_of_the_month_before_goes_on_until_the_machine_hashes():
 
 
 def test_firm_contracts_are_not_curtailed_for_nothing():
-    firm = msgspec.structs.replace(TERMS, curtailment=Curtailment.FIRM)
+    firm = msgspec.structs.replace(TERMS, curtailment=CurtailmentClass.FIRM)
     [line] = machine_month(1, [day("s3600 u3600")], [Excuse(ExcuseClass.CURTAILMENT, (0, 3600))], firm, None)
     assert (line.excused_s, line.unexcused_s) == ({}, 3600)
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mbongi.fleet.rules.hosting_days import Span, merged, overlap, seconds, split
-from mbongi.fleet.rules.hosting_terms import EXCUSED, MILLION, Curtailment, ExcuseClass, Terms
+from mbongi.fleet.rules.hosting_terms import EXCUSED, MILLION, CurtailmentClass, ExcuseClass, Terms
 from mbongi.fleet.values import MachineState
 
 UP, DOWN, ASLEEP, SILENT, UNSEEN = "udsnx"
@@ -221,7 +221,7 @@ def _by_class(
     idle = merged([span for _record, spans in days for span in (*spans[DOWN], *spans[ASLEEP], *spans[SILENT])])
     found: dict[ExcuseClass, list[Span]] = {}
     for excuse in excuses:
-        if excuse.klass is ExcuseClass.CURTAILMENT and terms.curtailment is Curtailment.FIRM:
+        if excuse.klass is ExcuseClass.CURTAILMENT and terms.curtailment is CurtailmentClass.FIRM:
             continue
         span = until_it_hashes(excuse.span, up, idle) if excuse.is_sleep else excuse.span
         found.setdefault(excuse.klass, []).append(span)

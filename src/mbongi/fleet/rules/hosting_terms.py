@@ -41,7 +41,7 @@ EXCUSED = tuple(each for each in ExcuseClass if each is not ExcuseClass.MONITORI
 """The classes that excuse downtime, in the order in which they are taken."""
 
 
-class Curtailment(StrEnum):
+class CurtailmentClass(StrEnum):
     """Whether the site may put the tenant's machines to sleep when the load must fall."""
 
     FIRM = "firm"
@@ -88,7 +88,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     mwh_minor: int = 0
     machine_month_minor: int = 0
     credits: tuple[CreditStep, ...] = ()
-    curtailment: Curtailment = Curtailment.FIRM
+    curtailment: CurtailmentClass = CurtailmentClass.FIRM
     maintenance_s_max: int = 0
     notes: str = ""
 

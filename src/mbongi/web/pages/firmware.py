@@ -12,7 +12,6 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from mbongi.core.identity.values import Permission
 from mbongi.fleet import image_rows, images
-from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.errors import ImageRefusedError, NotPermittedError, UnknownImageError
 from mbongi.fleet.images import NewImage
 from mbongi.fleet.values import Family
@@ -30,7 +29,6 @@ NAMES = {
     Family.BRAIINS: "Braiins OS",
 }
 """As their makers write them."""
-FAMILIES = tuple(family for family in Family if adapter_of(family).abilities.upgrade)
 
 
 @require_http_methods(["GET", "POST"])
@@ -50,7 +48,7 @@ def firmware(request: HttpRequest) -> HttpResponse:
     content = {
         "images": image_rows.images(),
         "keys": image_rows.trusted_keys(),
-        "families": [(family.value, NAMES.get(family, family.value)) for family in FAMILIES],
+        "families": [(family.value, NAMES.get(family, family.value)) for family in image_rows.flashable()],
         "limit_mb": settings.CONFIG.fleet.image_bytes_max // 2**20,
         "may_upload": user.may(Permission.FIRMWARE_MANAGE),
         "may_trust": user.may(Permission.FIRMWARE_TRUST),

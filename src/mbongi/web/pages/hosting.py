@@ -14,7 +14,7 @@ from mbongi.core.identity.values import Permission
 from mbongi.fleet import contracts, group_rows, hosting_rows, hosting_wording, work_order_rows
 from mbongi.fleet.errors import HostingRefusedError, NotPermittedError, UnknownContractError
 from mbongi.fleet.hosting_rows import StatementRow
-from mbongi.fleet.rules.hosting_terms import Curtailment, currencies
+from mbongi.fleet.rules.hosting_terms import CurtailmentClass, currencies
 from mbongi.fleet.rules.work_orders import WorkState
 from mbongi.fleet.work_order_rows import OrderFilter, OrderRow
 from mbongi.web import hosting_forms, hosting_sight
@@ -138,7 +138,7 @@ def write(request: HttpRequest, contract_id: int = 0) -> HttpResponse:
         tenants=hosting_rows.tenant_choices(),
         groups=group_rows.groups(),
         currencies=sorted(currencies()),
-        curtailments=[(each.value, hosting_wording.CURTAILMENTS[each]) for each in Curtailment],
+        curtailments=[(each.value, hosting_wording.CURTAILMENTS[each]) for each in CurtailmentClass],
         this_month=hosting_sight.this_month(),
     )
     return render(request, "pages/hosting_write.html", found, status=400 if refusal else 200)

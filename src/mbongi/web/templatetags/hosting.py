@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from mbongi.fleet import hosting_wording as wording
 from mbongi.fleet.rules.hosting_bill import Sums
-from mbongi.fleet.rules.hosting_terms import EXCUSED, Curtailment, ExcuseClass, Terms, currencies
+from mbongi.fleet.rules.hosting_terms import EXCUSED, CurtailmentClass, ExcuseClass, Terms, currencies
 from mbongi.fleet.values import ProfileState
 from mbongi.web import figures
 from mbongi.web.hosting_sight import DaySight
@@ -255,7 +255,7 @@ _TERMS: Mapping[str, Callable[[Any, Terms], str]] = {
     "machine_month_minor": lambda value, terms: money(value, terms.currency),
     "maintenance_s_max": lambda value, _terms: hours_of(value),
     "hash_hours": lambda value, _terms: figures.with_unit(value, "TH/s·h"),
-    "curtailment": lambda value, _terms: str(wording.CURTAILMENTS[Curtailment(value)]),
+    "curtailment": lambda value, _terms: str(wording.CURTAILMENTS[CurtailmentClass(value)]),
     "credits": lambda value, _terms: "; ".join(
         f"< {ppm_short(one['below_ppm'])}: {ppm_short(one['credit_ppm'])}" for one in value
     ),
