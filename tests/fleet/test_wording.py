@@ -3,6 +3,7 @@
 import pytest
 from django.utils import translation
 
+from mbongi.fleet.operation_wording import operation_text
 from mbongi.fleet.rules.figures import verdict
 from mbongi.fleet.values import EventKind
 from mbongi.fleet.wording import event_text, reason_text
@@ -21,6 +22,29 @@ from mbongi.fleet.wording import event_text, reason_text
 def test_our_own_reasons_are_translated_and_quoted_ones_stay(reason: str, french: str) -> None:
     with translation.override("fr"):
         assert reason_text(reason) == french
+
+
+@pytest.mark.parametrize(
+    ("message", "french"),
+    [
+        ("left to others: action", "Laissée à d’autres : L’action de quelqu’un est en cours"),
+        ("left to others: elsewhere", "left to others: elsewhere"),
+        ("the condition lasts", "L’état dure."),
+        (
+            "stage 1: the gate found a regression: hashrate, rejects",
+            "Étape 1 : le contrôle a trouvé une régression : Hachage, Taux de rejet.",
+        ),
+        (
+            "my own words; rolled back: 3 machines, not: 0",
+            "my own words Machines remises à l’état d’avant : 3 ; non remises : 0.",
+        ),
+        ("9 machines woken, 12.5 kWh not used", "9 machines réveillées, 12.5 kWh non consommés."),
+        ("a person's reason", "a person's reason"),
+    ],
+)
+def test_what_operations_say_of_themselves_is_translated_and_peoples_words_stay(message: str, french: str) -> None:
+    with translation.override("fr"):
+        assert operation_text(message) == french
 
 
 def test_every_reason_of_the_rules_is_translated() -> None:

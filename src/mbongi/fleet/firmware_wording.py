@@ -1,5 +1,6 @@
 """The words for images, campaigns and gates, in the reader's language."""
 
+import re
 from collections.abc import Mapping
 
 from django.utils.functional import Promise
@@ -57,3 +58,36 @@ OUTCOMES: Mapping[str, Promise] = {
     Outcome.UNSTATED: _("machines do not state it"),
     "override": _("let on by a person"),
 }
+_MESSAGES: Mapping[str, Promise] = {
+    "the image is not in the store, or its key is trusted no more": _(
+        "The image is not in the store, or its key is trusted no more."
+    ),
+    "the gate cannot say whether the machines are well; a person must look": _(
+        "The gate cannot say whether the machines are well; a person must look."
+    ),
+}
+_REGRESSION = re.compile(r"stage (?P<stage>\d+): the gate found a regression: (?P<marks>[a-z_]+(, [a-z_]+)*)")
+_TAILS: tuple[tuple[re.Pattern[str], Promise], ...] = (
+    (
+        re.compile(r"(?P<head>.*); rolled back: (?P<back>\d+) machines, not: (?P<stuck>\d+)", re.DOTALL),
+        _("Machines rolled back: %(back)s; not: %(stuck)s."),
+    ),
+    (
+        re.compile(
+            r"(?P<head>.*); (?P<count>\d+) machines cannot be rolled back: what they ran is not in the store", re.DOTALL
+        ),
+        _("Machines that cannot be rolled back, as what they ran is not in the store: %(count)s."),
+    ),
+)
+
+
+def message_text(message: str) -> str:
+    """Why a campaign stands or how it ended; a person's reason stays in their words."""
+    for pattern, text in _TAILS:
+        if found := pattern.fullmatch(message):
+            return f"{message_text(found['head'])} {str(text) % found.groupdict()}"
+    if found := _REGRESSION.fullmatch(message):
+        marks = ", ".join(str(MARKS[Mark(word)]) if word in set(Mark) else word for word in found["marks"].split(", "))
+        text = _("Stage %(stage)s: the gate found a regression: %(marks)s.")
+        return str(text) % {"stage": found["stage"], "marks": marks}
+    return str(_MESSAGES.get(message, message))

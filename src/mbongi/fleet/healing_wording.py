@@ -90,3 +90,22 @@ def kept_text(word: str) -> str:
     """Why a rule holds back or leaves alone, from ``move:why``."""
     why = word.partition(":")[2]
     return str(ASIDES.get(why) or HOLDS.get(why) or why)
+
+
+_MESSAGES: dict[str, Promise] = {
+    "it sleeps until somebody has looked": _("It sleeps until somebody has looked."),
+    "it mines and the condition is gone, but it did not hold the rate that proves it": _(
+        "It mines and the condition is gone, but it did not hold the rate that proves it."
+    ),
+    "the condition lasts": _("The condition lasts."),
+    "it is not seen to mine": _("It is not seen to mine."),
+}
+_LEFT = "left to others: "
+
+
+def message_text(message: str) -> str:
+    """What became of an attempt; a machine's own words stay as they are."""
+    why = message.removeprefix(_LEFT)
+    if why != message and why in ASIDES:
+        return str(_("Left to others: %(why)s")) % {"why": ASIDES[why]}
+    return str(_MESSAGES.get(message, message))

@@ -8,6 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from mbongi.fleet import curtail_wording, firmware_wording, healing_wording
 from mbongi.fleet.values import OperationState
 
 _MESSAGES: tuple[tuple[re.Pattern[str], Promise], ...] = (
@@ -55,6 +56,9 @@ def operation_text(message: str) -> str:
     for pattern, text in _MESSAGES:
         if found := pattern.fullmatch(message):
             return str(text) % found.groupdict()
+    for words in (healing_wording.message_text, firmware_wording.message_text, curtail_wording.message_text):
+        if (text := words(message)) != message:
+            return text
     return message
 
 

@@ -1,9 +1,11 @@
 """Firmware campaigns: the list, the dry run of a new one, one with its stages, gate, figures and buttons."""
 
+import math
 from functools import cache
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -13,8 +15,14 @@ from mbongi.core.identity.values import Permission
 from mbongi.core.telemetry.client import Store
 from mbongi.core.telemetry.errors import StoreRefused, StoreUnavailable
 from mbongi.fleet import campaign_rows, campaigns, group_rows, image_rows, operations, selectors
-from mbongi.fleet.errors import ActionRefusedError, OperationRefusedError, UnknownImageError, UnknownOperationError
-from mbongi.fleet.firmware_wording import LEFT, MARKS, OUTCOMES, PHASES, STEPS
+from mbongi.fleet.errors import (
+    ActionRefusedError,
+    NotPermittedError,
+    OperationRefusedError,
+    UnknownImageError,
+    UnknownOperationError,
+)
+from mbongi.fleet.firmware_wording import LEFT, MARKS, OUTCOMES, PHASES, STEPS, message_text
 from mbongi.fleet.rules.gate import Criteria
 from mbongi.fleet.rules.stages import CampaignPlan, Phase, Stage
 from mbongi.fleet.selectors import MachineFilter
@@ -83,6 +91,8 @@ def new(request: HttpRequest) -> HttpResponse:
         content["dry"] = _dry(campaigns.preview(image_id, ids, plan))
     except ActionRefusedError as error:
         return render(request, "pages/campaign_new.html", content | {"refusal": error.text}, status=400)
+    except NotPermittedError as error:
+        raise PermissionDenied from error
     except UnknownImageError:
         text = _("Choose an image.")
         return render(request, "pages/campaign_new.html", content | {"refusal": text}, status=400)
@@ -131,7 +141,7 @@ def _asked(given: Any) -> tuple[int, CampaignPlan, list[int]]:
         reboots_max=int(_number(given, "reboots")),
         back_s=_number(given, "back") * 60,
     )
-    image_id = int(given.get("image", "")) if given.get("image", "").isdigit() else 0
+    image_id = int(given.get("image", "")) if given.get("image", "").isdecimal() else 0
     plan = CampaignPlan(stages=tuple(stages), criteria=criteria, auto_roll_back=bool(given.get("roll_back")))
     return image_id, plan, _machines(given, image_id)
 
@@ -140,7 +150,7 @@ def _machines(given: Any, image_id: int) -> list[int]:
     """All that fit the image, or those of one group."""
     row = image_rows.image(image_id)
     group = given.get("group", "")
-    wanted = MachineFilter(group_id=int(group)) if group.isdigit() else MachineFilter()
+    wanted = MachineFilter(group_id=int(group)) if group.isdecimal() else MachineFilter()
     ids: list[int] = []
     offset, total = 0, 1
     while offset < total:
@@ -153,11 +163,14 @@ def _machines(given: Any, image_id: int) -> list[int]:
 def _number(given: Any, name: str) -> float:
     text = given.get(name, "").strip().replace(",", ".")
     try:
-        return float(text)
-    except ValueError as error:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
         raise OperationRefusedError(
             f"new campaign: {name} {text[:20]!r}: no number", _("One of the numbers cannot be read.")
-        ) from error
+        )
+    return number
 
 
 @require_safe
@@ -182,6 +195,7 @@ def _content(row: campaign_rows.CampaignRow, user: Any) -> dict[str, Any]:
         "campaign": row,
         "operation": row.operation,
         "phase": PHASES[row.phase],
+        "message": message_text(row.message),
         "findings": [(each, MARKS[each.mark], OUTCOMES[each.outcome]) for each in findings],
         "verdict_word": "" if row.verdict is None else OUTCOMES[row.verdict.outcome],
         "decisions": [(each, OUTCOMES[each.outcome]) for each in campaign_rows.decisions(row.operation.id)],

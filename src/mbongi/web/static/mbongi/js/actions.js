@@ -14,6 +14,12 @@ document.addEventListener("htmx:after:swap", (event) => {
   dialog?.querySelector("[autofocus]")?.focus();
 });
 
+// A part that renews itself waits while somebody writes in it. (A filter in hx-trigger needs eval, which pages forbid.)
+document.addEventListener("htmx:before:request", (event) => {
+  const part = event.target;
+  if (part.matches?.("[data-waits]") && part.querySelector("details[open]")) event.preventDefault();
+});
+
 // Whatever was asked in it, the page behind shows the outcome.
 document.addEventListener("close", (event) => {
   if (!event.target.querySelector?.("#action-body")) return;
