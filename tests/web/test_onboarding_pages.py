@@ -46,6 +46,7 @@ def test_a_walk_by_clicks_from_the_label_to_the_undo(pilot: Pilot, sign_in: Call
     assert "30/02/07" in part
     assert "02:4D:42:00:00:01" in part
     assert "says otherwise of itself" in part
+    assert "camera=(self)" in client.get(WALK)["Permissions-Policy"]
     form = {"machine": machine.pk, "p": "30-2-7"}
     assert client.post("/fleet/onboarding/place/", form)["Location"] == WALK
     assert "30/02/08" in client.get(WALK).content.decode()

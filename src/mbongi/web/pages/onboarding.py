@@ -16,9 +16,11 @@ from mbongi.fleet.errors import ActionRefusedError, NotPermittedError, UnknownMa
 from mbongi.fleet.placing import NUMBER_MAX, PlacingQuestionError, Spot, checked_spot
 from mbongi.web.filters import QueryError, part_query, whole
 from mbongi.web.guard import needs
+from mbongi.web.middleware import HEADERS
 from mbongi.web.pages.paging import Pager
 
 WALK = "/fleet/onboarding/walk/"
+CAMERA = HEADERS["Permissions-Policy"].replace("camera=()", "camera=(self)")
 WHATS = ("position", "password", "unknown")
 
 
@@ -92,7 +94,10 @@ def walk(request: HttpRequest) -> HttpResponse:
         return redirect(WALK)
     content = {"sight": onboarding_rows.walk(user), "number_max": NUMBER_MAX, "scanned": _scanned(request)}
     name = "parts/walk.html" if request.headers.get("HX-Request") else "pages/walk.html"
-    return render(request, name, content)
+    answer = render(request, name, content)
+    # The one page that may open the camera: it reads labels.
+    answer["Permissions-Policy"] = CAMERA
+    return answer
 
 
 def _spot_of(text: str) -> Spot | None:
