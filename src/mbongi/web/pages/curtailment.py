@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from mbongi.base.clock import utc_now
 from mbongi.core.identity.values import Permission
 from mbongi.fleet import curtail_rows, curtail_triggers, curtail_wording, curtailing, selectors
+from mbongi.fleet.curtail_rows import CurtailRow
 from mbongi.fleet.curtail_triggers import TriggerRow
 from mbongi.fleet.errors import OperationRefusedError, UnknownOperationError, UnknownTriggerError
 from mbongi.fleet.rules.triggers import DAY_S, Condition, TriggerKind
@@ -60,7 +61,7 @@ def _live(user: Any) -> dict[str, Any]:
         "asleep": asleep,
         "left": asleep if row is None else 0,
         "deadline_s": _left_s(None if row is None else row.deadline_at, now),
-        "is_late": row is not None and row.phase is CurtailPhase.SHED and _is_past(row.deadline_at, now),
+        "is_late": _is_late(row, now),
         "ends_s": _left_s(None if row is None else row.ends_at, now),
         "may_run": user.may(Permission.OPERATION_RUN),
         "may_end": user.may(Permission.MACHINE_CONTROL),
@@ -72,8 +73,13 @@ def _left_s(moment: Any, now: Any) -> float | None:
     return None if moment is None else max(_seconds(moment - now), 0.0)
 
 
-def _is_past(moment: Any, now: Any) -> bool:
-    return moment is not None and moment < now
+def _is_late(row: CurtailRow | None, now: Any) -> bool:
+    """Whether the target was reached after its deadline, or is not reached though that is over."""
+    if row is None or row.deadline_at is None:
+        return False
+    if row.reached_at is not None:
+        return row.reached_at > row.deadline_at
+    return row.phase is CurtailPhase.SHED and row.deadline_at < now
 
 
 def _seconds(span: timedelta) -> float:
