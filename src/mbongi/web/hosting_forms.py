@@ -6,13 +6,33 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from mbongi.fleet.errors import HostingRefusedError
 from mbongi.fleet.rules.hosting_terms import CreditStep, CurtailmentClass, ExcuseClass, Member, Terms, currencies
 
 PERCENT = 10_000
 """Millionths of a percent."""
+_LABELS: Mapping[str, Promise] = {
+    "group_id": gettext_lazy("Group"),
+    "machines": gettext_lazy("Machines"),
+    "uptime": gettext_lazy("Promised uptime"),
+    "hash_hours": gettext_lazy("Hash-hours"),
+    "nominal": gettext_lazy("Share"),
+    "mwh": gettext_lazy("Price of 1,000 kWh"),
+    "machine_month": gettext_lazy("Price of a machine and month"),
+    "credits": gettext_lazy("Credits"),
+    "curtailment": gettext_lazy("Curtailment"),
+    "maintenance": gettext_lazy("Planned maintenance per machine and month"),
+    "klass": gettext_lazy("Class"),
+    "since": gettext_lazy("From"),
+    "until": gettext_lazy("Until before"),
+    "hall": gettext_lazy("Hall"),
+    "contract": gettext_lazy("Contract"),
+}
+"""What the forms call their fields."""
 
 
 def terms_of(given: Mapping[str, str]) -> Terms:
@@ -170,5 +190,5 @@ def _curtailment(word: str) -> CurtailmentClass:
 
 
 def _refused(name: str, text: str) -> HostingRefusedError:
-    words = _("“%(found)s” cannot be read (%(field)s).") % {"found": text[:40], "field": name}
+    words = _("“%(found)s” cannot be read (%(field)s).") % {"found": text[:40], "field": _LABELS[name]}
     return HostingRefusedError(f"form of hosting: {name}: {text[:40]!r} cannot be read", words)

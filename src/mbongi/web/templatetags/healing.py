@@ -6,6 +6,7 @@ from typing import Any
 
 from django import template
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -219,10 +220,10 @@ def hour_marks(since: datetime, until: datetime) -> SafeString:
     """The times below a line: five of them."""
     step = (until - since) / 4
     texts = [timezone.localtime(since + step * number) for number in range(5)]
-    form = "%H:%M" if (until - since).days < 2 else "%d.%m. %H:%M"
+    form = "H:i" if (until - since).days < 2 else "j N H:i"
     return format_html(
         '<div class="heal-times" aria-hidden="true">{}</div>',
-        format_html_join("", "<span>{}</span>", ((each.strftime(form),) for each in texts)),
+        format_html_join("", "<span>{}</span>", ((date_format(each, form),) for each in texts)),
     )
 
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -129,8 +130,8 @@ def level(one: Sums | None) -> str:
 def _words(day: DaySight) -> str:
     one = day.sums
     if one is None:
-        return f"{day.day:%d.%m.}: {figures.NOTHING}"
-    parts = [f"{day.day:%d.%m.}: {ppm(one.uptime_ppm)}"]
+        return f"{date_format(day.day, 'j N')}: {figures.NOTHING}"
+    parts = [f"{date_format(day.day, 'j N')}: {ppm(one.uptime_ppm)}"]
     for seconds, name in (
         (one.excused_all_s, _("excused")), (one.unexcused_s, _("not excused")), (one.unknown_s, _("unknown")),
     ):  # fmt: skip
@@ -176,7 +177,7 @@ def hash_days(days: Sequence[DaySight]) -> SafeString:
                 "made short" if is_short else "made",
                 place * step + 4,
                 *(f"{height - tall:.1f}", f"{tall:.1f}"),
-                f"{day.day:%d.%m.}: {thousandths(one.hash_milli)} TH/s·h",
+                f"{date_format(day.day, 'j N')}: {thousandths(one.hash_milli)} TH/s·h",
             )
         )
         if one.promised_milli:
