@@ -14,11 +14,14 @@ document.addEventListener("htmx:after:swap", (event) => {
   dialog?.querySelector("[autofocus]")?.focus();
 });
 
-// A part that renews itself waits while somebody writes in it. (A filter in hx-trigger needs eval, which pages forbid.)
-document.addEventListener("htmx:before:request", (event) => {
+// A part that renews itself waits while somebody writes in it or presses one of its buttons: else what is typed, or the
+// press, is lost. (A filter in hx-trigger needs eval, which pages forbid.)
+function wait(event) {
   const part = event.target;
-  if (part.matches?.("[data-waits]") && part.querySelector("details[open]")) event.preventDefault();
-});
+  if (part.matches?.("[data-waits]") && part.querySelector("details[open], :active")) event.preventDefault();
+}
+document.addEventListener("htmx:before:request", wait);
+document.addEventListener("htmx:before:swap", wait);
 
 // Whatever was asked in it, the page behind shows the outcome.
 document.addEventListener("close", (event) => {
