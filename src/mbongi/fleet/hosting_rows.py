@@ -365,6 +365,14 @@ def statements(
     return [_statement_row(row) for row in page]
 
 
+def latest() -> dict[int, StatementRow]:
+    """Each contract's newest statement, by contract."""
+    newest = Statement.objects.order_by("contract_id", "-month", "-version").distinct("contract_id")
+    rows = Statement.objects.select_related("contract__tenant", "author").defer("sheet").annotate(later=_LATER)
+    found = rows.filter(pk__in=list(newest.values_list("pk", flat=True)))
+    return {row.contract_id: _statement_row(row) for row in found}
+
+
 _LATER = Count(
     "contract__statements",
     filter=Q(contract__statements__month=F("month"), contract__statements__version__gt=F("version")),

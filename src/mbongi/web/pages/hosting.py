@@ -47,9 +47,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     user: Any = request.user
     if user.tenant_id is not None and len(rows) == 1:
         return redirect(f"/hosting/{rows[0].id}/")
-    newest: dict[int, Any] = {}
-    for one in hosting_rows.statements(newest=True, limit=1000):
-        newest.setdefault(one.contract_id, one)
+    newest = hosting_rows.latest()
     listed = [(row, newest.get(row.id)) for row in rows]
     return render(request, "pages/hosting.html", content(request, tab="contracts", rows=listed))
 
