@@ -75,6 +75,14 @@ def test_many_are_put_to_sleep_after_a_look_that_says_what_is_left(
     with acting(SITE):
         assert not Operation.objects.exists()  # a look writes nothing
 
+    # Nothing is done where it was not seen to whom, or others fit by now.
+    for seen in ("", "0" * 64):
+        back = send(client, "/machines/bulk/", **chosen, step="do", seen=seen, batch="2", reason="grid")
+        assert back.startswith("/machines/?")
+    with acting(SITE):
+        assert not Operation.objects.exists()
+    chosen["seen"] = text.split('name="seen" value="')[1].split('"')[0]
+
     place = send(client, "/machines/bulk/", **chosen, step="do", batch="2", ramp_kw_s="", reason="grid")
     with acting(SITE):
         row = operation_rows.operation(int(place.split("/")[-2]))

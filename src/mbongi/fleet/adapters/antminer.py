@@ -4,13 +4,10 @@ from collections.abc import Sequence
 
 from mbongi.fleet.adapters import antminer_decode as decode
 from mbongi.fleet.adapters import antminer_write as write
-from mbongi.fleet.adapters.passwords import change_password
 from mbongi.fleet.adapters.session import WEB_CLOSED, Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
-from mbongi.fleet.adapters.upgrading import upgraded
 from mbongi.fleet.device_errors import DeniedError, GarbledError, MissingPageError, RefusedError
-from mbongi.fleet.image_file import ImageFile
-from mbongi.fleet.ports import Outcome, PasswordChange, PoolSetting, Support
+from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, PoolDetail, Stated, Verdict
 from mbongi.fleet.rules.figures import SLEEPING, verdict
 from mbongi.fleet.values import Abilities, DesiredFan, DesiredPower, Family, MachineState
@@ -50,6 +47,9 @@ class Antminer(Settings):
     abilities = Abilities(
         pools_max=write.POOLS_MAX, modes=frozenset(write.MODES), fan=True, upgrade=True, password_length=20
     )
+    send_image = staticmethod(write.send_image)
+    accepts_password = staticmethod(write.accepts_password)
+    send_password = staticmethod(write.send_password)
 
     async def identify(self, session: Session) -> Found | None:
         """By the realm of the web's sign-in, else by the word that the RPC port gives; None where it is neither."""
@@ -268,17 +268,3 @@ class Antminer(Settings):
     async def write_fan(self, session: Session, fan: DesiredFan, *, dry_run: bool = False) -> Outcome:
         """Fix the fans, or give them back to the machine."""
         return await write.set_fan(session, fan, dry_run=dry_run)
-
-    async def upgrade(self, session: Session, image: ImageFile, *, back_s: float, dry_run: bool = False) -> Outcome:
-        """Send an image over the family's own road, and see the machine back."""
-
-        async def send() -> None:
-            await write.send_image(session, image)
-
-        return await upgraded(session, image, self.read_desired, send, back_s=back_s, dry_run=dry_run)
-
-    async def write_credentials(self, session: Session, change: PasswordChange, *, dry_run: bool = False) -> Outcome:
-        """By its ``passwd`` page."""
-        return await change_password(
-            session, self.family, change, write.accepts_password, write.send_password, dry_run=dry_run
-        )

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from mbongi.fleet.adapters import avalon_decode as decode
 from mbongi.fleet.adapters import avalon_write as write
-from mbongi.fleet.adapters.passwords import change_password
 from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
 from mbongi.fleet.device_errors import RefusedError
-from mbongi.fleet.ports import Outcome, PasswordChange, PoolSetting, Support
+from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import verdict
 from mbongi.fleet.values import Abilities, DesiredPower, Family
@@ -43,6 +42,8 @@ class Avalon(Settings):
     )
 
     abilities = Abilities(pools_max=write.POOLS_MAX, modes=write.MODES, password_length=20)
+    accepts_password = staticmethod(write.accepts_password)
+    send_password = staticmethod(write.send_password)
 
     async def identify(self, session: Session) -> Found | None:
         """By the word in ``version``; None where it lacks it."""
@@ -116,12 +117,6 @@ class Avalon(Settings):
     async def write_power(self, session: Session, power: DesiredPower, *, dry_run: bool = False) -> Outcome:
         """Set the work mode."""
         return await write.set_power(session, power, dry_run=dry_run)
-
-    async def write_credentials(self, session: Session, change: PasswordChange, *, dry_run: bool = False) -> Outcome:
-        """By ``password``; it goes in the clear, as all that this family is told."""
-        return await change_password(
-            session, self.family, change, write.accepts_password, write.send_password, dry_run=dry_run
-        )
 
 
 def _judge(figures: avalon.Figures, reading: MachineReading) -> Verdict:

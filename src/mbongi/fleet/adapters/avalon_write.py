@@ -165,5 +165,5 @@ async def accepts_password(session: Session) -> None:
 
 
 async def send_password(session: Session, old: str, new: str) -> None:
-    """One write."""
+    """One write, in the clear, as all that this family is told."""
     await send(session, "password", old, new)

@@ -11,7 +11,6 @@ from mbongi.base.clock import monotonic_s
 from mbongi.fleet.adapters import uploading
 from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
-from mbongi.fleet.adapters.upgrading import upgraded
 from mbongi.fleet.adapters.verifying import Words, carry_out, checked_pools, pool_words, restart
 from mbongi.fleet.device_errors import GarbledError, MissingPageError, RefusedError, RejectedError, UnreachableError
 from mbongi.fleet.image_file import ImageFile
@@ -39,6 +38,16 @@ MODELS = {"BM1397": "Bitaxe Max", "BM1366": "Bitaxe Ultra", "BM1368": "Bitaxe Su
 _SCHEMES = ("stratum+tcp://", "stratum+ssl://", "stratum+tls://")
 
 
+async def _send_image(session: Session, image: ImageFile) -> None:
+    """Send an image as it is; AxeOS asks for no sign-in."""
+    response = await uploading.post(session, axeos.UPGRADE, image, uploading.RAW)
+    if response.status in {404, 405}:
+        raise MissingPageError(f"{session.address}: POST {axeos.UPGRADE}: HTTP {response.status}: no such page")
+    if response.status != 200:
+        words = response.body[:80].decode("utf-8", "replace").strip()
+        raise RejectedError(f"{session.address}: flash: HTTP {response.status}: the machine answered {words}")
+
+
 class Bitaxe(Settings):
     """The family's adapter; it keeps nothing itself."""
 
@@ -56,6 +65,7 @@ class Bitaxe(Settings):
         Support("password", "exempt", "AxeOS has none; keep the machines' network closed"),
     )
     abilities = Abilities(pools_max=POOLS_MAX, fan=True, hostname=True, upgrade=True)
+    send_image = staticmethod(_send_image)
 
     async def identify(self, session: Session) -> Found | None:
         """By the word AxeOS on the home page, or by a system page with a mining chip; None where it is neither."""
@@ -239,14 +249,6 @@ class Bitaxe(Settings):
             dry_run=dry_run,
         )
 
-    async def upgrade(self, session: Session, image: ImageFile, *, back_s: float, dry_run: bool = False) -> Outcome:
-        """Send an image over the family's own road, and see the machine back."""
-
-        async def send() -> None:
-            await _send_image(session, image)
-
-        return await upgraded(session, image, self.read_desired, send, back_s=back_s, dry_run=dry_run)
-
 
 def _fan_auto(info: SystemInfo) -> bool | None:
     return None if info.autofanspeed is None else bool(info.autofanspeed)
@@ -368,13 +370,3 @@ def _host(url: str) -> str:
 def _port(url: str) -> int:
     text = url.split("://", 1)[-1].split("/", 1)[0].rpartition(":")[2]
     return int(text) if text.isdigit() and 0 < int(text) < 65536 else 0
-
-
-async def _send_image(session: Session, image: ImageFile) -> None:
-    """Send an image as it is; AxeOS asks for no sign-in."""
-    response = await uploading.post(session, axeos.UPGRADE, image, uploading.RAW)
-    if response.status in {404, 405}:
-        raise MissingPageError(f"{session.address}: POST {axeos.UPGRADE}: HTTP {response.status}: no such page")
-    if response.status != 200:
-        words = response.body[:80].decode("utf-8", "replace").strip()
-        raise RejectedError(f"{session.address}: flash: HTTP {response.status}: the machine answered {words}")

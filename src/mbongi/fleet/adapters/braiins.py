@@ -5,13 +5,10 @@ from datetime import UTC, datetime
 
 from mbongi.fleet.adapters import braiins_decode as decode
 from mbongi.fleet.adapters import braiins_write as write
-from mbongi.fleet.adapters.passwords import change_password
 from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
-from mbongi.fleet.adapters.upgrading import upgraded
 from mbongi.fleet.device_errors import DeniedError, DeviceError, RefusedError
-from mbongi.fleet.image_file import ImageFile
-from mbongi.fleet.ports import Outcome, PasswordChange, PoolSetting, Support
+from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import finite
 from mbongi.fleet.values import Abilities, DesiredFan, DesiredPower, Family
@@ -36,6 +33,9 @@ class Braiins(Settings):
     abilities = Abilities(
         pools_max=write.POOLS_MAX, power_limit=True, fan=True, hostname=True, upgrade=True, password_length=20
     )
+    send_image = staticmethod(write.send_image)
+    accepts_password = staticmethod(write.accepts_password)
+    send_password = staticmethod(write.send_password)
 
     async def identify(self, session: Session) -> Found | None:
         """By the home page or the words that the RPC port gives; None where neither has them."""
@@ -146,17 +146,3 @@ class Braiins(Settings):
     async def write_hostname(self, session: Session, hostname: str, *, dry_run: bool = False) -> Outcome:
         """Set the network name."""
         return await write.set_hostname(session, hostname, dry_run=dry_run)
-
-    async def upgrade(self, session: Session, image: ImageFile, *, back_s: float, dry_run: bool = False) -> Outcome:
-        """Send an image over the family's own road, and see the machine back."""
-
-        async def send() -> None:
-            await write.send_image(session, image)
-
-        return await upgraded(session, image, self.read_desired, send, back_s=back_s, dry_run=dry_run)
-
-    async def write_credentials(self, session: Session, change: PasswordChange, *, dry_run: bool = False) -> Outcome:
-        """As ``auth/password`` takes it."""
-        return await change_password(
-            session, self.family, change, write.accepts_password, write.send_password, dry_run=dry_run
-        )

@@ -1,13 +1,16 @@
 """What an adapter does about a profile's settings unless its family can do more."""
 
+import functools
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from mbongi.fleet.adapters.passwords import Accepts, Send, change_password
+from mbongi.fleet.adapters.upgrading import SendImage, upgraded
 from mbongi.fleet.adapters.verifying import power_word, unable
 from mbongi.fleet.ports import Outcome, PasswordChange
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Stated, Verdict
 from mbongi.fleet.rules.stated import stated_of
-from mbongi.fleet.values import Abilities, DesiredFan, DesiredPower
+from mbongi.fleet.values import Abilities, DesiredFan, DesiredPower, Family
 
 if TYPE_CHECKING:
     from mbongi.fleet.adapters.session import Session
@@ -17,9 +20,16 @@ _CANNOT = "machines of this family cannot be told"
 
 
 class Settings(ABC):
-    """For adapters to build on: settings as the static poll reads them, and none that can be written."""
+    """For adapters to build on: settings as the static poll reads them, and none that can be written.
 
+    A family whose machines take images, or a new password, says how those are sent.
+    """
+
+    family: ClassVar[Family]
     abilities = Abilities()
+    send_image: ClassVar[SendImage | None] = None
+    accepts_password: ClassVar[Accepts | None] = None
+    send_password: ClassVar[Send | None] = None
 
     @abstractmethod
     async def poll_static(self, session: "Session", reading: MachineReading, detail: MachineDetail) -> Verdict:
@@ -51,23 +61,16 @@ class Settings(ABC):
         """Refused."""
         raise unable(session.address, f"network name {hostname}", _CANNOT)
 
-    async def upgrade(
-        self,
-        session: "Session",
-        image: "ImageFile",
-        *,
-        back_s: float,  # noqa: ARG002
-        dry_run: bool = False,  # noqa: ARG002
-    ) -> Outcome:
-        """Refused."""
-        raise unable(session.address, f"flash {image.version}", "machines of this family are sent no images")
+    async def upgrade(self, session: "Session", image: "ImageFile", *, back_s: float, dry_run: bool = False) -> Outcome:
+        """Send an image over the family's own road, and see the machine back."""
+        if self.send_image is None:
+            raise unable(session.address, f"flash {image.version}", "machines of this family are sent no images")
+        send = functools.partial(self.send_image, session, image)
+        return await upgraded(session, image, self.read_desired, send, back_s=back_s, dry_run=dry_run)
 
-    async def write_credentials(
-        self,
-        session: "Session",
-        change: PasswordChange,  # noqa: ARG002
-        *,
-        dry_run: bool = False,  # noqa: ARG002
-    ) -> Outcome:
-        """Refused."""
-        raise unable(session.address, "password", _CANNOT)
+    async def write_credentials(self, session: "Session", change: PasswordChange, *, dry_run: bool = False) -> Outcome:
+        """Send a new password the family's own way, and see that it is accepted and the former one not."""
+        if self.accepts_password is None or self.send_password is None:
+            raise unable(session.address, "password", _CANNOT)
+        ways = self.accepts_password, self.send_password
+        return await change_password(session, self.family, change, *ways, dry_run=dry_run)

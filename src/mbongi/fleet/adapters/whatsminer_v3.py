@@ -6,14 +6,11 @@ from collections.abc import Sequence
 
 from mbongi.fleet.adapters import whatsminer_v3_decode as decode
 from mbongi.fleet.adapters import whatsminer_v3_write as write
-from mbongi.fleet.adapters.passwords import change_password
 from mbongi.fleet.adapters.session import Session, SlowFigures
 from mbongi.fleet.adapters.settings import Settings
-from mbongi.fleet.adapters.upgrading import upgraded
 from mbongi.fleet.adapters.whatsminer import WARM_UP_S
 from mbongi.fleet.device_errors import DeviceError, GarbledError, RefusedError
-from mbongi.fleet.image_file import ImageFile
-from mbongi.fleet.ports import Outcome, PasswordChange, PoolSetting, Support
+from mbongi.fleet.ports import Outcome, PoolSetting, Support
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Verdict
 from mbongi.fleet.rules.figures import verdict
 from mbongi.fleet.values import Abilities, DesiredPower, Family
@@ -48,6 +45,9 @@ class WhatsminerV3(Settings):
     abilities = Abilities(
         pools_max=write.POOLS_MAX, modes=write.MODES, power_limit=True, hostname=True, upgrade=True, password_length=20
     )
+    send_image = staticmethod(write.send_image)
+    accepts_password = staticmethod(write.accepts_password)
+    send_password = staticmethod(write.send_password)
 
     async def identify(self, session: Session) -> Found | None:
         """By the firmware's date on the old port, and an answer on the framed one; None where either is missing."""
@@ -145,20 +145,6 @@ class WhatsminerV3(Settings):
     async def write_hostname(self, session: Session, hostname: str, *, dry_run: bool = False) -> Outcome:
         """Set the network name."""
         return await write.set_hostname(session, hostname, dry_run=dry_run)
-
-    async def upgrade(self, session: Session, image: ImageFile, *, back_s: float, dry_run: bool = False) -> Outcome:
-        """Send an image over the family's own road, and see the machine back."""
-
-        async def send() -> None:
-            await write.send_image(session, image)
-
-        return await upgraded(session, image, self.read_desired, send, back_s=back_s, dry_run=dry_run)
-
-    async def write_credentials(self, session: Session, change: PasswordChange, *, dry_run: bool = False) -> Outcome:
-        """Of the account that writes are signed with."""
-        return await change_password(
-            session, self.family, change, write.accepts_password, write.send_password, dry_run=dry_run
-        )
 
 
 def _hashes(status: btminer_v3.Status) -> bool:

@@ -1,5 +1,6 @@
 """What somebody does to many chosen machines at once: looked at first, then done; and the views they keep."""
 
+import hashlib
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -32,6 +33,8 @@ def bulk_page(request: HttpRequest) -> HttpResponse:
     back = f"/machines/?{form.get('query', '')}"
     if not ids:
         return attempt(request, _nothing, otherwise=back)
+    if form.get("step") == "do" and form.get("all") == "1" and form.get("seen") != _mark(ids):
+        return attempt(request, _changed, otherwise=back)
     what = form.get("what", "")
     try:
         if what.startswith(_TO_GROUP):
@@ -48,6 +51,16 @@ def _chosen(form: QueryDict) -> list[int]:
     if form.get("all") == "1":
         return [int(one) for one in selectors.machine_ids(machine_filter(QueryDict(form.get("query", ""))))]
     return [int(one) for one in form.getlist("id") if one.isascii() and one.isdigit() and int(one) <= ID_MAX]
+
+
+def _mark(ids: list[int]) -> str:
+    """Of which machines a dry run was shown, so that nothing is done to others that came to fit since."""
+    return hashlib.sha256(",".join(map(str, sorted(ids))).encode()).hexdigest()
+
+
+def _changed() -> str:
+    text = _("Other machines fit the filter by now; look again at what would be done.")
+    raise ActionRefusedError("bulk: other machines fit than those of the dry run", text)
 
 
 def _nothing() -> str:
@@ -67,6 +80,7 @@ def _content(request: HttpRequest, ids: list[int], back: str, **more: Any) -> di
     content = {
         "ids": [] if form.get("all") == "1" else ids,
         "all": form.get("all", ""),
+        "seen": _mark(ids),
         "query": form.get("query", ""),
         "what": form.get("what", ""),
         "count": len(ids),
