@@ -3,7 +3,7 @@
 A machine is known by its MAC, then by its serial number, and only where it states neither by its address.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -90,9 +90,10 @@ def _identify(found: list[Found], *, complete: bool) -> _Plan:
             pairs.append((each, there))
         else:
             open_ones.append(each)
-    waiting = 0
+    waiting, by_sign = 0, _by_sign(rows)
     for each in open_ones:
-        known = next((row for row in rows if row.pk not in taken and _is(row, each)), None)
+        alike = {row.pk: row for sign in _signs(each.mac, each.serial) for row in by_sign.get(sign, ())}
+        known = next((row for pk, row in sorted(alike.items()) if pk not in taken and _is(row, each)), None)
         if not complete and (known is not None or each.address in at_address):
             waiting += 1
             continue
@@ -100,6 +101,19 @@ def _identify(found: list[Found], *, complete: bool) -> _Plan:
             taken.add(known.pk)
         pairs.append((each, known))
     return _Plan(pairs, waiting)
+
+
+def _by_sign(rows: Iterable[Machine]) -> dict[str, list[Machine]]:
+    """Machines by what they can be told by: a whole site that got new addresses is not compared each with each."""
+    found: dict[str, list[Machine]] = {}
+    for row in rows:
+        for sign in _signs(row.mac, row.serial):
+            found.setdefault(sign, []).append(row)
+    return found
+
+
+def _signs(mac: str, serial: str) -> set[str]:
+    return {normal_mac(mac), serial} - {""}
 
 
 def _is(row: Machine, found: Found) -> bool:
