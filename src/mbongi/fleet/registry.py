@@ -68,6 +68,14 @@ def register(
     return result
 
 
+def former_addresses(found: Sequence[Found], looked: Sequence[str]) -> list[str]:
+    """Where the machines found are known to be, and nobody has ``looked``: who answers there still is another one."""
+    machines = [_without_nul(each) for each in found if each.family is not None]
+    signs = {sign for each in machines for sign in _signs(each.mac, each.serial)}
+    rows = Machine.objects.filter(Q(mac__in=signs) | Q(serial__in=signs), address__isnull=False)
+    return sorted({row.address for row in rows.exclude(address__in=looked) if row.address})
+
+
 def _without_nul(found: Found) -> Found:
     """Machines may write anything; PostgreSQL takes no NUL in a text."""
     texts = {name: getattr(found, name).replace("\0", "") for name in ("model", "serial", "firmware", "hostname")}
