@@ -102,6 +102,9 @@ def test_what_fails_is_said_without_the_token(netbox: NetBox) -> None:
     with pytest.raises(NetboxError, match="token is not accepted") as caught:
         fetch(url(netbox), "wrong-token")
     assert "wrong-token" not in str(caught.value)
+    with pytest.raises(NetboxError, match="no line break") as caught:
+        fetch(url(netbox), "broken-token\n")
+    assert "broken-token" not in str(caught.value)
     netbox.pages.clear()
     with pytest.raises(NetboxError, match="HTTP 404"):
         fetch(url(netbox), TOKEN)

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from mbongi.base.clock import utc_now
+from mbongi.core.identity.scope import acting, scope_of
 from mbongi.core.identity.values import Role
 from mbongi.core.ledger import selectors as ledger
 from mbongi.fleet import onboarding_rows, placing, reports
@@ -122,6 +123,25 @@ def test_a_taken_slot_is_a_question_and_undo_brings_both_back(people, machines: 
     assert Walk.objects.get().slot == 4
     with pytest.raises(PlacingRefusedError):
         placing.undo(walker, number)
+
+
+def test_who_was_placed_in_a_slot_is_asked_about_before_who_only_has_its_address(people, machines: list[int]) -> None:
+    by_address, placed, newcomer = machines
+    here = {"hall": SPOT.hall, "rack": SPOT.rack, "slot": SPOT.slot}
+    Machine.objects.filter(pk=by_address).update(**here)
+    Machine.objects.filter(pk=placed).update(**here, placed_at=utc_now())
+    with pytest.raises(PlacingQuestionError) as asked:
+        placing.place(people(Role.TECHNICIAN), newcomer, SPOT)
+    assert (asked.value.question, asked.value.machine_id) == ("replace", placed)
+
+
+def test_the_people_of_a_tenant_walk_along_racks_too(people, tenant) -> None:
+    walker = people(Role.TECHNICIAN, tenant=tenant("north"))
+    with acting(scope_of(walker)):
+        placing.walk_to(walker, SPOT)
+        sight = onboarding_rows.walk(walker)
+    assert sight is not None
+    assert sight.spot == SPOT
 
 
 def test_only_the_last_placement_of_a_machine_is_undone(people, machines: list[int]) -> None:

@@ -64,7 +64,7 @@ def test_a_walk_by_clicks_from_the_label_to_the_undo(pilot: Pilot, sign_in: Call
     assert client.post(f"{WALK}to/", {"end": "yes"})["Location"] == "/fleet/onboarding/"
 
 
-@pytest.mark.parametrize("p", ["30-2", "x-1-2", "99999-1-1", "1-2-3-4"])
+@pytest.mark.parametrize("p", ["30-2", "x-1-2", "99999-1-1", "1-2-3-4", "²-1-2"])
 def test_a_code_that_is_no_label_begins_no_walk(p: str, pilot: Pilot, sign_in: Callable[..., Client]) -> None:
     client = sign_in(Role.TECHNICIAN, language="en")
     assert "Where do you stand?" in client.get(f"{WALK}?p={p}").content.decode()

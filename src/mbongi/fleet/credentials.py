@@ -161,7 +161,7 @@ def rotate(
             "change passwords: no machine that could be given one", _("There is no machine whose password to change.")
         )
     steps = [Step(pk, ActionKind.SET_CREDENTIALS) for pk in ids]
-    plan = Plan(OperationKind.CREDENTIALS, steps, reason, limits=limits or Limits())
+    plan = Plan(OperationKind.CREDENTIALS, steps, reason, limits=limits or Limits(), tenant_id=user.tenant_id)
     return start_operation(user, plan_operation(user, plan).id)
 
 

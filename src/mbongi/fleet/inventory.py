@@ -71,7 +71,11 @@ def keep(user: "User", source: str, devices: Sequence[Device]) -> int:
     if not devices:
         raise ListingRefusedError("import an inventory: no devices", _("There is no device in it."))
     row = Listing.objects.create(
-        source=source[:200], author=user, at=utc_now(), document=msgspec.to_builtins(list(devices))
+        source=source[:200],
+        tenant_id=user.tenant_id,
+        author=user,
+        at=utc_now(),
+        document=msgspec.to_builtins(list(devices)),
     )
     old = list(Listing.objects.order_by("-pk").values_list("pk", flat=True)[KEPT_MAX:])
     Listing.objects.filter(pk__in=old).delete()

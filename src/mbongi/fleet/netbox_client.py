@@ -26,6 +26,9 @@ def fetch(url: str, token: str) -> list[Device]:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise NetboxError(f"fleet.netbox_url: found {url!r}; expected such as https://netbox.site.example")
+    if not (token.isascii() and token.isprintable()):
+        # Python's own error would quote it.
+        raise NetboxError("fleet.netbox_token: expected plain letters, digits and signs, and no line break")
     devices = list(_pages(url, token, "devices", _Page[ApiDevice]))
     interfaces = list(_pages(url, token, "interfaces", _Page[ApiInterface]))
     return devices_of(devices, interfaces)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
+from django.db.models import F
 from django.utils.translation import gettext as _
 
 from mbongi.base.clock import utc_now
@@ -76,7 +77,8 @@ def walk_to(user: "User", spot: Spot, *, step: int = 1) -> None:
     _require(user, "walk")
     if step not in {1, -1}:
         raise PlacingRefusedError(f"rack walk: step {step}; expected 1 or -1")
-    facts = {"hall": spot.hall, "rack": spot.rack, "slot": spot.slot, "step": step, "since": utc_now()}
+    place = {"hall": spot.hall, "rack": spot.rack, "slot": spot.slot}
+    facts = place | {"step": step, "since": utc_now(), "tenant_id": user.tenant_id}
     Walk.objects.update_or_create(user=user, defaults=facts)
 
 
@@ -147,7 +149,7 @@ def _ask_whether_moved(machine: Machine, spot: Spot, *, moved: bool) -> None:
 def _make_room(machine: Machine, spot: Spot, *, replace: bool) -> Machine | None:
     """Who was there by the record. One that only its address had put there gives way unasked."""
     others = Machine.objects.select_for_update().filter(hall=spot.hall, rack=spot.rack, slot=spot.slot, retired_at=None)
-    other = others.exclude(pk=machine.pk).order_by("pk").first()
+    other = others.exclude(pk=machine.pk).order_by(F("placed_at").asc(nulls_last=True), "pk").first()
     if other is not None and other.placed_at is not None and not replace:
         text = _("Machine %(id)d stands at %(place)s by the record. Is it gone from there?")
         raise PlacingQuestionError(

@@ -3,7 +3,7 @@
 A machine is known by its MAC, then by its serial number, and only where it states neither by its address.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -68,6 +68,14 @@ def register(
     return result
 
 
+def former_addresses(found: Sequence[Found], looked: Sequence[str]) -> list[str]:
+    """Where the machines found are known to be, and nobody has ``looked``: who answers there still is another one."""
+    machines = [_without_nul(each) for each in found if each.family is not None]
+    signs = {sign for each in machines for sign in _signs(each.mac, each.serial)}
+    rows = Machine.objects.filter(Q(mac__in=signs) | Q(serial__in=signs), address__isnull=False)
+    return sorted({row.address for row in rows.exclude(address__in=looked) if row.address})
+
+
 def _without_nul(found: Found) -> Found:
     """Machines may write anything; PostgreSQL takes no NUL in a text."""
     texts = {name: getattr(found, name).replace("\0", "") for name in ("model", "serial", "firmware", "hostname")}
@@ -90,9 +98,10 @@ def _identify(found: list[Found], *, complete: bool) -> _Plan:
             pairs.append((each, there))
         else:
             open_ones.append(each)
-    waiting = 0
+    waiting, by_sign = 0, _by_sign(rows)
     for each in open_ones:
-        known = next((row for row in rows if row.pk not in taken and _is(row, each)), None)
+        alike = {row.pk: row for sign in _signs(each.mac, each.serial) for row in by_sign.get(sign, ())}
+        known = next((row for pk, row in sorted(alike.items()) if pk not in taken and _is(row, each)), None)
         if not complete and (known is not None or each.address in at_address):
             waiting += 1
             continue
@@ -100,6 +109,19 @@ def _identify(found: list[Found], *, complete: bool) -> _Plan:
             taken.add(known.pk)
         pairs.append((each, known))
     return _Plan(pairs, waiting)
+
+
+def _by_sign(rows: Iterable[Machine]) -> dict[str, list[Machine]]:
+    """Machines by what they can be told by: a whole site that got new addresses is not compared each with each."""
+    found: dict[str, list[Machine]] = {}
+    for row in rows:
+        for sign in _signs(row.mac, row.serial):
+            found.setdefault(sign, []).append(row)
+    return found
+
+
+def _signs(mac: str, serial: str) -> set[str]:
+    return {normal_mac(mac), serial} - {""}
 
 
 def _is(row: Machine, found: Found) -> bool:

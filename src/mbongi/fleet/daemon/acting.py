@@ -213,8 +213,20 @@ class Actor:
     async def _see_through(self, work: Work) -> Ending | None:
         """How it ended; None where the machine became another process's meanwhile, which will look into it."""
         log.info("action_begins", action_id=work.action_id, kind=work.kind, machine_id=work.machine_id)
-        work, may_ask = await self._with_password(work), functools.partial(self._share.has, work.machine_id)
-        access = self._vault.access(work.machine_id)
+        try:
+            work = await self._with_password(work)
+        except Exception as error:
+            # Without an ending it would be running for ever, and its machine busy.
+            log.exception("password_not_prepared", action_id=work.action_id)
+            ending: Ending | None = _failure(work, f"{type(error).__name__}: no password could be prepared")
+        else:
+            ending = await self._carry_out(work)
+        if ending is not None:
+            log.info("action_over", action_id=work.action_id, done=ending.done)
+        return ending
+
+    async def _carry_out(self, work: Work) -> Ending | None:
+        access, may_ask = self._vault.access(work.machine_id), functools.partial(self._share.has, work.machine_id)
         session = Session(work.address, access, may_ask=may_ask, answer_s=ANSWER_S)
         limit_s = limit_of(work.kind, work.arguments, usual_s=ACTION_S_MAX)
         try:
@@ -235,8 +247,7 @@ class Actor:
             ending = _failure(work, f"{type(error).__name__} while performing it; look at the machine")
         finally:
             session.close()
-        log.info("action_over", action_id=work.action_id, done=ending.done)
-        return ending
+        return _without_passwords(work, ending, access.password(work.family))
 
     async def _with_password(self, work: Work) -> Work:
         """A change of password with the password to set, which is on record from now on. A rehearsal makes none."""
@@ -258,8 +269,17 @@ class Actor:
 
     async def _check(self, work: Work, session: Session) -> None:
         """Raises StrangerError where another machine has the address by now; nothing has been written then."""
-        if can_be_known(work):
-            await prove(session, work, must=False)
+        if not can_be_known(work) or await prove(session, work, must=False):
+            return
+        if work.kind is ActionKind.SET_CREDENTIALS and credentials.takes_password(work.family):
+            # Each of these would be tried, so whoever accepts one must be the known machine.
+            for word in (work.arguments["new"], *work.arguments["known"]):
+                trial = session.with_password(work.family, word)
+                try:
+                    if await prove(trial, work, must=False):
+                        return
+                finally:
+                    trial.close()
 
     async def _perform(self, work: Work, session: Session) -> Ending:
         await self._check(work, session)
@@ -339,3 +359,13 @@ def _ending(work: Work, outcome: Outcome, prefix: str = "") -> Ending:
 
 def _failure(work: Work, message: str) -> Ending:
     return Ending(work.action_id, done=False, message=message)
+
+
+def _without_passwords(work: Work, ending: Ending, present: str) -> Ending:
+    """A machine may quote in its refusal what it was sent, and what the ledger has once stays in it."""
+    if work.kind is not ActionKind.SET_CREDENTIALS:
+        return ending
+    message = ending.message
+    for word in filter(None, (work.arguments["new"], present, *work.arguments["known"])):
+        message = message.replace(word, "…")
+    return replace(ending, message=message)

@@ -1,8 +1,9 @@
 """Looking for machines: at the start, every ``rescan_s``, and when somebody asks. One scan at a time."""
 
 import asyncio
+import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from mbongi.base.clock import monotonic_s
@@ -13,6 +14,7 @@ from mbongi.fleet.daemon.persistence import Database
 from mbongi.fleet.daemon.vault import Vault
 from mbongi.fleet.ranges import ScanRangeError
 from mbongi.fleet.reading import Found
+from mbongi.fleet.registry import former_addresses
 from mbongi.fleet.scan import Progress, range_size, scan
 from mbongi.fleet.services import Registration
 
@@ -70,9 +72,12 @@ class Scanner:
         return run
 
     async def look(self, addresses: Sequence[str]) -> ScanRun:
-        """Look at single addresses at once, beside whatever scan is under way, and enter what is there."""
+        """Look at single addresses at once, beside whatever scan is under way, and enter what is there.
+
+        Somebody looks where those were known too that are found: two machines may carry one MAC, and neither has moved.
+        """
         run = ScanRun(0, tuple(addresses), dry_run=False, progress=Progress(total=len(addresses)))
-        await self._perform(run)
+        await self._perform(run, with_former=True)
         return run
 
     def find(self, number: int) -> ScanRun | None:
@@ -99,12 +104,20 @@ class Scanner:
             finally:
                 run.is_over = True
 
-    async def _perform(self, run: ScanRun) -> None:
+    async def _found(self, run: ScanRun, *, with_former: bool) -> AsyncIterator[Found]:
         def keep_progress(progress: Progress) -> None:
             run.progress = progress
 
+        ask = functools.partial(scan, config=self._config, candidates=self._vault.candidates)
+        async for found in ask(run.ranges, on_progress=keep_progress):
+            yield found
+        if with_former and (former := await self._database.insist(former_addresses, run.found, run.ranges)):
+            async for found in ask(former):
+                yield found
+
+    async def _perform(self, run: ScanRun, *, with_former: bool = False) -> None:
         entered, due_s = 0, monotonic_s() + REGISTER_S
-        async for found in scan(run.ranges, self._config, on_progress=keep_progress, candidates=self._vault.candidates):
+        async for found in self._found(run, with_former=with_former):
             run.found.append(found)
             if not run.dry_run and monotonic_s() >= due_s:
                 part, entered = run.found[entered:], len(run.found)

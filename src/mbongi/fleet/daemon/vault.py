@@ -1,5 +1,6 @@
 """The passwords that single machines have, in the fleet process's memory alone."""
 
+import random
 from collections.abc import Sequence
 
 from mbongi.base.config import Fleet
@@ -46,8 +47,13 @@ class Vault:
         return machine_id in self._access
 
     def candidates(self, address: str, family: Family) -> Sequence[str]:
-        """What a machine at an address may be tried with besides the common password, the likeliest first."""
+        """What a machine at an address may be tried with besides the common password, the likeliest first.
+
+        Those known there, then neighbours and machines that have lost their address; of more than can be tried others
+        each time, so that a whole network that got new addresses is told apart by and by.
+        """
         near = address.rpartition(".")[0]
-        found = [each for each in self._known.values() if each.family is family and each.address]
-        found.sort(key=lambda each: (each.address != address, (each.address or "").rpartition(".")[0] != near))
+        found = [each for each in self._known.values() if each.family is family]
+        random.shuffle(found)
+        found.sort(key=lambda each: (each.address != address, (each.address or address).rpartition(".")[0] != near))
         return [each.password for each in found[: TRIES.get(family, 0)]]

@@ -102,15 +102,20 @@ def walk(request: HttpRequest) -> HttpResponse:
 
 def _spot_of(text: str) -> Spot | None:
     parts = text.split("-")
-    if len(parts) != 3 or not all(part.isdigit() and len(part) <= 5 for part in parts):
+    if len(parts) != 3 or not all(_is_number(part) and len(part) <= 5 for part in parts):
         return None
     numbers = [int(part) for part in parts]
     return Spot(*numbers) if max(numbers) <= NUMBER_MAX else None
 
 
+def _is_number(text: str) -> bool:
+    """What ``int`` reads and a column holds."""
+    return text.isascii() and text.isdigit() and len(text) < 11
+
+
 def _scanned(request: HttpRequest) -> onboarding_rows.WaitingRow | None:
     number = request.GET.get("m", "")
-    return onboarding_rows.machine_row(int(number)) if number.isdigit() and len(number) < 11 else None
+    return onboarding_rows.machine_row(int(number)) if _is_number(number) else None
 
 
 @require_POST
@@ -139,7 +144,7 @@ def place(request: HttpRequest) -> HttpResponse:
     user: Any = request.user
     given = request.POST
     spot = _spot_of(given.get("p", ""))
-    if spot is None or not given.get("machine", "").isdigit():
+    if spot is None or not _is_number(given.get("machine", "")):
         raise Http404
     answers = {name: given.get(name) == "yes" for name in ("moved", "replace")}
     try:
