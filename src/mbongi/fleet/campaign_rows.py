@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from django.db.models import Count
 
 from mbongi.base.clock import utc_now
 from mbongi.core.telemetry.client import Store
@@ -96,8 +97,8 @@ def campaign(operation_id: int) -> CampaignRow:
 def _row(row: Campaign) -> CampaignRow:
     plan = msgspec.convert(row.plan, CampaignPlan)
     counts: dict[int, Counter[str]] = {number: Counter() for number in range(len(plan.stages))}
-    for stage, state in row.machines.values_list("stage", "state"):
-        counts[stage][state] += 1
+    for stage, state, count in row.machines.values_list("stage", "state").annotate(count=Count("pk")).order_by():
+        counts[stage][state] = count
     soak = None
     if row.phase == Phase.SOAKING and plan.stages[row.stage].soak_s > 0:
         soak = min((utc_now() - row.phase_at).total_seconds() / plan.stages[row.stage].soak_s, 1.0)
@@ -122,8 +123,9 @@ def _row(row: Campaign) -> CampaignRow:
 def machines(operation_id: int) -> list[CampaignMachine]:
     """The machines of a campaign that something happened to, the newest stage first; then those that wait."""
     rows = CampaignMachine.objects.filter(campaign__operation=operation_id).select_related("machine")
-    order = sorted(rows.order_by("-stage", "pk"), key=lambda each: each.state == MachineStep.WAITING)
-    return order[:SHOWN_MAX]
+    rows = rows.defer("machine__detail").order_by("-stage", "pk")
+    shown = list(rows.exclude(state=MachineStep.WAITING)[:SHOWN_MAX])
+    return [*shown, *rows.filter(state=MachineStep.WAITING)[: SHOWN_MAX - len(shown)]]
 
 
 def decisions(operation_id: int) -> list[DecisionRow]:
