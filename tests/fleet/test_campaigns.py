@@ -300,6 +300,15 @@ def test_a_machine_that_left_the_fleet_holds_up_no_roll_back(site):
     assert state_of(operation_id) is OperationState.HALTED
 
 
+def test_a_planner_who_may_no_more_does_not_take_the_way_back_along(site):
+    operation_id, first = soaking(site)
+    site.lead.role = Role.AUDITOR
+    site.lead.save()
+    campaigns.roll_back(site.manager, operation_id, reason="odd noise")
+    site.drive(operation_id)
+    assert Action.objects.get(operation=campaign_of(operation_id).roll_back_id).machine_id == first
+
+
 def test_a_way_back_whose_last_step_ends_before_the_next_look_is_closed_all_the_same(site):
     operation_id, _first = soaking(site)
     campaigns.roll_back(site.lead, operation_id, reason="odd noise")

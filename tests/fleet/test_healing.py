@@ -405,7 +405,6 @@ def test_a_rule_that_only_watches_records_and_does_nothing_and_switched_on_it_he
 
     assert attempts(is_watch=True) == [(machine, "reboot", "not_recovered"), (machine, "work_order", "ordered")]
     assert [Operation.objects.count(), Action.objects.count(), WorkOrder.objects.count()] == [0, 0, 0]
-
     healing.change_rule(lead, rule, mode=Mode.ON, reason="it says what people would do")
     assert len(look(minutes=33).begun) == 1
 

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Count, Max
 
 from mbongi.base.clock import utc_now
+from mbongi.core.identity.values import Permission
 from mbongi.core.telemetry.client import Store
 from mbongi.core.telemetry.errors import StoreRefused, StoreUnavailable
 from mbongi.fleet.action_work import PROCESS
@@ -38,8 +39,8 @@ from mbongi.fleet.rules.gate import Criteria, Hard, Outcome, Track, Verdict, jud
 from mbongi.fleet.rules.stages import CampaignPlan, MachineStep, Phase
 from mbongi.fleet.values import ActionKind, ActionStatus, Limits, MachineState, OperationKind, OperationState
 
-LOOK = timedelta(seconds=5)
-"""Between two looks of the gate."""
+LOOK = timedelta(seconds=30)
+"""Between two looks of the gate: its figures are of minutes, and all else of the database waits for a slow store."""
 TOGETHER = timedelta(minutes=5)
 """Machines that go dark by one cause are seen to within so long."""
 _OPEN = (ActionStatus.PLANNED, ActionStatus.REQUESTED, ActionStatus.RUNNING)
@@ -135,8 +136,12 @@ def _step(machine: Machine, row: ImageRow, criteria: Criteria) -> Step:
 
 
 def _flash(campaign: Campaign) -> None:
-    under_way = _sync(campaign)
-    hard = _hard(campaign, plan_of(campaign).criteria, utc_now())
+    under_way, now = _sync(campaign), utc_now()
+    if under_way and campaign.looked_at is not None and now - campaign.looked_at < LOOK / 6:
+        return  # With thousands of machines the look below is no small one.
+    campaign.looked_at = now
+    campaign.save(update_fields=["looked_at"])
+    hard = _hard(campaign, plan_of(campaign).criteria, now)
     if hard.lost or hard.robbed:
         _regress(campaign, judge(plan_of(campaign).criteria, (), (), hard))
     elif not under_way:
@@ -343,8 +348,12 @@ def _take_back(campaign: Campaign) -> None:
         _halt(campaign, message[:500], Phase.STOPPED)
         return
     limits = msgspec.structs.replace(msgspec.convert(row.limits, Limits), failures_max=len(steps) + 1)
+    # The way back is not lost with the rights of whoever planned the way there.
+    user = row.author
+    if row.approver is not None and not user.may(Permission.OPERATION_RUN):
+        user = row.approver
     back = plan_operation(
-        row.author,
+        user,
         Plan(
             kind=OperationKind.CAMPAIGN,
             steps=steps,
@@ -358,7 +367,7 @@ def _take_back(campaign: Campaign) -> None:
     campaign.roll_back_id = back.id
     enter(campaign, Phase.ROLLING_BACK)
     halt(row, campaign.message)
-    start_operation(row.author, back.id)
+    start_operation(user, back.id)
 
 
 @transaction.atomic
