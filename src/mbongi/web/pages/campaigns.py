@@ -1,5 +1,6 @@
 """Firmware campaigns: the list, the dry run of a new one, one with its stages, gate, figures and buttons."""
 
+import math
 from functools import cache
 from typing import Any
 
@@ -153,11 +154,14 @@ def _machines(given: Any, image_id: int) -> list[int]:
 def _number(given: Any, name: str) -> float:
     text = given.get(name, "").strip().replace(",", ".")
     try:
-        return float(text)
-    except ValueError as error:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
         raise OperationRefusedError(
             f"new campaign: {name} {text[:20]!r}: no number", _("One of the numbers cannot be read.")
-        ) from error
+        )
+    return number
 
 
 @require_safe
