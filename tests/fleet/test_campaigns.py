@@ -357,6 +357,23 @@ def test_a_stopped_campaign_goes_on_only_by_a_person(site):
     assert campaign_of(operation_id).verdicts.last().outcome == "override"
 
 
+def test_a_person_who_knows_of_a_lost_machine_is_asked_of_it_once(site):
+    operation_id = site.started(msgspec.structs.replace(PLAN, auto_roll_back=False))
+    site.drive(operation_id)
+    site.perform(done=False, answer=False)
+    for _ in range(3):
+        site.drive(operation_id)
+    assert campaign_of(operation_id).phase == Phase.STOPPED
+    campaigns.go_on(site.lead, operation_id, reason="a dead board, and no matter of the image")
+    site.drive(operation_id)
+    site.drive(operation_id)
+    assert campaign_of(operation_id).phase == Phase.FLASHING
+
+    site.perform(done=False, answer=False)
+    site.drive(operation_id)
+    assert campaign_of(operation_id).phase == Phase.STOPPING
+
+
 def test_a_person_may_roll_back_at_any_time(site):
     operation_id = site.started()
     site.drive(operation_id)

@@ -35,7 +35,7 @@ from mbongi.fleet.operations import (
     record,
     start_operation,
 )
-from mbongi.fleet.rules.gate import Criteria, Hard, Outcome, Track, Verdict, judge
+from mbongi.fleet.rules.gate import Criteria, Hard, Mark, Outcome, Track, Verdict, judge
 from mbongi.fleet.rules.stages import CampaignPlan, MachineStep, Phase
 from mbongi.fleet.values import ActionKind, ActionStatus, Limits, MachineState, OperationKind, OperationState
 
@@ -167,9 +167,20 @@ def _sync(campaign: Campaign) -> int:
 
 
 def _hard(campaign: Campaign, criteria: Criteria, now: datetime) -> Hard:
-    """Machines that did not come back, went dark since, or mine for others than before."""
+    """Machines that did not come back, went dark since, or mine for others than before.
+
+    Those of which a person knew who let the campaign on, stop it no second time.
+    """
     lost, robbed = [], []
-    tried = list(campaign.machines.filter(state__in=_TRIED).select_related("machine"))
+    known = {
+        machine_id
+        for findings in campaign.verdicts.filter(outcome="override").values_list("findings", flat=True)
+        for finding in findings
+        if finding["mark"] in {Mark.LOST, Mark.POOLS}
+        for machine_id in finding["machines"]
+    }
+    rows = campaign.machines.filter(state__in=_TRIED).exclude(machine__in=known)
+    tried = list(rows.select_related("machine"))
     after = dict(
         Action.objects.filter(operation=campaign.operation_id, machine__in=[each.machine_id for each in tried])
         .order_by("pk")
