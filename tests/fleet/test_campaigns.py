@@ -222,6 +222,8 @@ def test_a_lost_or_robbed_machine_stops_the_campaign_without_waiting_for_figures
                 else {"state": MachineState.OFF, "state_since": utc_now() - timedelta(hours=1)}
             )
         )
+        long_ago = utc_now() - timedelta(hours=2)
+        CampaignMachine.objects.filter(machine=first).update(begun_at=long_ago, back_at=long_ago)
     for _ in range(3):
         site.drive(operation_id)
 
@@ -232,6 +234,93 @@ def test_a_lost_or_robbed_machine_stops_the_campaign_without_waiting_for_figures
     site.drive(campaign_of(operation_id).roll_back_id)
     assert site.states()[first] == (MachineStep.STUCK if how == "lost" else MachineStep.RETURNED)
     assert state_of(operation_id) is OperationState.ROLLED_BACK
+
+
+def soaking(site):
+    """A campaign whose canary is back since two hours; the operation and the canary."""
+    operation_id = site.started()
+    site.drive(operation_id)
+    [first] = site.perform()
+    site.drive(operation_id)
+    long_ago = utc_now() - timedelta(hours=2)
+    CampaignMachine.objects.filter(machine=first).update(begun_at=long_ago, back_at=long_ago)
+    return operation_id, first
+
+
+def test_a_canary_that_goes_dark_with_the_others_is_not_the_images_doing(site):
+    operation_id, first = soaking(site)
+    Machine.objects.update(state=MachineState.OFF, state_since=utc_now() - timedelta(hours=1))
+    site.drive(operation_id)
+    assert campaign_of(operation_id).phase == Phase.SOAKING
+
+    # The grid is back, and the canary alone stays away.
+    Machine.objects.exclude(pk=first).update(state=MachineState.MINING, state_since=utc_now())
+    site.drive(operation_id)
+    assert campaign_of(operation_id).phase == Phase.STOPPING
+
+
+def test_a_canary_that_is_not_seen_yet_after_its_flash_is_given_its_time(site):
+    operation_id = site.started()
+    site.drive(operation_id)
+    [first] = site.perform()
+    Machine.objects.filter(pk=first).update(state=MachineState.OFF, state_since=utc_now() - timedelta(hours=1))
+    site.drive(operation_id)
+    assert campaign_of(operation_id).phase == Phase.SOAKING
+
+
+def test_pools_that_we_changed_since_the_flash_are_no_robbery(site):
+    operation_id, first = soaking(site)
+    ours, now = {"url": "stratum+tcp://ours.example:3333", "user": "acct.1"}, utc_now()
+    write = Action.objects.create(
+        machine_id=first,
+        kind=ActionKind.SET_POOLS,
+        arguments={"pools": [ours]},
+        reason="moved",
+        author=site.manager,
+        status=ActionStatus.DONE,
+        requested_at=now,
+        claimed_at=now,
+        finished_at=now,
+    )
+    Machine.objects.filter(pk=first).update(detail={"pools": [ours]}, detail_at=now)
+    site.drive(operation_id)
+    assert campaign_of(operation_id).phase == Phase.SOAKING
+
+    Action.objects.filter(pk=write.pk).update(claimed_at=now - timedelta(days=1))
+    site.drive(operation_id)
+    assert campaign_of(operation_id).phase == Phase.STOPPING
+
+
+def test_a_machine_that_left_the_fleet_holds_up_no_roll_back(site):
+    operation_id, first = soaking(site)
+    Machine.objects.filter(pk=first).update(retired_at=utc_now(), address=None)
+    campaigns.roll_back(site.lead, operation_id, reason="odd noise")
+    site.drive(operation_id)
+    assert site.states()[first] == MachineStep.STUCK
+    assert state_of(operation_id) is OperationState.HALTED
+
+
+def test_a_planner_who_may_no_more_does_not_take_the_way_back_along(site):
+    operation_id, first = soaking(site)
+    site.lead.role = Role.AUDITOR
+    site.lead.save()
+    campaigns.roll_back(site.manager, operation_id, reason="odd noise")
+    site.drive(operation_id)
+    assert Action.objects.get(operation=campaign_of(operation_id).roll_back_id).machine_id == first
+
+
+def test_a_way_back_whose_last_step_ends_before_the_next_look_is_closed_all_the_same(site):
+    operation_id, _first = soaking(site)
+    campaigns.roll_back(site.lead, operation_id, reason="odd noise")
+    site.drive(operation_id)
+    back = campaign_of(operation_id).roll_back_id
+    site.drive(back)
+    site.perform(version=OLD, done=False, message="not back")
+    pacing.advance(back)
+    assert state_of(back) is OperationState.RUNNING
+
+    site.drive(back)
+    assert (state_of(operation_id), state_of(back)) == (OperationState.ROLLED_BACK, OperationState.DONE)
 
 
 def test_what_the_store_does_not_have_cannot_be_rolled_back_and_that_is_said(site):
@@ -266,6 +355,23 @@ def test_a_stopped_campaign_goes_on_only_by_a_person(site):
 
     assert len(site.perform()) == 3
     assert campaign_of(operation_id).verdicts.last().outcome == "override"
+
+
+def test_a_person_who_knows_of_a_lost_machine_is_asked_of_it_once(site):
+    operation_id = site.started(msgspec.structs.replace(PLAN, auto_roll_back=False))
+    site.drive(operation_id)
+    site.perform(done=False, answer=False)
+    for _ in range(3):
+        site.drive(operation_id)
+    assert campaign_of(operation_id).phase == Phase.STOPPED
+    campaigns.go_on(site.lead, operation_id, reason="a dead board, and no matter of the image")
+    site.drive(operation_id)
+    site.drive(operation_id)
+    assert campaign_of(operation_id).phase == Phase.FLASHING
+
+    site.perform(done=False, answer=False)
+    site.drive(operation_id)
+    assert campaign_of(operation_id).phase == Phase.STOPPING
 
 
 def test_a_person_may_roll_back_at_any_time(site):
@@ -319,6 +425,10 @@ def test_without_telemetry_the_gate_says_nothing_and_waits(site):
         site.drive(operation_id)
     assert (state_of(operation_id), campaign_of(operation_id).phase) == (OperationState.RUNNING, Phase.SOAKING)
 
+    Campaign.objects.update(phase_at=utc_now() - timedelta(hours=3))
+    site.drive(operation_id)
+    assert (state_of(operation_id), campaign_of(operation_id).phase) == (OperationState.HALTED, Phase.STOPPED)
+
 
 def test_a_gate_that_cannot_say_by_its_limit_calls_a_person(site):
     stages = (Stage(machines=1, soak_s=0.0, soak_max_s=0.0), Stage(percent=100.0))
@@ -354,6 +464,13 @@ def test_a_campaign_is_refused_without_machines_a_trusted_key_or_permission(site
         site.plan()
     site.drive(operation_id)
     assert (state_of(operation_id), Action.objects.count()) == (OperationState.HALTED, 0)
+
+
+def test_an_image_stays_for_a_roll_back_also_where_machines_put_a_name_before_its_version(site):
+    Machine.objects.update(firmware=f"Maker {OLD}")
+    site.started()
+    with pytest.raises(ImageRefusedError, match="a campaign uses it"):
+        images.remove_image(site.lead, site.old.id, data_dir=site.data_dir, reason="x")
 
 
 def test_single_machines_are_flashed_by_nobody(site):

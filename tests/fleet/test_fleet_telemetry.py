@@ -14,6 +14,7 @@ from mbongi.core.telemetry.client import tenant_store
 from mbongi.core.telemetry.errors import SchemaError, StoreUnavailable
 from mbongi.core.telemetry.outgoing import Outgoing
 from mbongi.fleet import telemetry
+from mbongi.fleet.campaign_telemetry import Span, blocks
 from mbongi.fleet.hosting_readings import rows_of_day
 from mbongi.fleet.reading import MachineReading
 from mbongi.fleet.rules.hosting import seen
@@ -232,6 +233,16 @@ def test_readings_that_cannot_be_encoded_are_left_out_and_hold_up_nothing():
 
     assert len(outgoing) == 1
     assert outgoing.subject == "telemetry.machine_reading.fleet"
+
+
+def test_the_gate_of_a_campaign_reads_blocks_from_the_store(plane):
+    end = int(NOW.timestamp())
+    found = blocks(plane.store(), [1, 3, 99], Span(end - 600, end), 60)
+
+    assert [each.start_s for each in found[1]] == list(range(end - 600, end, 60))
+    assert {(each.hashrate_ths, each.power_w) for each in found[1]} == {(200.0, 3500.0)}
+    assert all(math.isnan(figure) for each in found[3] for figure in each[1:])
+    assert set(found) == {1, 3}
 
 
 def test_hosting_reads_each_machines_seconds_from_the_store(plane):

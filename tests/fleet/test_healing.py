@@ -396,15 +396,17 @@ def test_what_somebody_takes_in_hand_between_the_look_and_the_write_is_not_writt
     assert Operation.objects.get(pk=operation).state == "done"
 
 
-def test_a_rule_that_only_watches_records_and_does_nothing(lead):
+def test_a_rule_that_only_watches_records_and_does_nothing_and_switched_on_it_heals(lead):
     (machine,) = add_machines(1)
-    add(lead, mode=Mode.WATCH)
+    rule = add(lead, mode=Mode.WATCH)
     trouble(machine)
     for minutes in (0, 1, 21, 32):
         assert not look(minutes=minutes).begun
 
     assert attempts(is_watch=True) == [(machine, "reboot", "not_recovered"), (machine, "work_order", "ordered")]
     assert [Operation.objects.count(), Action.objects.count(), WorkOrder.objects.count()] == [0, 0, 0]
+    healing.change_rule(lead, rule, mode=Mode.ON, reason="it says what people would do")
+    assert len(look(minutes=33).begun) == 1
 
 
 # What a restart finds.

@@ -85,6 +85,7 @@ def test_a_campaign_is_rehearsed_proposed_and_approved_by_another(
     assert dry.context["dry"]["total"] == 3
     assert sum(count for _why, count in dry.context["dry"]["left"]) == 3
     assert lead.post("/fleet/campaigns/new/", form | {"step": "dry", "size_0": "x"}).status_code == 400
+    assert lead.post("/fleet/campaigns/new/", form | {"step": "dry", "size_0": "nan"}).status_code == 400
     assert lead.post("/fleet/campaigns/new/", form | {"step": "dry", "image": ""}).status_code == 400
 
     place = lead.post("/fleet/campaigns/new/", form | {"step": "plan"}).url

@@ -123,8 +123,9 @@ def _row(row: Campaign) -> CampaignRow:
 def machines(operation_id: int) -> list[CampaignMachine]:
     """The machines of a campaign that something happened to, the newest stage first; then those that wait."""
     rows = CampaignMachine.objects.filter(campaign__operation=operation_id).select_related("machine")
-    begun = list(rows.exclude(state=MachineStep.WAITING).order_by("-stage", "pk")[:SHOWN_MAX])
-    return begun + list(rows.filter(state=MachineStep.WAITING).order_by("-stage", "pk")[: SHOWN_MAX - len(begun)])
+    rows = rows.defer("machine__detail").order_by("-stage", "pk")
+    shown = list(rows.exclude(state=MachineStep.WAITING)[:SHOWN_MAX])
+    return [*shown, *rows.filter(state=MachineStep.WAITING)[: SHOWN_MAX - len(shown)]]
 
 
 def decisions(operation_id: int) -> list[DecisionRow]:

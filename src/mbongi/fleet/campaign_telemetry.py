@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mbongi.core.telemetry.client import Store
 from mbongi.fleet.rules.gate import Side
 from mbongi.fleet.telemetry import READING
+from mbongi.fleet.values import MachineState
 
 MACHINES_MAX = 200
 """Machines that a gate looks at on either hand, at most: more do not make it surer, and cost the store."""
@@ -38,6 +39,7 @@ class Span:
 def blocks(store: Store, machine_ids: Sequence[int], span: Span, block_s: float) -> dict[int, list[Block]]:
     """The blocks of machines over a span, in their order; power that is only estimated counts as not stated.
 
+    While a machine sleeps, it says nothing of its image: somebody wanted that.
     Raises StoreUnavailable, StoreRefused.
     """
     size = max(1, round(block_s))
@@ -46,14 +48,15 @@ def blocks(store: Store, machine_ids: Sequence[int], span: Span, block_s: float)
     ids = ", ".join(str(int(machine_id)) for machine_id in machine_ids)
     rows = store.rows(
         f"SELECT machine_id, intDiv(toUnixTimestamp(ts), {size}) * {size} AS start,"  # noqa: S608 -- numbers
-        " avgOrNullIf(toFloat64(hashrate_ths), isFinite(hashrate_ths)),"
-        " avgOrNullIf(toFloat64(power_w), isFinite(power_w) AND power_estimated = 0),"
+        " avgOrNullIf(toFloat64(hashrate_ths), isFinite(hashrate_ths) AND state != {asleep:UInt8}),"
+        " avgOrNullIf(toFloat64(power_w), isFinite(power_w) AND power_estimated = 0 AND state != {asleep:UInt8}),"
         " argMax(accepted, ts), argMax(rejected, ts), argMax(toFloat64(uptime_s), ts)"
         f" FROM {READING.name} WHERE machine_id IN ({ids})"
         " AND ts >= fromUnixTimestamp64Milli({since:Int64}) AND ts < fromUnixTimestamp64Milli({until:Int64})"
         " GROUP BY machine_id, start ORDER BY machine_id, start",
         since=int(span.since_s * 1000),
         until=int(span.until_s * 1000),
+        asleep=MachineState.SLEEPING.value,
     )
     found: dict[int, list[Block]] = defaultdict(list)
     for machine_id, start, *figures in rows:

@@ -4,15 +4,16 @@ Everything is in the database, so that a process that was killed, in the middle 
 next one lacks: what was being flashed is looked into by its version, and is never sent a second time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Max
 
 from mbongi.base.clock import utc_now
+from mbongi.core.identity.values import Permission
 from mbongi.core.telemetry.client import Store
 from mbongi.core.telemetry.errors import StoreRefused, StoreUnavailable
 from mbongi.fleet.action_work import PROCESS
@@ -34,12 +35,14 @@ from mbongi.fleet.operations import (
     record,
     start_operation,
 )
-from mbongi.fleet.rules.gate import Criteria, Hard, Outcome, Track, Verdict, judge
+from mbongi.fleet.rules.gate import Criteria, Hard, Mark, Outcome, Track, Verdict, judge
 from mbongi.fleet.rules.stages import CampaignPlan, MachineStep, Phase
 from mbongi.fleet.values import ActionKind, ActionStatus, Limits, MachineState, OperationKind, OperationState
 
-LOOK = timedelta(seconds=5)
-"""Between two looks of the gate."""
+LOOK = timedelta(seconds=30)
+"""Between two looks of the gate: its figures are of minutes, and all else of the database waits for a slow store."""
+TOGETHER = timedelta(minutes=5)
+"""Machines that go dark by one cause are seen to within so long."""
 _OPEN = (ActionStatus.PLANNED, ActionStatus.REQUESTED, ActionStatus.RUNNING)
 _TRIED = (MachineStep.FLASHED, MachineStep.FAILED)
 _DARK = (MachineState.OFF.value, MachineState.UNKNOWN.value)
@@ -58,7 +61,9 @@ def drive(operation_id: int, store: StoreOf) -> None:
         _soak(campaign, store)
         return
     with transaction.atomic():
-        campaign = Campaign.objects.select_for_update().get(pk=campaign.pk)
+        campaign, state = _locked(operation_id)
+        if state is not OperationState.RUNNING:
+            return
         if campaign.phase == Phase.WAITING:
             _begin_stage(campaign)
         elif campaign.phase == Phase.FLASHING:
@@ -72,6 +77,12 @@ def drive(operation_id: int, store: StoreOf) -> None:
 def plan_of(campaign: Campaign) -> CampaignPlan:
     """Its plan."""
     return msgspec.convert(campaign.plan, CampaignPlan)
+
+
+def _locked(operation_id: int) -> tuple[Campaign, OperationState]:
+    """The campaign, locked after its operation as people's buttons do it: else each waits for the other."""
+    row = locked(operation_id)
+    return Campaign.objects.select_for_update().get(operation=row), OperationState(row.state)
 
 
 # A stage begins.
@@ -125,8 +136,12 @@ def _step(machine: Machine, row: ImageRow, criteria: Criteria) -> Step:
 
 
 def _flash(campaign: Campaign) -> None:
-    under_way = _sync(campaign)
-    hard = _hard(campaign, plan_of(campaign).criteria, utc_now())
+    under_way, now = _sync(campaign), utc_now()
+    if under_way and campaign.looked_at is not None and now - campaign.looked_at < LOOK / 6:
+        return  # With thousands of machines the look below is no small one.
+    campaign.looked_at = now
+    campaign.save(update_fields=["looked_at"])
+    hard = _hard(campaign, plan_of(campaign).criteria, now)
     if hard.lost or hard.robbed:
         _regress(campaign, judge(plan_of(campaign).criteria, (), (), hard))
     elif not under_way:
@@ -152,25 +167,64 @@ def _sync(campaign: Campaign) -> int:
 
 
 def _hard(campaign: Campaign, criteria: Criteria, now: datetime) -> Hard:
-    """Machines that did not come back, went dark since, or mine for others than before."""
+    """Machines that did not come back, went dark since, or mine for others than before.
+
+    Those of which a person knew who let the campaign on, stop it no second time.
+    """
     lost, robbed = [], []
-    tried = list(campaign.machines.filter(state__in=_TRIED).select_related("machine"))
+    known = {
+        machine_id
+        for findings in campaign.verdicts.filter(outcome="override").values_list("findings", flat=True)
+        for finding in findings
+        if finding["mark"] in {Mark.LOST, Mark.POOLS}
+        for machine_id in finding["machines"]
+    }
+    rows = campaign.machines.filter(state__in=_TRIED).exclude(machine__in=known)
+    tried = list(rows.select_related("machine"))
     after = dict(
         Action.objects.filter(operation=campaign.operation_id, machine__in=[each.machine_id for each in tried])
         .order_by("pk")
         .values_list("machine_id", "after")
     )
+    dark = _dark(campaign, tried, timedelta(seconds=criteria.back_s), now)
+    begun = [each.begun_at for each in tried if each.begun_at is not None]
+    written = Action.objects.filter(kind=ActionKind.SET_POOLS, dry_run=False, claimed_at__gt=min(begun, default=now))
+    asked = dict(
+        written.filter(machine__in=[each.machine_id for each in tried])
+        .values_list("machine_id")
+        .annotate(last=Max("claimed_at"))
+        .order_by()
+    )
     for each in tried:
         told: dict[str, Any] = after.get(each.machine_id) or {}
-        is_dark = each.machine.state in _DARK and now - each.machine.state_since > timedelta(seconds=criteria.back_s)
-        if is_dark or (told and told.get("firmware") is None):
+        if each.machine_id in dark or (told and told.get("firmware") is None):
             lost.append(each.machine_id)
-        elif _is_robbed(each, told):
+        elif _is_robbed(each, told, asked.get(each.machine_id)):
             robbed.append(each.machine_id)
     return Hard(lost, robbed)
 
 
-def _is_robbed(each: CampaignMachine, told: dict[str, Any]) -> bool:
+def _dark(campaign: Campaign, tried: Sequence[CampaignMachine], back: timedelta, now: datetime) -> set[int]:
+    """Those that are dark for ``back`` since they were seen back; none where half of the others went dark with them.
+
+    Then the grid or a link is gone, which is no image's doing.
+    """
+    found = {
+        each.machine_id: each.machine.state_since
+        for each in tried
+        if each.machine.state in _DARK
+        and now - max(each.machine.state_since, each.back_at or each.begun_at or now) > back
+    }
+    if not found:
+        return set()
+    flashed = campaign.machines.filter(state__in=_TRIED).values("machine")
+    rest = Machine.objects.filter(retired_at=None, address__isnull=False).exclude(pk__in=flashed)
+    with_them = rest.filter(state__in=_DARK, state_since__gt=min(found.values()) - TOGETHER).count()
+    is_common = with_them > 0 and with_them >= rest.filter(state=MachineState.MINING).count()
+    return set() if is_common else set(found)
+
+
+def _is_robbed(each: CampaignMachine, told: dict[str, Any], asked_at: datetime | None) -> bool:
     if told.get("pools") and each.pools:
         seen = sorted([str(pool.get("url", "")), str(pool.get("user", ""))] for pool in told["pools"])
         if seen != each.pools:
@@ -178,6 +232,8 @@ def _is_robbed(each: CampaignMachine, told: dict[str, Any]) -> bool:
     detail_at = each.machine.detail_at
     if not each.pools or each.back_at is None or detail_at is None or detail_at <= each.back_at:
         return False
+    if asked_at is not None and each.begun_at is not None and asked_at > each.begun_at:
+        return False  # We changed them ourselves since.
     now = pools_of(each.machine)
     return bool(now) and now != each.pools
 
@@ -192,15 +248,11 @@ def _soak(campaign: Campaign, store: StoreOf) -> None:
     try:
         verdict = look(campaign, plan.criteria, store(), now)
     except (StoreUnavailable, StoreRefused):
-        verdict = None  # Without measurements there is no verdict; machines that are lost are seen all the same.
-    if verdict is None:
-        hard = _hard(campaign, plan.criteria, now)
-        if not (hard.lost or hard.robbed):
-            return
-        verdict = judge(plan.criteria, (), (), hard)
+        # Without measurements there is no word, and at the limit a person is called; lost machines are seen as ever.
+        verdict = judge(plan.criteria, (), (), _hard(campaign, plan.criteria, now))
     with transaction.atomic():
-        campaign = Campaign.objects.select_for_update().get(pk=campaign.pk)
-        if campaign.phase == Phase.SOAKING:
+        campaign, state = _locked(campaign.operation_id)
+        if state is OperationState.RUNNING and campaign.phase == Phase.SOAKING:
             _decide(campaign, plan, verdict, now)
 
 
@@ -290,7 +342,9 @@ def _take_back(campaign: Campaign) -> None:
     criteria = plan_of(campaign).criteria
     for each in tried:
         before = image_before(kept, each.machine, each.previous_version)
-        if before is None:
+        if each.machine.retired_at is not None:
+            each.state, each.reason = MachineStep.STUCK, "gone"
+        elif before is None:
             each.state, each.reason = (
                 MachineStep.STUCK,
                 f"{each.previous_version}: not in the store; {each.reason}"[:500],
@@ -305,28 +359,36 @@ def _take_back(campaign: Campaign) -> None:
         _halt(campaign, message[:500], Phase.STOPPED)
         return
     limits = msgspec.structs.replace(msgspec.convert(row.limits, Limits), failures_max=len(steps) + 1)
+    # The way back is not lost with the rights of whoever planned the way there.
+    user = row.author
+    if row.approver is not None and not user.may(Permission.OPERATION_RUN):
+        user = row.approver
     back = plan_operation(
-        row.author,
+        user,
         Plan(
             kind=OperationKind.CAMPAIGN,
             steps=steps,
             reason=campaign.message or row.reason,
             limits=limits,
             document={"rolls_back": row.pk},
+            is_fed=True,
             actor=PROCESS,
         ),
     )
     campaign.roll_back_id = back.id
     enter(campaign, Phase.ROLLING_BACK)
     halt(row, campaign.message)
-    start_operation(row.author, back.id)
+    start_operation(user, back.id)
 
 
 @transaction.atomic
 def _returning(operation_id: int) -> None:
     """Follow the operation that takes a campaign back; with its last step the campaign is over."""
-    campaign = Campaign.objects.select_for_update().filter(roll_back=operation_id).first()
-    if campaign is None or campaign.phase != Phase.ROLLING_BACK:
+    found = Campaign.objects.filter(roll_back=operation_id).values_list("operation_id", flat=True).first()
+    if found is None:
+        return
+    campaign, _state = _locked(found)
+    if campaign.phase != Phase.ROLLING_BACK:
         return
     steps = list(Action.objects.filter(operation=operation_id).order_by("pk"))
     by_machine = {step.machine_id: step for step in steps if step.status not in _OPEN}
@@ -338,6 +400,8 @@ def _returning(operation_id: int) -> None:
     CampaignMachine.objects.bulk_update(rows, ["state", "reason"])
     if any(step.status in _OPEN for step in steps):
         return
+    # Fed until here, so that it cannot end between its last step and this look, which would never come then.
+    close_steps(operation_id)
     count = dict(campaign.machines.values_list("state").annotate(count=Count("pk")).order_by())
     message = (
         f"{campaign.message}; rolled back: {count.get(MachineStep.RETURNED, 0)} machines,"

@@ -191,7 +191,13 @@ def go_on(user: "User", operation_id: int, *, reason: str) -> OperationRow:
     row.save(update_fields=["failures_before", "message"])
     if campaign.phase == Phase.STOPPED:
         CampaignVerdict.objects.create(
-            campaign=campaign, stage=campaign.stage, at=utc_now(), outcome="override", author=user, reason=reason
+            campaign=campaign,
+            stage=campaign.stage,
+            at=utc_now(),
+            outcome="override",
+            findings=(campaign.verdict or {}).get("findings", []),
+            author=user,
+            reason=reason,
         )
         step_on(campaign)
     move(row, OperationState.RUNNING, user.actor, "resume", reason, after={"stage": campaign.stage})

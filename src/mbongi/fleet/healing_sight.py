@@ -50,7 +50,9 @@ def open_conditions(rules: Sequence[Rule]) -> dict[int, dict[tuple[EventKind, st
 def sights(rules: Sequence[Rule], now: datetime) -> list[Sight]:
     """Every machine that is in a condition of these rules."""
     conditions = open_conditions(rules)
-    rows = list(Machine.objects.filter(pk__in=conditions, retired_at=None, address__isnull=False).order_by("pk"))
+    rows = list(
+        Machine.objects.filter(pk__in=conditions, retired_at=None, address__isnull=False).defer("detail").order_by("pk")
+    )
     why = asides([row.pk for row in rows], now)
     with_profile = set(Profile.objects.filter(state=ProfileState.ACTIVE).values_list("group_id", flat=True))
     return [

@@ -80,7 +80,7 @@ def look(*, watching_since: datetime, now: datetime | None = None) -> Look:
 def _past(seen: Sequence[Sight], now: datetime) -> Past:
     """The attempts of the last day, those under way, and what the machines in sight were last ordered."""
     orders = HealingAttempt.objects.filter(machine__in=[each.machine_id for each in seen], outcome=Outcome.ORDERED)
-    newest = orders.values("rule", "machine").annotate(last=Max("pk")).values("last")
+    newest = orders.values("rule", "machine", "is_watch").annotate(last=Max("pk")).values("last")
     rows = HealingAttempt.objects.filter(
         Q(started_at__gt=now - DAY) | Q(outcome=Outcome.OPEN) | Q(pk__in=newest)
     ).order_by("started_at", "pk")
@@ -237,7 +237,7 @@ class _Work:
             return
         row = self.rows[rule.id]
         key = uuid5(NAMESPACE_URL, f"healing:{attempt.pk}")
-        tried = HealingAttempt.objects.filter(rule=row, machine=machine, started_at__gt=self.now - DAY)
+        tried = HealingAttempt.objects.filter(rule=row, machine=machine, is_watch=False, started_at__gt=self.now - DAY)
         words = [f"{each.cure} {each.outcome}" for each in tried.exclude(cure=Cure.WORK_ORDER).order_by("pk")]
         note = f"{row.name}: {', '.join(words) or 'no command cures this'}"
         attempt.order_id = work_orders.escalate(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from mbongi.base.clock import utc_now
@@ -157,7 +158,9 @@ def remove_image(user: "User", image_id: int, *, data_dir: Path, reason: str) ->
     if row is None:
         raise UnknownImageError(f"image {image_id}: not known, or removed")
     open_ones = Campaign.objects.exclude(operation__state__in=["done", "rolled_back", "cancelled"])
-    if open_ones.filter(image=row).exists() or open_ones.filter(machines__previous_version=row.version).exists():
+    # As ``campaigns.states`` reads versions, so that what a roll-back would flash stays.
+    runs_it = Q(machines__previous_version=row.version) | Q(machines__previous_version__endswith=f" {row.version}")
+    if open_ones.filter(image=row).exists() or open_ones.filter(runs_it).exists():
         raise ImageRefusedError(f"{what}: a campaign uses it", _("A campaign uses this image."))
     row.removed_at = utc_now()
     row.save(update_fields=["removed_at"])

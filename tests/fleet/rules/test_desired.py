@@ -144,6 +144,11 @@ def test_power_fan_name_firmware_and_owner_that_differ_or_are_unknown():
     assert len(found(desired, Stated(), owner=4)) == 4
 
 
+def test_a_version_counts_behind_the_firmwares_name_too():
+    assert not found(Desired(firmware="24.09"), Stated(firmware="Braiins OS 24.09"))
+    assert found(Desired(firmware="4.09"), Stated(firmware="Braiins OS 24.09"))
+
+
 def test_firmware_counts_by_its_image_too():
     assert not found(Desired(firmware="ab" * 32), Stated(firmware="2.1", image="ab" * 32))
 

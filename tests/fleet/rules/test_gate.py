@@ -129,6 +129,15 @@ def test_restarts_beyond_those_before_and_one_more_are_a_regression(after, outco
     assert used_to.outcome is Outcome.PASS
 
 
+def test_restarts_that_most_others_had_too_are_the_grids():
+    twice = {"reboots": 2}
+    flashed = [track(7, STEADY, STEADY, after=twice)]
+    rest = [track(8, STEADY, STEADY, after={"reboots": 1}), track(9, STEADY, STEADY, after={"reboots": 1})]
+    assert judge(CRITERIA, flashed, rest, NOBODY).outcome is Outcome.PASS
+    one_of_three = [*rest[:1], *(track(number, STEADY, STEADY) for number in (9, 10))]
+    assert of(judge(CRITERIA, flashed, one_of_three, NOBODY), Mark.REBOOTS).outcome is Outcome.FAIL
+
+
 @pytest.mark.parametrize(("hard", "mark"), [(Hard(lost=[4]), Mark.LOST), (Hard(robbed=[5, 6]), Mark.POOLS)])
 def test_a_lost_or_robbed_machine_is_a_regression_whatever_the_figures_say(hard, mark):
     verdict = judge(CRITERIA, [track(1, STEADY, STEADY)], [], hard)

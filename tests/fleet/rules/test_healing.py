@@ -210,6 +210,18 @@ def test_a_rule_that_only_watches_keeps_no_rule_that_acts_back():
     assert [(v.rule_id, v.move) for v in ask(both, sight(), watched)] == [(1, Move.HOLD), (2, Move.ACT)]
 
 
+def test_what_was_only_watched_is_no_try_and_no_word_to_people_once_the_rule_acts():
+    watched = [
+        tried(Outcome.NOT_RECOVERED, 55, watch=True),
+        tried(Outcome.ORDERED, 40, cure=Cure.WORK_ORDER, step=1, lasted=0, watch=True),
+        tried(Outcome.OPEN, 2, machine_id=8, watch=True),
+    ]
+    few = HealLimits(machine_day=1, hour=1, at_once=1, common_percent=None)
+
+    assert only(ask(rule(mode=Mode.WATCH, limits=few), sight(), watched)) == (Move.ASIDE, None, "told")
+    assert only(ask(rule(limits=few), sight(), watched)) == (Move.ACT, Cure.REBOOT, "")
+
+
 def test_what_was_never_done_is_judged_by_what_the_machine_did_without():
     watched = rule(mode=Mode.WATCH, judge_s=1200)
     attempt = tried(Outcome.OPEN, 20)

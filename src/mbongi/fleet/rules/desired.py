@@ -155,7 +155,8 @@ def differences(wanted: Wanted, stated: Stated, *, owner: int, abilities: Abilit
     found = [*_pools(wanted, stated, abilities), *_power(wanted.desired.power, stated, abilities)]
     found += _fan(wanted.desired.fan, stated)
     if firmware := wanted.desired.firmware:
-        same = firmware in {stated.firmware, stated.image}
+        # Some put their firmware's name before the version; a campaign reads it so too.
+        same = firmware in {stated.firmware, stated.image} or (stated.firmware or "").endswith(f" {firmware}")
         found += _judged(DesiredField.FIRMWARE, firmware, stated.firmware or stated.image, same=same)
     if wanted.desired.hostname:
         if wanted.hostname is None:

@@ -214,12 +214,15 @@ def met_since(rule: Rule, sight: Sight) -> int | None:
 
 @dataclass(slots=True)
 class Past:
-    """What was tried before: all that is open, all of the last 24 hours, and each machine's last order of each rule."""
+    """What was tried before: all that is open, all of the last 24 hours, and each machine's last order of each rule.
+
+    ``for_watch``: what was only watched counts too. For a rule that acts it never happened.
+    """
 
     attempts: list[Attempt] = field(default_factory=list)
     _by_pair: dict[tuple[int, int], list[Attempt]] = field(default_factory=lambda: defaultdict(list))
     _open: dict[int, list[Attempt]] = field(default_factory=lambda: defaultdict(list))
-    _by_rule: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    _by_rule: dict[int, list[Attempt]] = field(default_factory=lambda: defaultdict(list))
 
     @classmethod
     def of(cls, attempts: Iterable[Attempt]) -> "Past":
@@ -233,7 +236,7 @@ class Past:
         """One more; it began last."""
         self.attempts.append(attempt)
         self._by_pair[attempt.rule_id, attempt.machine_id].append(attempt)
-        self._by_rule[attempt.rule_id].append(attempt.started_ms)
+        self._by_rule[attempt.rule_id].append(attempt)
         if attempt.outcome is Outcome.OPEN:
             self._open[attempt.machine_id].append(attempt)
 
@@ -246,26 +249,27 @@ class Past:
         """Whether an attempt is under way on it. One that is only watched keeps no real one back."""
         return any(for_watch or not attempt.is_watch for attempt in self._open.get(machine_id, ()))
 
-    def open_of(self, rule_id: int) -> int:
+    def open_of(self, rule_id: int, *, for_watch: bool) -> int:
         """How many attempts of a rule are under way."""
-        return sum(attempt.rule_id == rule_id for attempts in self._open.values() for attempt in attempts)
+        own = [each for attempts in self._open.values() for each in attempts if each.rule_id == rule_id]
+        return sum(for_watch or not each.is_watch for each in own)
 
     def open_attempts(self) -> list[Attempt]:
         """All that are under way."""
         return [attempt for attempts in self._open.values() for attempt in attempts]
 
-    def in_hour(self, rule_id: int, at_ms: int) -> int:
+    def in_hour(self, rule_id: int, at_ms: int, *, for_watch: bool) -> int:
         """How much a rule began within the last hour."""
         count = 0
-        for started_ms in reversed(self._by_rule[rule_id]):
-            if started_ms <= at_ms - HOUR_MS:
+        for attempt in reversed(self._by_rule[rule_id]):
+            if attempt.started_ms <= at_ms - HOUR_MS:
                 break
-            count += 1
+            count += for_watch or not attempt.is_watch
         return count
 
-    def of_machine(self, rule_id: int, machine_id: int) -> Sequence[Attempt]:
+    def of_machine(self, rule_id: int, machine_id: int, *, for_watch: bool) -> Sequence[Attempt]:
         """What a rule tried on a machine, in order."""
-        return self._by_pair.get((rule_id, machine_id), ())
+        return [each for each in self._by_pair.get((rule_id, machine_id), ()) if for_watch or not each.is_watch]
 
 
 def decide(
@@ -290,7 +294,8 @@ class _Asking:
     def __init__(self, rule: Rule, past: Past, at_ms: int, busy: set[tuple[int, bool]]) -> None:
         self.rule, self.past, self.at_ms, self.busy = rule, past, at_ms, busy
         self.limits = rule.document.limits
-        self.in_hour, self.at_once = past.in_hour(rule.id, at_ms), past.open_of(rule.id)
+        self.in_hour = past.in_hour(rule.id, at_ms, for_watch=self.is_watch)
+        self.at_once = past.open_of(rule.id, for_watch=self.is_watch)
 
     def about(self, sights: Sequence[Sight], population: int) -> list[Verdict]:
         document, hold_ms = self.rule.document, self.rule.document.for_s * 1000
@@ -326,7 +331,7 @@ class _Asking:
         return self.rule.mode is Mode.WATCH
 
     def _move(self, sight: Sight, since_ms: int, *, is_common: bool) -> tuple[Move, Cure | None, int, str]:
-        tried = self.past.of_machine(self.rule.id, sight.machine_id)
+        tried = self.past.of_machine(self.rule.id, sight.machine_id, for_watch=self.is_watch)
         if why := self._aside(sight, since_ms, tried):
             return Move.ASIDE, None, 0, why
         if why := self._held(sight, tried, is_common=is_common):
