@@ -320,6 +320,22 @@ def test_a_machine_that_does_not_wake_makes_way_for_others(model, lead):
     assert len(model.asleep) == 8
 
 
+def test_the_course_of_a_long_time_has_no_more_points_than_a_chart_needs(as_site):
+    began, day_s = utc_now() - timedelta(days=2), 86_400
+    PowerReading.objects.bulk_create(
+        PowerReading(at=began + timedelta(seconds=at), power_w=float(at), source="meter") for at in range(0, day_s, 30)
+    )
+
+    found = curtail_rows.power_series(began, began + timedelta(seconds=day_s))
+    last = curtail_rows.power_series(began + timedelta(seconds=day_s - 95), began + timedelta(days=2))
+
+    # A day of 900 parts: each is 96 s long and begins with the first reading that lies in it.
+    assert [power_w for _at, power_w in found[:4]] == [0.0, 120.0, 210.0, 300.0]
+    assert len(found) == curtail_rows.POINTS_MAX
+    assert [power_w for _at, power_w in last] == [86_310.0]
+    assert curtail_rows.power_series(began, began) == []
+
+
 def test_it_ends_by_itself_when_its_time_is_over(model, lead):
     number = model.begin(lead, reduce_pct=20, lasts_s=60)
     model.now = row(number).began_at
