@@ -16,7 +16,7 @@ from mbongi.fleet import curtail_rows
 from mbongi.fleet.action_work import PROCESS
 from mbongi.fleet.curtailing import begin_waking, sleep_steps
 from mbongi.fleet.models import Action, Curtailment, Operation
-from mbongi.fleet.operations import Step, add_steps, finish_operation, record
+from mbongi.fleet.operations import STEPS_MAX, Step, add_steps, finish_operation, record
 from mbongi.fleet.rules import curtail as rules
 from mbongi.fleet.rules.curtail import Candidate, Correction, Standing, not_chosen
 from mbongi.fleet.values import ActionKind, ActionStatus, CurtailPhase, OperationState
@@ -137,7 +137,9 @@ def _used(operation: Operation) -> set[int]:
     steps = Action.objects.filter(operation=operation, kind__in=curtail_rows.SWITCHES)
     told = steps.exclude(status=ActionStatus.CANCELLED).order_by("seq").values_list("machine_id", "kind", "status")
     is_awake = {one: kind == ActionKind.WAKE and status == ActionStatus.DONE for one, kind, status in told}
-    return {one for one, awake in is_awake.items() if not awake}
+    # An operation has so many steps at most: half of them are left for waking.
+    may_again = len(told) < STEPS_MAX // 2
+    return {one for one, awake in is_awake.items() if not (awake and may_again)}
 
 
 def _say(operation: Operation, message: str) -> None:
@@ -189,7 +191,7 @@ def _to_wake(
 ) -> tuple[list[Candidate], list[Candidate]]:
     """Of what sleeps: those that have failed to wake less than WAKE_TRIES times (``since``), and of these the due."""
     failed = Action.objects.filter(operation=operation, kind=ActionKind.WAKE, status=ActionStatus.FAILED).order_by()
-    among = Q() if since is None else Q(finished_at__gt=since)
+    among = None if since is None else Q(finished_at__gt=since)
     counted = failed.values_list("machine_id").annotate(count=Count("pk", filter=among), last=Max("finished_at"))
     tries = {machine_id: (count, last) for machine_id, count, last in counted}
     left = [one for one in asleep if tries.get(one.machine_id, (0, now))[0] < WAKE_TRIES]
