@@ -149,6 +149,42 @@ def test_what_a_person_began_is_lowered_and_not_ended_by_a_trigger(lead, manager
         curtail_triggers.trigger(number)
 
 
+def test_a_capacity_lowers_what_somebody_else_began_and_never_raises_it(lead, manager, machines):
+    curtailing.begin(lead, CurtailWish(reduce_pct=10), machines, reason="x", ramp_kw_s_max=0)
+    add(lead, manager, TriggerKind.CAPACITY)
+    told = utc_now()
+    targets = []
+    for after_s, capacity_w in enumerate((20_000.0, 10_000.0, 25_000.0)):
+        curtail_triggers.hear_signal("capacity", capacity_w, at=told + timedelta(seconds=after_s), source="facility")
+        look(machines)
+        targets.append(curtail_rows.active().target_w)
+
+    assert targets == [20_000.0, 10_000.0, 10_000.0]
+
+
+def test_an_author_who_may_no_longer_keeps_no_other_trigger_from_its_turn(lead, manager, people, machines):
+    number = add(lead, manager, TriggerKind.CAPACITY)
+    told = utc_now()
+    curtail_triggers.hear_signal("capacity", 20_000.0, at=told, source="facility")
+    assert look(machines) == 1
+    other = curtail_triggers.write_trigger(
+        manager,
+        "Noon",
+        TriggerKind.SCHEDULE,
+        Condition(start="12:00", stop="13:00"),
+        CurtailWish(reduce_pct=90),
+        reason="x",
+    )
+    curtail_triggers.approve_trigger(people(Role.SECURITY_OFFICER), other.id, reason="agreed")
+    lead.role = Role.AUDITOR
+    lead.save()
+    curtail_triggers.hear_signal("capacity", 10_000.0, at=told + timedelta(seconds=1), source="facility")
+
+    assert look(machines) == 1
+    assert "does not permit" in curtail_triggers.trigger(number).message
+    assert curtail_rows.active().target_w == pytest.approx(31_500 * 0.1)
+
+
 def test_what_stands_in_the_way_is_said_and_it_is_tried_again(lead, manager, machines):
     number = add(lead, manager, TriggerKind.SCHEDULE, Condition(start="12:00", stop="13:00"), target_mw=1.0)
 

@@ -268,6 +268,74 @@ def test_a_machine_that_does_not_wake_is_tried_again_and_then_named(model, lead)
     assert model.asleep == {model.ids[0]}
 
 
+def test_a_machine_that_has_left_the_fleet_does_not_keep_the_others_asleep(model, lead):
+    number = model.begin(lead, reduce_pct=50)
+    model.look(number)
+    gone = model.ids[0]
+    Machine.objects.filter(pk=gone).update(retired_at=utc_now(), address=None)
+    curtailing.end(lead, number, reason="over")
+    over = model.until_over(number)
+
+    assert over.state is OperationState.DONE
+    assert model.asleep == {gone}
+    assert curtail_rows.asleep_by(number) == []
+
+
+def test_what_was_woken_for_a_higher_target_sleeps_again_for_a_lower_one(model, lead):
+    number = model.begin(lead, reduce_pct=80)
+    for _look in range(3):
+        model.look(number)
+    asleep = len(model.asleep)
+    for percent in (20, 80):
+        wish = CurtailWish(reduce_pct=percent)
+        curtailing.retarget(lead, number, wish, reason="the capacity moves", ramp_kw_s_max=0)
+        for _look in range(3):
+            model.look(number)
+
+    # 80 % of 63 kW is 50.4: seventeen of 3.06 kW, although only three of twenty have not slept before.
+    assert asleep == len(model.asleep) == 17
+    assert row(number).phase is CurtailPhase.HOLD
+
+
+def test_a_machine_that_warms_up_counts_as_woken_although_the_meter_does_not_show_it(model, lead):
+    number = model.begin(lead, reduce_pct=50)
+    model.look(number)
+    low_w = model.power_w - 9_000.0
+    for _look in range(6):
+        model.look(number, power_w=low_w)
+
+    # There is room for three; the meter shows none of them for a minute, and still no fourth is woken.
+    assert len(model.asleep) == 8
+
+
+def test_a_machine_that_does_not_wake_makes_way_for_others(model, lead):
+    number = model.begin(lead, reduce_pct=50)
+    model.look(number)
+    model.failing, model.other_w = {model.ids[0]}, -9_000.0
+    for _look in range(6):
+        model.look(number, seconds=400)
+
+    tries = Action.objects.filter(operation_id=number, kind=ActionKind.WAKE, machine_id=model.ids[0])
+    assert tries.count() == curtail_steps.WAKE_TRIES
+    assert len(model.asleep) == 8
+
+
+def test_the_course_of_a_long_time_has_no_more_points_than_a_chart_needs(as_site):
+    began, day_s = utc_now() - timedelta(days=2), 86_400
+    PowerReading.objects.bulk_create(
+        PowerReading(at=began + timedelta(seconds=at), power_w=float(at), source="meter") for at in range(0, day_s, 30)
+    )
+
+    found = curtail_rows.power_series(began, began + timedelta(seconds=day_s))
+    last = curtail_rows.power_series(began + timedelta(seconds=day_s - 95), began + timedelta(days=2))
+
+    # A day of 900 parts: each is 96 s long and begins with the first reading that lies in it.
+    assert [power_w for _at, power_w in found[:4]] == [0.0, 120.0, 210.0, 300.0]
+    assert len(found) == curtail_rows.POINTS_MAX
+    assert [power_w for _at, power_w in last] == [86_310.0]
+    assert curtail_rows.power_series(began, began) == []
+
+
 def test_it_ends_by_itself_when_its_time_is_over(model, lead):
     number = model.begin(lead, reduce_pct=20, lasts_s=60)
     model.now = row(number).began_at

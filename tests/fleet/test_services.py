@@ -9,6 +9,7 @@ from mbongi.core.identity.values import Role
 from mbongi.core.ledger import selectors as ledger
 from mbongi.fleet import selectors, services
 from mbongi.fleet.errors import ActionRefusedError, NotPermittedError, UnknownMachineError
+from mbongi.fleet.models import Machine
 from mbongi.fleet.reading import BoardDetail, DetailReport, Found, MachineDetail, StateChange
 from mbongi.fleet.rules.identity import normal_mac
 from mbongi.fleet.selectors import EventFilter, MachineFilter
@@ -157,6 +158,24 @@ def test_a_machine_that_gave_no_answer_was_not_seen():
     row = only_machine()
     assert row.last_seen_at == seen_at
     assert row.state_reason == "no answer within 5 s"
+
+
+def test_many_machines_are_written_down_at_once_each_with_its_own():
+    first, second = services.register([found("10.20.3.1", mac=""), found("10.20.3.2", mac="")]).added
+    Machine.objects.filter(pk=second).update(last_seen_at=None)
+
+    services.record_states([state(first, MachineState.MINING), state(second, MachineState.OFF, reason='"no", {route}')])
+    services.record_details(
+        [
+            DetailReport(machine_id=first, detail=MachineDetail(hostname="one, {1}", errors=[])),
+            DetailReport(machine_id=second, detail=MachineDetail(hostname='"two"', model="M50")),
+        ]
+    )
+
+    one, two = selectors.machine(first), selectors.machine(second)
+    assert (one.state, one.hostname, one.detail["hostname"]) == (MachineState.MINING, "one, {1}", "one, {1}")
+    assert (two.state, two.hostname, two.detail["hostname"]) == (MachineState.OFF, '"two"', '"two"')
+    assert (two.state_reason, two.model) == ('"no", {route}', "M50")
 
 
 def test_states_of_machines_that_are_gone_are_passed_over():

@@ -98,7 +98,7 @@ def _claim(limit: int, among: "QuerySet[Action]") -> list[Work]:
     # A second claimer passes over rows that another one holds, so an action is claimed once.
     waiting = among.select_for_update(skip_locked=True, of=("self",)).filter(status=ActionStatus.REQUESTED)
     taken, failed = [], []
-    for row in waiting.select_related("machine").order_by("pk")[:limit]:
+    for row in waiting.select_related("machine").defer("machine__detail").order_by("pk")[:limit]:
         if row.requested_at < now - EXPIRES_AFTER:
             failed.append((row, "not begun in time: nobody was there to perform it; ask again"))
         elif row.machine.address is None or row.machine.retired_at is not None:
@@ -122,7 +122,9 @@ def interrupted_actions(*, slots: Collection[int] | None = None, but_not: Collec
     Only whoever knows that nobody else writes to the machines of these ``slots`` (None: to any) may ask.
     """
     rows = _in_slots(slots).filter(status=ActionStatus.RUNNING).exclude(pk__in=but_not)
-    return [_work(row, interrupted=True) for row in rows.select_related("machine").order_by("pk")]
+    return [
+        _work(row, interrupted=True) for row in rows.select_related("machine").defer("machine__detail").order_by("pk")
+    ]
 
 
 def _in_slots(slots: Collection[int] | None) -> "QuerySet[Action]":

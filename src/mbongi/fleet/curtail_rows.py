@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
+from django.db import connection
 from django.db.models import Count, Q
 
 from mbongi.base.clock import utc_now
@@ -15,7 +16,7 @@ from mbongi.fleet import hosting_rows
 from mbongi.fleet.errors import UnknownOperationError
 from mbongi.fleet.group_rows import desired_of
 from mbongi.fleet.machine_models import machine_model
-from mbongi.fleet.models import Action, Curtailment, Group, Machine, PowerReading, Profile
+from mbongi.fleet.models import Action, Curtailment, Group, Machine, Operation, PowerReading, Profile
 from mbongi.fleet.power_figures import MachinePower
 from mbongi.fleet.rules.curtail import Facts
 from mbongi.fleet.rules.hosting_terms import CurtailmentClass
@@ -42,6 +43,17 @@ PENDING = (ActionStatus.PLANNED, ActionStatus.REQUESTED, ActionStatus.RUNNING)
 KINDS = (OperationKind.CURTAIL, OperationKind.WAKE)
 DAY = timedelta(days=1)
 POINTS_MAX = 900
+_SERIES = """
+WITH part AS (
+    SELECT given.since + number * given.step AS begins, given.since + (number + 1) * given.step AS ends, given.until
+    FROM (SELECT %s::integer AS parts, %s::timestamptz AS since, %s::interval AS step, %s::timestamptz AS until) given,
+        generate_series(0, given.parts - 1) AS number
+)
+SELECT reading.at, reading.power_w FROM part CROSS JOIN LATERAL (
+    SELECT at, power_w FROM fleet_powerreading
+    WHERE at >= part.begins AND at < part.ends AND at <= part.until ORDER BY at LIMIT 1
+) AS reading ORDER BY reading.at
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +150,15 @@ def power_now(*, now: datetime | None = None) -> SitePower | None:
 
 
 def power_series(since: datetime, until: datetime) -> list[tuple[datetime, float | None]]:
-    """The site's power over time, thinned out to POINTS_MAX points; None where it was not known."""
-    rows = list(PowerReading.objects.filter(at__gte=since, at__lte=until).order_by("at").values_list("at", "power_w"))
-    step = max(1, math.ceil(len(rows) / POINTS_MAX))
-    return [rows[index] for index in range(0, len(rows), step)]
+    """The site's power over time, thinned out to POINTS_MAX points; None where it was not known.
+
+    Of a long time the first reading of each part is looked up, so that a week costs no more than an hour.
+    """
+    if until <= since:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(_SERIES, [POINTS_MAX, since, (until - since) / POINTS_MAX, until])
+        return [(at, power_w) for at, power_w in cursor.fetchall()]
 
 
 # What may sleep.
@@ -218,9 +235,16 @@ def asleep_by(operation_id: int) -> list[int]:
     """The machines that sleep because of an operation, last put to sleep in front.
 
     Those whose last switch was a step of it that put them to sleep; not those that slept already, nor those that
-    somebody woke or put to sleep since. One whose step failed counts if it is seen to sleep.
+    somebody woke or put to sleep since, nor those that have left the fleet. One whose step failed counts if it is seen
+    to sleep.
     """
-    return [machine_id for machine_id, found in _last_switches(Q(operation_id=operation_id)) if found == operation_id]
+    planned_at = Operation.objects.filter(pk=operation_id).values_list("planned_at", flat=True).first()
+    if planned_at is None:
+        return []
+    # One action at a time is open on a machine, so nothing asked for before the operation came after its steps; an hour
+    # covers clocks that differ.
+    found = _last_switches(Q(operation_id=operation_id), since=planned_at - timedelta(hours=1))
+    return [machine_id for machine_id, because_of in found if because_of == operation_id]
 
 
 def asleep_by_curtailment() -> dict[int, int]:
@@ -229,12 +253,18 @@ def asleep_by_curtailment() -> dict[int, int]:
     return {machine_id: found for machine_id, found in _last_switches(asleep) if found is not None}
 
 
-def _last_switches(among: Q) -> list[tuple[int, int | None]]:
-    """Machine, and the operation that put it to sleep, newest first; None where it does not sleep because of one."""
-    mine = Action.objects.filter(among, kind=ActionKind.SLEEP, operation__kind=OperationKind.CURTAIL, dry_run=False)
+def _last_switches(among: Q, *, since: datetime | None = None) -> list[tuple[int, int | None]]:
+    """Machine, and the operation that put it to sleep, newest first; None where it does not sleep because of one.
+
+    ``since``: by what was asked for since then.
+    """
+    curtailed = Q(kind=ActionKind.SLEEP, operation__kind=OperationKind.CURTAIL, dry_run=False)
+    mine = Action.objects.filter(among, curtailed, machine__retired_at=None)
     ids = mine.exclude(status__in=[ActionStatus.PLANNED, ActionStatus.CANCELLED]).values("machine_id")
     ended = [ActionStatus.DONE, ActionStatus.FAILED]
     switches = Action.objects.filter(machine_id__in=ids, kind__in=SWITCHES, dry_run=False, status__in=ended)
+    if since is not None:
+        switches = switches.filter(requested_at__gte=since)
     slept = set(Machine.objects.filter(state=MachineState.SLEEPING).values_list("pk", flat=True))
     found: dict[int, tuple[datetime, int | None]] = {}
     fields = ("machine_id", "kind", "status", "operation_id", "operation__kind", "before", "after", "finished_at")

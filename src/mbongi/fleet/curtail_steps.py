@@ -16,7 +16,7 @@ from mbongi.fleet import curtail_rows
 from mbongi.fleet.action_work import PROCESS
 from mbongi.fleet.curtailing import begin_waking, sleep_steps
 from mbongi.fleet.models import Action, Curtailment, Operation
-from mbongi.fleet.operations import Step, add_steps, finish_operation, record
+from mbongi.fleet.operations import STEPS_MAX, Step, add_steps, finish_operation, record
 from mbongi.fleet.rules import curtail as rules
 from mbongi.fleet.rules.curtail import Candidate, Correction, Standing, not_chosen
 from mbongi.fleet.values import ActionKind, ActionStatus, CurtailPhase, OperationState
@@ -25,6 +25,8 @@ OPEN = (ActionStatus.REQUESTED, ActionStatus.RUNNING)
 WAKE_TRIES = 3
 """How often the waking of one machine is tried."""
 WAKE_AGAIN = timedelta(seconds=20)
+WARMS_UP = timedelta(minutes=5)
+"""Chosen: how long a machine that was told to wake may take until the meter shows all of it."""
 SPARE = 50
 """Further machines that are looked at when some are to be added, as some of the next may not sleep by now."""
 NAMED_MAX = 20
@@ -83,7 +85,7 @@ def _shed(row: Curtailment, operation: Operation, sight: PowerSight, now: dateti
     elif told.drop_w > 0:
         _drop(operation, told)
     elif told.wake_w > 0:
-        _wake_some(operation, told)
+        _wake_some(operation, told, now)
     if row.phase == CurtailPhase.SHED and standing.has_reached and sight.is_proof:
         row.phase, row.reached_at = CurtailPhase.HOLD, now
         row.save(update_fields=["phase", "reached_at"])
@@ -97,7 +99,8 @@ def _standing(row: Curtailment, sight: PowerSight, now: datetime) -> Standing:
     sleeps = steps.filter(kind=ActionKind.SLEEP)
     planned = sleeps.filter(status=ActionStatus.PLANNED).aggregate(sum=Sum("load_w"))["sum"]
     under_way = sleeps.filter(Q(status__in=OPEN) | lately).aggregate(sum=Sum("load_w"))["sum"]
-    waking = steps.filter(kind=ActionKind.WAKE).filter(Q(status__in=[*OPEN, ActionStatus.PLANNED]) | lately)
+    warming = Q(status=ActionStatus.DONE, finished_at__gt=now - WARMS_UP)
+    waking = steps.filter(kind=ActionKind.WAKE).filter(Q(status__in=[*OPEN, ActionStatus.PLANNED]) | warming)
     return Standing(
         power_w=sight.power_w,
         target_w=row.target_w,
@@ -111,10 +114,10 @@ def _standing(row: Curtailment, sight: PowerSight, now: datetime) -> Standing:
 def _add(row: Curtailment, operation: Operation, told: Correction) -> None:
     """More machines, in their turn, as far as they may sleep by now."""
     ranking = [Candidate(int(one), float(saves)) for one, saves in Curtailment.objects.get(pk=row.pk).ranking]
-    tried = set(Action.objects.filter(operation=operation, kind=ActionKind.SLEEP).values_list("machine_id", flat=True))
-    fresh = [one for one in ranking if one.machine_id not in tried]
-    looked_at = rules.chosen(fresh, told.sleep_w)
-    last = max((index for index, one in enumerate(fresh) if one in set(looked_at)), default=-1)
+    used = _used(operation)
+    fresh = [one for one in ranking if one.machine_id not in used]
+    needed = set(rules.chosen(fresh, told.sleep_w))
+    last = max((index for index, one in enumerate(fresh) if one in needed), default=-1)
     looked_at = fresh[: last + 1 + SPARE]
     found = curtail_rows.facts({}, machine_ids=[one.machine_id for one in looked_at], passing_over=operation.pk)
     able = {one.machine_id for one in found if not_chosen(one) is None}
@@ -127,6 +130,16 @@ def _add(row: Curtailment, operation: Operation, told: Correction) -> None:
     add_steps(operation.pk, sleep_steps(taken))
     row.added += len(taken)
     row.save(update_fields=["added"])
+
+
+def _used(operation: Operation) -> set[int]:
+    """The machines that it told to sleep, but for those that it has woken since: these may sleep once more."""
+    steps = Action.objects.filter(operation=operation, kind__in=curtail_rows.SWITCHES)
+    told = steps.exclude(status=ActionStatus.CANCELLED).order_by("seq").values_list("machine_id", "kind", "status")
+    is_awake = {one: kind == ActionKind.WAKE and status == ActionStatus.DONE for one, kind, status in told}
+    # An operation has so many steps at most: half of them are left for waking.
+    may_again = len(told) < STEPS_MAX // 2
+    return {one for one, awake in is_awake.items() if not (awake and may_again)}
 
 
 def _say(operation: Operation, message: str) -> None:
@@ -156,9 +169,9 @@ def cancel(ids: Iterable[int], message: str) -> int:
     return planned.update(status=ActionStatus.CANCELLED, finished_at=utc_now(), message=message)
 
 
-def _wake_some(operation: Operation, told: Correction) -> None:
-    asleep = _asleep(operation)
-    taken = rules.woken(asleep, told.wake_w)
+def _wake_some(operation: Operation, told: Correction, now: datetime) -> None:
+    _left, due = _to_wake(operation, _asleep(operation), now)
+    taken = rules.woken(due, told.wake_w)
     if taken:
         add_steps(operation.pk, _wake_steps(taken))
 
@@ -171,6 +184,18 @@ def _asleep(operation: Operation) -> list[Candidate]:
     statuses = [*OPEN, ActionStatus.PLANNED]
     waking = set(steps.filter(kind=ActionKind.WAKE, status__in=statuses).values_list("machine_id", flat=True))
     return [Candidate(one, -saves.get(one, 0.0)) for one in ids if one not in waking]
+
+
+def _to_wake(
+    operation: Operation, asleep: list[Candidate], now: datetime, *, since: datetime | None = None
+) -> tuple[list[Candidate], list[Candidate]]:
+    """Of what sleeps: those that have failed to wake less than WAKE_TRIES times (``since``), and of these the due."""
+    failed = Action.objects.filter(operation=operation, kind=ActionKind.WAKE, status=ActionStatus.FAILED).order_by()
+    among = None if since is None else Q(finished_at__gt=since)
+    counted = failed.values_list("machine_id").annotate(count=Count("pk", filter=among), last=Max("finished_at"))
+    tries = {machine_id: (count, last) for machine_id, count, last in counted}
+    left = [one for one in asleep if tries.get(one.machine_id, (0, now))[0] < WAKE_TRIES]
+    return left, [one for one in left if one.machine_id not in tries or tries[one.machine_id][1] <= now - WAKE_AGAIN]
 
 
 def _wake_steps(asleep: Iterable[Candidate]) -> list[Step]:
@@ -187,15 +212,7 @@ def _wake(row: Curtailment, operation: Operation, now: datetime) -> None:
     if planned.exists():
         cancel(planned.values_list("pk", flat=True), "it wakes its machines")
     asleep = _asleep(operation)
-    tries = {
-        machine_id: (count, last)
-        for machine_id, count, last in steps.filter(kind=ActionKind.WAKE, status=ActionStatus.FAILED)
-        .order_by()
-        .values_list("machine_id")
-        .annotate(count=Count("pk"), last=Max("finished_at"))
-    }
-    left = [one for one in asleep if tries.get(one.machine_id, (0, now))[0] < WAKE_TRIES]
-    due = [one for one in left if one.machine_id not in tries or tries[one.machine_id][1] <= now - WAKE_AGAIN]
+    left, due = _to_wake(operation, asleep, now, since=row.wake_at)
     if due:
         add_steps(operation.pk, _wake_steps(due))
     if left or steps.filter(status__in=[*OPEN, ActionStatus.PLANNED]).exists():

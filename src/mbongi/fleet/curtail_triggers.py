@@ -301,7 +301,7 @@ def _look_at(trigger_id: int, around: Surroundings, now: datetime) -> bool:
     elif told is Verdict.END:
         message = _end(row)
     elif kind is TriggerKind.CAPACITY and memory.is_on:
-        _follow(row, signal, around)
+        message = _follow(row, signal, around)
     if memory != before or message != row.message:
         row.met_since, row.began_at, row.ended_at = memory.met_since, memory.began_at, memory.ended_at
         row.message = message[:300]
@@ -370,20 +370,32 @@ def _end(row: Trigger) -> str:
     return ""
 
 
-def _follow(row: Trigger, signal: Signal, around: Surroundings) -> None:
-    """A capacity that has changed moves the target of the curtailment that it began."""
+def _follow(row: Trigger, signal: Signal, around: Surroundings) -> str:
+    """A capacity that has changed moves the target of the curtailment that it began, and lowers that of any other.
+
+    Returns what stands in its way.
+    """
     active = curtail_rows.active()
-    if active is None or active.trigger_id != row.pk or active.phase is CurtailPhase.WAKE:
-        return
-    if abs(signal.value - active.target_w) > RETARGET_SHARE * active.baseline_w:
-        curtailing.retarget(
-            row.author,
-            active.id,
-            _wish(row, signal),
-            reason=row.name,
-            ramp_kw_s_max=around.ramp_kw_s_max,
-            actor=f"trigger:{row.pk}",
-        )
+    if active is None or active.phase is CurtailPhase.WAKE:
+        return ""
+    is_higher = signal.value > active.target_w
+    if (is_higher and active.trigger_id != row.pk) or (
+        abs(signal.value - active.target_w) <= RETARGET_SHARE * active.baseline_w
+    ):
+        return ""
+    try:
+        with transaction.atomic():
+            curtailing.retarget(
+                row.author,
+                active.id,
+                _wish(row, signal),
+                reason=row.name,
+                ramp_kw_s_max=around.ramp_kw_s_max,
+                actor=f"trigger:{row.pk}",
+            )
+    except (NotPermittedError, ActionRefusedError) as error:
+        return str(error)
+    return ""
 
 
 def _found(trigger_id: int, *, lock: bool = False) -> Trigger:

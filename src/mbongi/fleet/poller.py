@@ -85,14 +85,13 @@ class _Machine:
 class _Rack:
     """Machines that are asked together."""
 
-    __slots__ = ("again", "due_s", "machines", "name", "once", "pending", "readings")
+    __slots__ = ("due_s", "machines", "name", "once", "pending", "readings")
 
     def __init__(self, name: str, due_s: float, *, once: bool = False) -> None:
         self.name, self.due_s, self.once = name, due_s, once
         self.machines: list[_Machine] = []
         self.readings: list[MachineReading] = []
         self.pending = 0
-        self.again = False
 
 
 class Poller:
@@ -190,9 +189,10 @@ class Poller:
     def poll_soon(self, machine_ids: Iterable[MachineId], *, wholly: bool = False) -> None:
         """Ask these machines' slow tier at once, after an action for instance; ``wholly``: their static tier too.
 
-        Unknown ids are passed over.
+        Unknown ids are passed over. Their racks keep their turns: thousands of machines that are written one after the
+        other would else have every rack polled without a pause. One that is being polled is asked in its next turn.
         """
-        now = monotonic_s()
+        found: list[_Machine] = []
         for machine_id in machine_ids:
             machine = self._machines.get(machine_id)
             if machine is None:
@@ -200,11 +200,9 @@ class Poller:
             machine.next_slow_s = machine.next_try_s = 0.0
             if wholly:
                 machine.next_static_s = 0.0
-            rack = self._racks[machine.target.rack]
-            if rack.pending:
-                rack.again = True
-            else:
-                self._plan(rack, now)
+            if not machine.busy:
+                found.append(machine)
+        self._plan_once(found)
         self._wake.set()
 
     def _plan(self, rack: _Rack, due_s: float) -> None:
@@ -311,10 +309,6 @@ class Poller:
         readings, rack.readings = rack.readings, []
         if readings:
             self._on_batch(rack.name, readings)
-        if rack.again:
-            rack.again = False
-            self._plan(rack, monotonic_s())
-            self._wake.set()
 
     def _spanned(self, machine: _Machine, reading: MachineReading) -> MachineReading:
         """Say how long the row stands for; in whole seconds of the clock, so that spans add up to what passed."""

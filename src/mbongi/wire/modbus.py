@@ -14,6 +14,7 @@ READ_HOLDING = 3
 READ_INPUT = 4
 REGISTERS_MAX = 125
 """Registers of one question, at most."""
+ADDRESSES = 1 << 16
 HEADER_BYTES = 7
 FRAME_BYTES_MAX = 260
 _HEADER = struct.Struct(">HHHB")
@@ -94,7 +95,7 @@ def read_question(pdu: bytes) -> Reading | Refused:
     _function, address, count = _READ.unpack(pdu)
     if not 1 <= count <= REGISTERS_MAX:
         return Refused(function, Failure.ILLEGAL_VALUE)
-    if address + count > 1 << 16:
+    if address + count > ADDRESSES:
         return Refused(function, Failure.ILLEGAL_ADDRESS)
     return Reading(function, address, count)
 

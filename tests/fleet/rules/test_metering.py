@@ -2,7 +2,7 @@
 
 import math
 
-from mbongi.fleet.rules.metering import Measured, MeterJudge, MeterTrouble
+from mbongi.fleet.rules.metering import Measured, MeterJudge, MeterTrouble, Standstill
 
 
 def reading(power_w: float, number: int = 0) -> Measured:
@@ -28,6 +28,14 @@ def test_a_meter_whose_every_register_stays_the_same_is_frozen_until_one_moves()
 
     assert troubles == [MeterTrouble.NONE] * 4 + [MeterTrouble.FROZEN] * 3
     assert judge.judge(reading(60e3, 1), machines_w=math.nan, now_s=8).trouble is MeterTrouble.NONE
+
+
+def test_one_meter_of_several_that_stands_still_is_seen_by_itself() -> None:
+    still, moving = Standstill(), Standstill()
+
+    found = [(still.is_still((203, 7), at), moving.is_still((203, at), at)) for at in range(6)]
+
+    assert found == [(False, False)] * 4 + [(True, False)] * 2
 
 
 def test_a_meter_asked_often_is_not_frozen_because_it_refreshes_slowly() -> None:

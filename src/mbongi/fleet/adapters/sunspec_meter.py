@@ -83,6 +83,8 @@ class SunSpecMeter:
             if model == sunspec.END or length == 0:
                 break
             address += 2 + length
+            if address + 2 > modbus.ADDRESSES:
+                break
         raise sunspec.SunSpecError("no meter among its models")
 
     async def _registers(self, address: int, count: int) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from mbongi.fleet.device_errors import DeviceError, GarbledError
 from mbongi.fleet.models import Curtailment, PowerReading
 from mbongi.fleet.ports import Meter
 from mbongi.fleet.power_figures import PowerFigures
-from mbongi.fleet.rules.metering import Judged, Measured, MeterJudge, MeterTrouble
+from mbongi.fleet.rules.metering import Judged, Measured, MeterJudge, MeterTrouble, Standstill
 from mbongi.fleet.values import OperationState
 
 log = get_log(__name__)
@@ -35,6 +35,8 @@ PRUNE_EVERY = 3600
 METER_SETTLES_S = 3.0
 """How long after a machine was written the meter may not show it: its refresh, its lag, and the next reading."""
 RATIOS = 60
+WAITING_MAX = 60
+"""Readings that wait to be kept, at most; the oldest are left out. Measuring does not wait for the database."""
 
 
 class _Noted(NamedTuple):
@@ -56,12 +58,15 @@ class Metering:
     ) -> None:
         """``is_whole``: whether this process polls every machine, so that its sum is the site's."""
         self._meters: list[Meter] = [SunSpecMeter(address) for address in addresses]
+        self._stills = [Standstill() for _meter in self._meters]
         self._database, self._figures, self._is_whole = database, figures, is_whole
         self._settles_s = 2 * fast_s + METER_SETTLES_S
         self._judge, self._ratios = MeterJudge(), deque[float](maxlen=RATIOS)
         self._sight = PowerSight()
         self._trouble = MeterTrouble.NONE
         self._frequency = math.nan, -math.inf
+        self._waiting, self._noted = deque[_Noted](maxlen=WAITING_MAX), asyncio.Event()
+        self._is_busy = False
 
     def sight(self) -> PowerSight:
         """What is known of the site's power at this moment."""
@@ -74,19 +79,34 @@ class Metering:
 
     async def run(self) -> None:
         """Measure until cancelled."""
-        turn, busy = 0, False
         try:
-            while True:
-                began_s = monotonic_s()
-                row = await self._measure()
-                if busy or turn % QUIET_EVERY == 0:
-                    with contextlib.suppress(*AWAY):
-                        busy = await self._database.call(_keep, row, prune=turn % PRUNE_EVERY == 0)
-                turn += 1
-                await asyncio.sleep(max(0.05, PERIOD_S - (monotonic_s() - began_s)))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_on())
+                group.create_task(self._measure_on())
         finally:
             for meter in self._meters:
                 meter.close()
+
+    async def _measure_on(self) -> None:
+        turn = 0
+        while True:
+            began_s = monotonic_s()
+            row = await self._measure()
+            if self._is_busy or turn % QUIET_EVERY == 0:
+                self._waiting.append(_Noted(row, turn % PRUNE_EVERY == 0))
+                self._noted.set()
+            turn += 1
+            await asyncio.sleep(max(0.05, PERIOD_S - (monotonic_s() - began_s)))
+
+    async def _keep_on(self) -> None:
+        while True:
+            await self._noted.wait()
+            self._noted.clear()
+            noted = list(self._waiting)
+            self._waiting.clear()
+            with contextlib.suppress(*AWAY):
+                rows, prune = [one.row for one in noted], any(one.prune for one in noted)
+                self._is_busy = await self._database.call(_keep, rows, prune=prune)
 
     async def _measure(self) -> PowerReading:
         found = await self._read() if self._meters else None
@@ -111,13 +131,17 @@ class Metering:
         """All meters together; one that is in trouble leaves the sum unknown."""
         answers = await asyncio.gather(*(meter.read() for meter in self._meters), return_exceptions=True)
         measured: list[Measured] = []
-        for answer in answers:
+        now_s = monotonic_s()
+        for answer, still in zip(answers, self._stills, strict=True):
             if isinstance(answer, GarbledError):
                 return MeterTrouble.GARBLED
             if isinstance(answer, DeviceError):
                 return MeterTrouble.SILENT
             if isinstance(answer, BaseException):
                 raise answer
+            # A feeder that is switched off may well show the same for long; one under load does not.
+            if still.is_still(answer.words, now_s) and answer.power_w != 0:
+                return MeterTrouble.FROZEN
             measured.append(answer)
         return Measured(
             sum(one.power_w for one in measured),
@@ -152,11 +176,11 @@ class Metering:
         self._trouble = trouble
 
 
-def _keep(row: PowerReading, *, prune: bool) -> bool:
-    """Store a reading; returns whether a curtailment is under way, so that each one is kept."""
-    PowerReading.objects.bulk_create([row], ignore_conflicts=True)
+def _keep(rows: Sequence[PowerReading], *, prune: bool) -> bool:
+    """Store readings; returns whether a curtailment is under way, so that each one is kept."""
+    PowerReading.objects.bulk_create(rows, ignore_conflicts=True)
     if prune:
-        PowerReading.objects.filter(at__lt=row.at - KEEP).delete()
+        PowerReading.objects.filter(at__lt=rows[-1].at - KEEP).delete()
     over = [state for state in OperationState if state.is_over]
     return Curtailment.objects.exclude(operation__state__in=over).exists()
 

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
+from django.db import IntegrityError
+
 from mbongi.base.errors import MbongiError
 from mbongi.base.log import get_log
 from mbongi.fleet import operations, pacing
@@ -59,7 +61,12 @@ class Operating:
         for operation_id, kind in running:
             if kind in self._drivers and not await self._drive(operation_id, kind):
                 continue
-            told = await self._database.call(pacing.advance, operation_id)
+            try:
+                told = await self._database.call(pacing.advance, operation_id)
+            except IntegrityError:
+                # Somebody asked one of its machines for something at this very moment; the next look passes it over.
+                log.info("operation_looks_again", operation_id=operation_id)
+                continue
             if told.released:
                 log.info("operation_goes_on", operation_id=operation_id, released=told.released)
                 self._on_release()

@@ -62,8 +62,9 @@ LOOK_MAX = 2000
 FOUND_PART_MAX = 500
 """Found machines of one answer about a scan, so that it fits a message."""
 _OPERATION_CHANGED = "event.fleet.operation_changed.v1"
+_ACTION_REQUESTED = "event.fleet.action_requested.v1"
 _WAKE_KINDS = {
-    "event.fleet.action_requested.v1",
+    _ACTION_REQUESTED,
     "event.fleet.machine_changed.v1",
     "event.fleet.group_changed.v1",
 }
@@ -418,7 +419,9 @@ class FleetProcess:
                 async for delivery in bus.consume(EVENTS, self._name, "event.fleet.>"):
                     if delivery.subject in _WAKE_KINDS:
                         self.actor.wake()
-                        self._reload.set()
+                        # Thousands of steps are told of within seconds, and none changes the list of machines.
+                        if delivery.subject != _ACTION_REQUESTED:
+                            self._reload.set()
                     elif delivery.subject == _OPERATION_CHANGED:
                         self.operating.wake()
                     await delivery.ack()

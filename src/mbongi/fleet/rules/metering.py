@@ -53,12 +53,27 @@ class Judged(NamedTuple):
 
 
 @dataclass
-class MeterJudge:
-    """Looks at one reading after the other. Times are monotonic seconds."""
+class Standstill:
+    """Sees whether answers stay the same. Among several meters one that stands still is seen only by itself."""
 
     last_words: tuple[int, ...] = ()
     same_since_s: float = 0.0
     same: int = 0
+
+    def is_still(self, words: tuple[int, ...], now_s: float) -> bool:
+        """Whether this answer is one too many of the same."""
+        if words == self.last_words:
+            self.same += 1
+        else:
+            self.last_words, self.same, self.same_since_s = words, 1, now_s
+        return self.same >= FROZEN_READINGS and now_s - self.same_since_s >= FROZEN_S
+
+
+@dataclass
+class MeterJudge:
+    """Looks at one reading after the other. Times are monotonic seconds."""
+
+    still: Standstill = field(default_factory=Standstill)
     good_w: float = math.nan
     good_machines_w: float = math.nan
     newest: deque[float] = field(default_factory=lambda: deque(maxlen=SMOOTH))
@@ -72,11 +87,7 @@ class MeterJudge:
         """Whether this reading may be used. ``machines_w`` is what the machines state now; NaN where unknown."""
         if not math.isfinite(found.power_w):
             return self.silent(MeterTrouble.GARBLED)
-        if found.words == self.last_words:
-            self.same += 1
-        else:
-            self.last_words, self.same, self.same_since_s = found.words, 1, now_s
-        if self.same >= FROZEN_READINGS and now_s - self.same_since_s >= FROZEN_S:
+        if self.still.is_still(found.words, now_s):
             return self.silent(MeterTrouble.FROZEN)
         if self._leaps(found.power_w, machines_w):
             return self.silent(MeterTrouble.LEAP)
