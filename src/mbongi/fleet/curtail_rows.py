@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from django.db import connection
@@ -156,8 +156,9 @@ def power_series(since: datetime, until: datetime) -> list[tuple[datetime, float
     """
     if until <= since:
         return []
+    parameters: list[Any] = [POINTS_MAX, since, (until - since) / POINTS_MAX, until]
     with connection.cursor() as cursor:
-        cursor.execute(_SERIES, [POINTS_MAX, since, (until - since) / POINTS_MAX, until])
+        cursor.execute(_SERIES, parameters)
         return [(at, power_w) for at, power_w in cursor.fetchall()]
 
 

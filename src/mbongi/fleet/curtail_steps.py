@@ -80,6 +80,8 @@ def _note_power(row: Curtailment, sight: PowerSight, now: datetime) -> None:
 def _shed(row: Curtailment, operation: Operation, sight: PowerSight, now: datetime) -> None:
     standing = _standing(row, sight, now)
     told = rules.correction(standing)
+    if told.sleep_w <= 0:
+        _say(operation, "")  # nothing is missing any more
     if told.sleep_w > 0:
         _add(row, operation, told)
     elif told.drop_w > 0:

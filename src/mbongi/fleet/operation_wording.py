@@ -57,8 +57,8 @@ def operation_text(message: str) -> str:
         if found := pattern.fullmatch(message):
             return str(text) % found.groupdict()
     for words in (healing_wording.message_text, firmware_wording.message_text, curtail_wording.message_text):
-        if (text := words(message)) != message:
-            return text
+        if (told := words(message)) != message:
+            return told
     return message
 
 

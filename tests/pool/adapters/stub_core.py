@@ -212,6 +212,8 @@ class StubCore:
             started.set_result(None)
             await self._over.wait()
             server.close()
+            for _turn in range(10):  # a connection may be half accepted, and nobody would close it then
+                await asyncio.sleep(0)
             for each in self._streams:
                 each.close()
 

@@ -192,7 +192,7 @@ async def accepts_password(session: Session) -> None:
     await login(session)
 
 
-async def send_password(session: Session, _old: str, new: str) -> None:
+async def send_password(session: Session, old: str, new: str) -> None:  # noqa: ARG001 -- the token proves it
     """One write; its body is in no error."""
     body = msgspec.json.encode({"password": new})
     await tokens.exchange(session, "PUT", braiins.PASSWORD, body, login=login)

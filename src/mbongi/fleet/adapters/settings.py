@@ -4,8 +4,8 @@ import functools
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from mbongi.fleet.adapters.passwords import Accepts, Send, change_password
-from mbongi.fleet.adapters.upgrading import SendImage, upgraded
+from mbongi.fleet.adapters.passwords import change_password
+from mbongi.fleet.adapters.upgrading import upgraded
 from mbongi.fleet.adapters.verifying import power_word, unable
 from mbongi.fleet.ports import Outcome, PasswordChange
 from mbongi.fleet.reading import Found, MachineDetail, MachineReading, Stated, Verdict
@@ -22,14 +22,11 @@ _CANNOT = "machines of this family cannot be told"
 class Settings(ABC):
     """For adapters to build on: settings as the static poll reads them, and none that can be written.
 
-    A family whose machines take images, or a new password, says how those are sent.
+    A family whose machines take images, or a new password, says so in its abilities, and how those are sent.
     """
 
     family: ClassVar[Family]
     abilities = Abilities()
-    send_image: ClassVar[SendImage | None] = None
-    accepts_password: ClassVar[Accepts | None] = None
-    send_password: ClassVar[Send | None] = None
 
     @abstractmethod
     async def poll_static(self, session: "Session", reading: MachineReading, detail: MachineDetail) -> Verdict:
@@ -63,14 +60,29 @@ class Settings(ABC):
 
     async def upgrade(self, session: "Session", image: "ImageFile", *, back_s: float, dry_run: bool = False) -> Outcome:
         """Send an image over the family's own road, and see the machine back."""
-        if self.send_image is None:
+        if not self.abilities.upgrade:
             raise unable(session.address, f"flash {image.version}", "machines of this family are sent no images")
         send = functools.partial(self.send_image, session, image)
         return await upgraded(session, image, self.read_desired, send, back_s=back_s, dry_run=dry_run)
 
     async def write_credentials(self, session: "Session", change: PasswordChange, *, dry_run: bool = False) -> Outcome:
         """Send a new password the family's own way, and see that it is accepted and the former one not."""
-        if self.accepts_password is None or self.send_password is None:
+        if not self.abilities.password_length:
             raise unable(session.address, "password", _CANNOT)
         ways = self.accepts_password, self.send_password
         return await change_password(session, self.family, change, *ways, dry_run=dry_run)
+
+    @staticmethod
+    async def send_image(session: "Session", image: "ImageFile") -> None:
+        """Send an image. The family's own where its machines take some."""
+        raise unable(session.address, f"flash {image.version}", "nobody knows how")
+
+    @staticmethod
+    async def accepts_password(session: "Session") -> None:
+        """Do something harmless that the password is needed for. The family's own where it has one."""
+        raise unable(session.address, "password", _CANNOT)
+
+    @staticmethod
+    async def send_password(session: "Session", old: str, new: str) -> None:  # noqa: ARG004
+        """Tell the machine its new password. The family's own where it has one."""
+        raise unable(session.address, "password", _CANNOT)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 PAUSE_S = 2.0
 _READ_S = 10.0
 Read = Callable[["Session"], Awaitable[Stated]]
-SendImage = Callable[["Session", ImageFile], Awaitable[None]]
-"""Sends an image over a family's own road. Raises RejectedError where the machine refuses it."""
 
 
 async def upgraded(
