@@ -48,7 +48,8 @@ def test_killed_between_the_record_and_the_write_the_same_password_is_written_ag
     [machine] = add_machines(1)
     word = credentials.prepare(machine, 11)
     assert unseal(machine, Credential.objects.get().pending) == word
-    assert credentials.known_passwords({}) == []
+    [known] = credentials.known_passwords({})
+    assert (known.password, known.is_pending) == (word, True), "the machine may have it"
     assert credentials.prepare(machine, 11) == word
     assert credentials.prepare(machine, 12) == word, "an open one is never thrown away"
 
@@ -64,7 +65,10 @@ def test_killed_between_the_write_and_the_settling_the_password_is_still_known()
     assert Credential.objects.get().pending == ""
     assert credentials.prepare(machine, 12) != word
     credentials.settle(machine, 11)
-    assert credentials.known_passwords({})[0].password == word, "a late word of the first action changes nothing"
+    assert [(known.password == word, known.is_pending) for known in credentials.known_passwords({})] == [
+        (True, False),
+        (False, True),
+    ], "a late word of the first action changes nothing"
 
 
 def test_showing_one_is_an_entry_of_the_ledger_without_it(people) -> None:
@@ -75,10 +79,40 @@ def test_showing_one_is_an_entry_of_the_ledger_without_it(people) -> None:
         credentials.show(people(Role.SHIFT_LEAD), machine, reason="at the console")
     with pytest.raises(ActionRefusedError):
         credentials.show(people(Role.SITE_MANAGER), machine, reason=" ")
-    assert credentials.show(people(Role.SITE_MANAGER), machine, reason="at the console") == word
+    assert credentials.show(people(Role.SITE_MANAGER), machine, reason="at the console") == credentials.Shown(word)
     [entry] = ledger.entries(limit=1)
     assert entry.action == "fleet.machine.password.show"
     assert word not in repr(entry)
+
+
+def test_while_a_change_is_in_doubt_both_are_shown_and_known(people) -> None:
+    [machine] = add_machines(1)
+    first = credentials.prepare(machine, 11)
+    shown = credentials.show(people(Role.SITE_MANAGER), machine, reason="at the console")
+    assert (shown.password, shown.pending) == ("", first)
+    assert "the one of the settings" in shown.note
+    credentials.settle(machine, 11)
+    second = credentials.prepare(machine, 12)
+
+    shown = credentials.show(people(Role.SITE_MANAGER), machine, reason="at the console")
+
+    assert (shown.password, shown.pending) == (first, second)
+    assert "the one or the other" in shown.note
+    [entry] = ledger.entries(limit=1)
+    assert entry.after["in_doubt"]
+    assert not [word for word in (first, second) if word in repr((entry, shown))]
+    cache: dict[str, str] = {}
+    assert {known.password for known in credentials.known_passwords(cache)} == {first, second}
+    assert set(cache.values()) == {first, second}
+
+
+def test_a_retired_machine_is_recognised_by_its_password_when_it_returns(people) -> None:
+    [machine] = add_machines(1)
+    word = credentials.prepare(machine, 11)
+    credentials.settle(machine, 11)
+    services.retire(people(Role.SITE_MANAGER), [machine], "sold")
+    [known] = credentials.known_passwords({})
+    assert (known.password, known.address, known.is_retired) == (word, None, True)
 
 
 def test_without_one_of_its_own_there_is_nothing_to_show(people) -> None:

@@ -6,11 +6,13 @@ import pytest
 
 from mbongi.base.ids import MachineId
 from mbongi.core.identity.scope import SITE, acting
-from mbongi.core.identity.values import Scope
+from mbongi.core.identity.values import Role, Scope
 from mbongi.core.ledger import selectors as ledger
-from mbongi.fleet import drift
-from mbongi.fleet.models import Diversion
+from mbongi.fleet import drift, services
+from mbongi.fleet.models import Diversion, Machine
+from mbongi.fleet.reading import Found
 from mbongi.fleet.rules.diversion import Diverted
+from mbongi.fleet.values import Family
 from tests.fleet.rows import add_machines
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
@@ -62,6 +64,38 @@ def test_a_new_diversion_ends_the_one_that_a_killed_process_left_open():
 
     assert [each.url for each in drift.open_diversions()] == ["stratum+tcp://third:1"]
     assert verbs(machine_id) == ["begin", "end", "begin"]
+
+
+def test_what_a_retired_machine_diverted_ends_when_it_was_last_counted_and_begins_no_more(people):
+    [machine_id, other] = add_machines(2)
+    drift.record_diversions([diverted(machine_id, 2_000.0, seen_s=10), diverted(other, 1_000.0, seen_s=10)])
+    lead = people(Role.SHIFT_LEAD)
+
+    services.retire(lead, [machine_id], "sold")
+
+    row = Diversion.objects.get(machine=machine_id)
+    assert row.until == datetime.fromtimestamp((START_MS + 10_000) / 1000, UTC)
+    [end] = [entry for entry in ledger.entries(subject=f"machine:{machine_id}") if "diversion.end" in entry.action]
+    assert (end.actor, end.reason, end.after["hashes_th"]) == (lead.actor, "sold", 2_000.0)
+    assert [each.machine_id for each in drift.open_diversions()] == [other]
+    late = diverted(machine_id, 2_500.0, seen_s=12)  # counted before the fleet process heard of it
+    assert drift.record_diversions([late]) == 0
+    row.refresh_from_db()
+    assert (row.hashes_th, row.until) == (2_500.0, row.seen_at)
+    drift.record_diversions([diverted(machine_id, since_ms=START_MS + 13_000)])
+    assert [each.machine_id for each in drift.open_diversions()] == [other]
+
+
+def test_what_a_machine_diverted_whose_address_another_one_took_has_ended():
+    [machine_id] = add_machines(1)
+    Machine.objects.filter(pk=machine_id).update(mac="02:4D:42:00:00:01")
+    drift.record_diversions([diverted(machine_id, 2_000.0, seen_s=10)])
+
+    found = Found(address="10.20.0.1", family=Family.ANTMINER, mac="02:4D:42:00:00:02")
+    assert services.register([found]).displaced == [machine_id]
+
+    assert not drift.open_diversions()
+    assert sorted(verbs(machine_id)) == ["begin", "displace", "end"]
 
 
 def test_a_machine_that_is_gone_is_passed_over():

@@ -9,9 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from mbongi.base.clock import utc_now
 from mbongi.core.identity.values import Role
 from mbongi.core.ledger import selectors as ledger
-from mbongi.fleet import inventory, netbox_client
+from mbongi.fleet import inventory, netbox_client, placing
 from mbongi.fleet.errors import NotPermittedError
 from mbongi.fleet.inventory import ListingRefusedError
 from mbongi.fleet.models import Machine
@@ -157,3 +158,57 @@ def test_a_dry_run_shows_each_difference_and_entering_it_places_machines(people)
     assert inventory.listing(number).outcome["place"] == 2
     names = {row["name"] for row in inventory.export("devices", "CG")}
     assert {"09-01-01", "09-01-02"} <= names
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("as_site")
+def test_an_import_that_is_cut_off_keeps_what_it_has_entered_and_can_be_entered_again(people, monkeypatch) -> None:
+    monkeypatch.setattr(inventory, "PART", 2)
+    ids = add_machines(5)
+    lead = people(Role.SHIFT_LEAD)
+    devices = [Device(name=f"{n}", address=f"10.20.0.{n}", hall=9, rack=1, slot=n) for n in range(1, 6)]
+    number = inventory.keep(lead, "file", devices)
+    place_all, appended, parts = placing.place_all, [], []
+    append = placing.ledger.append
+
+    def cut_off(*arguments: Any, **options: Any) -> int:
+        parts.append(arguments)
+        if len(parts) > 1:
+            raise ConnectionError("the database went away")
+        return place_all(*arguments, **options)
+
+    monkeypatch.setattr(inventory.placing, "place_all", cut_off)
+    with pytest.raises(ConnectionError):
+        inventory.apply(lead, number, reason="from the register")
+
+    assert [line.verdict for line in inventory.compare(number)] == ["same", "same", "place", "place", "place"]
+    assert inventory.listing(number).applied_at is None
+    [entry] = ledger.entries(subject=f"inventory:{number}")
+    assert (entry.reason, entry.after["place"]) == ("from the register", 2)
+
+    monkeypatch.setattr(inventory.placing, "place_all", place_all)
+    monkeypatch.setattr(placing.ledger, "append", lambda entries: appended.append(len(entries)) or append(entries))
+    assert inventory.apply(lead, number, reason="the rest") == {"same": 2, "place": 3}
+
+    assert appended == [2, 1, 1, 1], "the ledger is asked once a part for its machines, once for the import"
+    assert list(Machine.objects.filter(hall=9).order_by("slot").values_list("pk", flat=True)) == ids
+    assert [Machine.objects.get(pk=pk).placements.count() for pk in ids] == [1] * 5
+    assert inventory.listing(number).outcome == {"same": 2, "place": 3}
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("as_site")
+def test_machines_that_change_places_in_one_import_do_and_what_went_meanwhile_is_passed_over(people) -> None:
+    first, second, gone = add_machines(3)
+    lead = people(Role.SHIFT_LEAD)
+    spots = {first: placing.Spot(9, 1, 1), second: placing.Spot(9, 1, 2)}
+    assert placing.place_all(lead, list(spots.items()), way="import") == 2
+    Machine.objects.filter(pk=gone).update(retired_at=utc_now())
+
+    swapped = [(second, spots[first]), (first, spots[second]), (gone, placing.Spot(9, 1, 3))]
+    assert placing.place_all(lead, swapped, way="import") == 2
+    assert placing.place_all(lead, swapped, way="import") == 0, "they stand there"
+
+    assert list(Machine.objects.filter(hall=9).order_by("slot").values_list("pk", flat=True)) == [second, first]
+    with pytest.raises(NotPermittedError):
+        placing.place_all(people(Role.TRAINEE), swapped, way="import")

@@ -87,7 +87,7 @@ def test_the_api_places_shows_and_rotates(pilot: Pilot, sign_in: Callable[..., C
         word = credentials.prepare(machine, 3)
         credentials.settle(machine, 3)
     shown = client.post(f"/api/v1/machines/{machine}/password", {"reason": "console"}, **post)
-    assert shown.json() == {"password": word}
+    assert shown.json() == {"password": word, "pending": "", "note": ""}
     assert client.post("/api/v1/passwords", {"reason": "delivery"}, **post).json()["kind"] == "credentials"
 
 

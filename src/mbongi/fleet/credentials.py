@@ -42,15 +42,35 @@ REASON = "a password of its own instead of the maker's"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A machine with a password of its own, for the fleet process. ``repr`` does not show it."""
+    """A machine with a password of its own, for the fleet process. ``repr`` does not show it.
+
+    ``is_pending``: it may have this one, as its change was not seen to its end; another one is used until then.
+    """
 
     machine_id: MachineId
     address: str | None
     family: Family
     password: str
+    is_pending: bool = False
+    is_retired: bool = False
 
     def __repr__(self) -> str:
         return f"Known({self.machine_id})"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a person is shown. ``pending``: the machine has this one or ``password``, which is empty for the common one.
+
+    ``pending`` is empty, and so is ``note``, where there is no doubt.
+    """
+
+    password: str
+    pending: str = ""
+    note: str = ""
+
+    def __repr__(self) -> str:
+        return "Shown()"
 
 
 def takes_password(family: Family) -> bool:
@@ -76,21 +96,24 @@ def new_password(family: Family) -> str:
 
 
 def known_passwords(cache: dict[str, str]) -> list[Known]:
-    """Every password that is a machine's own. ``cache`` keeps what was decrypted between calls.
+    """Every password that is, or may be, a machine's own; those of retired machines too, as these may come back.
 
-    One that cannot be decrypted is left out, and said.
+    ``cache`` keeps what was decrypted between calls. One that cannot be decrypted is left out, and said.
     """
-    rows = Credential.objects.exclude(sealed="").filter(machine__retired_at=None)
+    rows = Credential.objects.exclude(sealed="", pending="").select_related("machine")
     found, seen = [], {}
-    for row in rows.select_related("machine"):
-        try:
-            word = cache.get(row.sealed) or unseal(row.machine_id, row.sealed)
-        except ConfigError as error:
-            log.warning("machine_password_unreadable", machine_id=row.machine_id, reason=str(error))
-            continue
-        seen[row.sealed] = word
-        machine = row.machine
-        found.append(Known(MachineId(row.machine_id), machine.address, Family(machine.family), word))
+    for row in rows:
+        machine, machine_id = row.machine, MachineId(row.machine_id)
+        for sealed, is_pending in ((row.sealed, False), (row.pending, True)):
+            if not sealed:
+                continue
+            try:
+                word = seen[sealed] = cache.get(sealed) or unseal(machine_id, sealed)
+            except ConfigError as error:
+                log.warning("machine_password_unreadable", machine_id=machine_id, reason=str(error))
+                continue
+            is_retired = machine.retired_at is not None
+            found.append(Known(machine_id, machine.address, Family(machine.family), word, is_pending, is_retired))
     cache.clear()
     cache.update(seen)
     return found
@@ -166,8 +189,8 @@ def rotate(
 
 
 @transaction.atomic
-def show(user: "User", machine_id: int, *, reason: str) -> str:
-    """The password of a machine, for a permitted person; that it was shown is in the ledger.
+def show(user: "User", machine_id: int, *, reason: str) -> Shown:
+    """The password of a machine, for a permitted person, and both while a change is in doubt. It is in the ledger.
 
     Raises NotPermittedError, UnknownMachineError, ActionRefusedError where it has none of its own or without a reason.
     """
@@ -182,11 +205,18 @@ def show(user: "User", machine_id: int, *, reason: str) -> str:
     if row is None or not (row.sealed or row.pending):
         text = _("This machine has no password of its own; it has the one of the settings.")
         raise ActionRefusedError(f"{what}: it has none of its own", text)
-    word = unseal(machine_id, row.sealed or row.pending)
-    after = {"changed_at": None if row.changed_at is None else row.changed_at.isoformat()}
+    word, pending = (unseal(machine_id, sealed) if sealed else "" for sealed in (row.sealed, row.pending))
+    shown = Shown(word, pending, _in_doubt(word) if pending else "")
+    after = {"changed_at": None if row.changed_at is None else row.changed_at.isoformat(), "in_doubt": bool(pending)}
     entry = NewEntry(user.actor, "fleet.machine.password.show", f"machine:{machine_id}", reason, None, after, None)
     ledger.append([entry])
-    return word
+    return shown
+
+
+def _in_doubt(word: str) -> str:
+    if word:
+        return _("A change was not seen to its end: the machine has the one or the other password.")
+    return _("A change was not seen to its end: the machine has the pending password or the one of the settings.")
 
 
 def ask_for_new(user: "User", machine: Machine) -> int | None:

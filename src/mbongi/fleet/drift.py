@@ -1,6 +1,7 @@
 """Work that went to foreign pools, written down as the fleet process counts it; and how open drift is ended."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,7 +39,7 @@ def record_diversions(told: Sequence[Diverted]) -> int:
     """Write down what was counted so far, and in the ledger each beginning and end; returns how many of these.
 
     What is told is always all since the beginning, so it may be repeated; a smaller count than the recorded one changes
-    nothing. Machines that are gone are passed over.
+    nothing. Machines that are gone are passed over; those that are retired or have no address begin nothing that lasts.
     """
     ids = {each.machine_id for each in told}
     machines = {row.pk: row for row in Machine.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
@@ -49,16 +50,34 @@ def record_diversions(told: Sequence[Diverted]) -> int:
     known |= {(row.machine_id, _ms(row.since)): row for row in past}
     news: list[tuple[Diversion, bool]] = []
     for each in sorted(told, key=lambda one: one.since_ms):
-        if each.machine_id not in machines:
+        machine = machines.get(each.machine_id)
+        if machine is None:
             continue
+        is_asked = machine.retired_at is None and machine.address is not None
+        # Told of before it went, written down after it.
+        one = (
+            each if is_asked or each.until_ms is not None else replace(each, until_ms=max(each.since_ms, each.seen_ms))
+        )
         row = known.get((each.machine_id, each.since_ms))
         if row is None:
-            row = _begin(machines[each.machine_id], each, news)
-            known[each.machine_id, each.since_ms] = row
-        _go_on(row, each, news)
+            row = known[each.machine_id, each.since_ms] = _begin(machine, one, news)
+        _go_on(row, one, news)
     outbox.emit(*(_message(row, opened=opened) for row, opened in news))
     ledger.append([_entry(row, opened=opened) for row, opened in news])
     return len(news)
+
+
+def end_diversions(machine_ids: Collection[int], *, actor: str, reason: str) -> list[NewEntry]:
+    """End what lasts of machines that nobody asks any more, when it was last counted; returns the ledger's entries.
+
+    For a transaction that has locked these machines, and appends the entries.
+    """
+    rows = list(Diversion.objects.filter(machine__in=machine_ids, until=None).order_by("machine"))
+    for row in rows:
+        row.until = max(row.seen_at, row.since)
+    Diversion.objects.bulk_update(rows, ["until"], batch_size=500)
+    outbox.emit(*(_message(row, opened=False) for row in rows))
+    return [_entry(row, opened=False, actor=actor, reason=reason) for row in rows]
 
 
 def _begin(machine: Machine, each: Diverted, news: list[tuple[Diversion, bool]]) -> Diversion:
@@ -83,6 +102,7 @@ def _go_on(row: Diversion, each: Diverted, news: list[tuple[Diversion, bool]]) -
     ends = each.until_ms is not None and row.until is None
     if each.hashes_th > row.hashes_th:
         row.hashes_th, row.seen_at = each.hashes_th, _time(each.seen_ms)
+        row.until = None if row.until is None else max(row.until, row.seen_at)
     elif not ends:
         return
     if each.until_ms is not None and row.until is None:
@@ -103,10 +123,10 @@ def _message(row: Diversion, *, opened: bool) -> DiversionChanged:
     )
 
 
-def _entry(row: Diversion, *, opened: bool) -> NewEntry:
+def _entry(row: Diversion, *, opened: bool, actor: str = PROCESS, reason: str = "") -> NewEntry:
     tenant = None if row.tenant_id is None else TenantId(row.tenant_id)
     after: dict[str, Any] = {"pool": row.url, "worker": row.user, "since": row.since.isoformat()}
     if not opened and row.until is not None:
         after |= {"until": row.until.isoformat(), "hashes_th": round(row.hashes_th, 3)}
     name = f"fleet.machine.diversion.{'begin' if opened else 'end'}"
-    return NewEntry(PROCESS, name, f"machine:{row.machine_id}", "", None, after, tenant)
+    return NewEntry(actor, name, f"machine:{row.machine_id}", reason, None, after, tenant)

@@ -1,5 +1,6 @@
 """Inventories from elsewhere: kept as they came, compared with what is known, and entered on somebody's word."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 KEPT_MAX = 20
 """Inventories that are kept; the oldest goes."""
+PART = 200
+"""Machines placed in one transaction, at most: until it ends their rows, and at its end the ledger, are held."""
 
 
 class ListingRefusedError(ActionRefusedError):
@@ -144,29 +147,37 @@ def _line(device: Device, machine: Machine | None, by: str) -> Line:
     return Line(device, verdict, machine.pk, machine.model, before, after, by)
 
 
-@transaction.atomic
 def apply(user: "User", listing_id: int, *, reason: str) -> dict[str, int]:
-    """Enter the positions of an inventory, all or none; returns how many lines of each verdict there were.
+    """Enter the positions of an inventory; returns how many lines of each verdict there were, and were placed.
 
     A machine that stands elsewhere by the record moves, and one whose slot is given to another has none then: the dry
-    run has shown both. Raises NotPermittedError, ListingRefusedError.
+    run has shown both. PART machines at a time are entered, all or none of them, with an entry of the ledger: one that
+    is cut off keeps what it has entered, the dry run shows the rest, and it can be entered again.
+    Raises NotPermittedError, ListingRefusedError.
     """
     _require(user, f"enter inventory {listing_id}")
     if not reason.strip():
         raise ListingRefusedError(f"enter inventory {listing_id}: found no reason; state why", _("State a reason."))
-    row = Listing.objects.select_for_update().filter(pk=listing_id).first()
-    if row is None:
-        raise ListingRefusedError(f"inventory {listing_id}: not kept", _("This inventory is not kept any more."))
-    lines = compare(listing_id)
-    counts: dict[str, int] = {}
-    for line in lines:
-        counts[line.verdict] = counts.get(line.verdict, 0) + 1
-        if line.verdict == "place" and line.machine_id is not None and line.after is not None:
-            placing.place(user, line.machine_id, line.after, way="import", moved=True, replace=True)
-    row.applied_at, row.applied_by, row.outcome = utc_now(), user, counts
-    row.save(update_fields=["applied_at", "applied_by", "outcome"])
-    after = {"source": row.source, "devices": len(lines)} | counts
-    ledger.append([NewEntry(user.actor, "fleet.inventory.import", f"inventory:{row.pk}", reason.strip(), None, after)])
+    source, lines = _listing(listing_id).source, compare(listing_id)
+    counts: dict[str, int] = dict(Counter(line.verdict for line in lines))
+    wanted = [
+        (line.machine_id, line.after)
+        for line in lines
+        if line.verdict == "place" and line.machine_id is not None and line.after is not None
+    ]
+    if wanted:
+        counts["place"] = 0
+    for start in range(0, max(len(wanted), 1), PART):
+        with transaction.atomic():
+            part = wanted[start : start + PART]
+            if part:
+                counts["place"] += placing.place_all(user, part, way="import")
+            if start + PART >= len(wanted):
+                row = Listing.objects.filter(pk=listing_id)
+                row.update(applied_at=utc_now(), applied_by=user, outcome=counts)
+            after = {"source": source, "devices": len(lines)} | counts
+            subject = f"inventory:{listing_id}"
+            ledger.append([NewEntry(user.actor, "fleet.inventory.import", subject, reason.strip(), None, after)])
     return counts
 
 

@@ -1,12 +1,12 @@
 """Where machines stand: said by people in a rack walk, or by an inventory; in the ledger, and taken back if need be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
 from mbongi.base.clock import utc_now
@@ -108,12 +108,55 @@ def place(
     slot afterwards. Raises NotPermittedError, UnknownMachineError, PlacingQuestionError, PlacingRefusedError.
     """
     _require(user, f"place machine {machine_id}")
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+    _take_turns()
     machine = Machine.objects.select_for_update().filter(pk=machine_id, retired_at=None).first()
     if machine is None:
         raise UnknownMachineError(f"place machine {machine_id}: not known, or retired")
     _ask_whether_moved(machine, spot, moved=moved)
+    placement_id, entries = _place(user, machine, spot, way=way, replace=replace)
+    ledger.append(entries)
+    if rotate:
+        credentials.ask_for_new(user, machine)
+    if way == "walk":
+        _step_on(user, spot)
+    return placement_id
+
+
+@transaction.atomic
+def place_all(user: "User", wanted: Sequence[tuple[int, Spot]], *, way: str) -> int:
+    """Say where many machines stand, each by its number; returns how many were placed. Nobody is asked anything.
+
+    A machine that is retired, or was placed there already, is passed over. What it writes down of them in the ledger
+    comes last and at once, as all others who record something wait for that; so give it a few hundred at a time.
+    Raises NotPermittedError.
+    """
+    _require(user, f"place {len(wanted)} machines")
+    _take_turns()
+    slots = Q(pk__in=[machine_id for machine_id, _spot in wanted])
+    for _machine_id, spot in wanted:
+        slots |= Q(hall=spot.hall, rack=spot.rack, slot=spot.slot)
+    # Always in the order of their ids, so that two writers cannot wait for each other.
+    list(Machine.objects.select_for_update().filter(slots, retired_at=None).order_by("pk").values_list("pk"))
+    entries: list[NewEntry] = []
+    count = 0
+    for machine_id, spot in wanted:
+        machine = Machine.objects.filter(pk=machine_id, retired_at=None).first()
+        if machine is None or _position(machine) == _at(spot):
+            continue
+        entries += _place(user, machine, spot, way=way, replace=True)[1]
+        count += 1
+    ledger.append(entries)
+    return count
+
+
+def _take_turns() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+
+
+def _place(user: "User", machine: Machine, spot: Spot, *, way: str, replace: bool) -> tuple[int, list[NewEntry]]:
+    """The placement's number, and what is to be written down of it."""
+    entries = []
     other = _make_room(machine, spot, replace=replace)
     row = Placement(machine=machine, tenant_id=machine.tenant_id, author=user, way=way, at=utc_now())
     row.hall, row.rack, row.slot = spot.hall, spot.rack, spot.slot
@@ -121,15 +164,12 @@ def place(
     if other is not None:
         row.displaced, row.displaced_former = other, _position(other)
         _put(other, {"hall": None, "rack": None, "slot": None, "placed": False})
-        _record(user, other, "place", f"{_WAYS[way]}: machine {machine.pk} stands there", row.displaced_former)
-    _put(machine, {"hall": spot.hall, "rack": spot.rack, "slot": spot.slot, "placed": True})
+        reason = f"{_WAYS[way]}: machine {machine.pk} stands there"
+        entries.append(_entry(user, other, "place", reason, row.displaced_former))
+    _put(machine, _at(spot))
     row.save()
-    _record(user, machine, "place", _WAYS[way], row.former)
-    if rotate:
-        credentials.ask_for_new(user, machine)
-    if way == "walk":
-        _step_on(user, spot)
-    return row.pk
+    entries.append(_entry(user, machine, "place", _WAYS[way], row.former))
+    return row.pk, entries
 
 
 def _ask_whether_moved(machine: Machine, spot: Spot, *, moved: bool) -> None:
@@ -176,8 +216,7 @@ def undo(user: "User", placement_id: int) -> None:
     Raises NotPermittedError, PlacingRefusedError.
     """
     _require(user, f"undo placement {placement_id}")
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+    _take_turns()
     row = Placement.objects.select_for_update().filter(pk=placement_id).first()
     last = None
     if row is not None:
@@ -190,12 +229,14 @@ def undo(user: "User", placement_id: int) -> None:
     machine = Machine.objects.select_for_update().get(pk=row.machine_id)
     before = _position(machine)
     _put(machine, row.former)
-    _record(user, machine, "place.undo", f"placement {row.pk}", before)
+    entries = [_entry(user, machine, "place.undo", f"placement {row.pk}", before)]
     if row.displaced_id is not None and row.displaced_former is not None:
         other = Machine.objects.select_for_update().get(pk=row.displaced_id)
         if other.hall is None:
             _put(other, row.displaced_former)
-            _record(user, other, "place.undo", f"placement {row.pk}", {"hall": None, "rack": None, "slot": None})
+            nowhere = {"hall": None, "rack": None, "slot": None}
+            entries.append(_entry(user, other, "place.undo", f"placement {row.pk}", nowhere))
+    ledger.append(entries)
     row.undone_at = utc_now()
     row.save(update_fields=["undone_at"])
     Walk.objects.filter(user=user, hall=row.hall, rack=row.rack).update(slot=row.slot, since=utc_now())
@@ -204,6 +245,10 @@ def undo(user: "User", placement_id: int) -> None:
 def _position(machine: Machine) -> dict[str, Any]:
     placed = machine.placed_at is not None
     return {"hall": machine.hall, "rack": machine.rack, "slot": machine.slot, "placed": placed}
+
+
+def _at(spot: Spot) -> dict[str, Any]:
+    return {"hall": spot.hall, "rack": spot.rack, "slot": spot.slot, "placed": True}
 
 
 def _put(machine: Machine, position: Mapping[str, Any]) -> None:
@@ -220,10 +265,10 @@ def _put(machine: Machine, position: Mapping[str, Any]) -> None:
     )
 
 
-def _record(user: "User", machine: Machine, verb: str, reason: str, before: Mapping[str, Any]) -> None:
+def _entry(user: "User", machine: Machine, verb: str, reason: str, before: Mapping[str, Any]) -> NewEntry:
     tenant = None if machine.tenant_id is None else TenantId(machine.tenant_id)
     subject, after = f"machine:{machine.pk}", _position(machine)
-    ledger.append([NewEntry(user.actor, f"fleet.machine.{verb}", subject, reason, before, after, tenant)])
+    return NewEntry(user.actor, f"fleet.machine.{verb}", subject, reason, before, after, tenant)
 
 
 def _require(user: "User", what: str) -> None:

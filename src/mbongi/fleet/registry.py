@@ -16,6 +16,7 @@ from mbongi.base.ids import MachineId
 from mbongi.core.bus import outbox
 from mbongi.core.ledger import services as ledger
 from mbongi.core.ledger.values import NewEntry
+from mbongi.fleet import drift
 from mbongi.fleet.events import MachineFound, MachineMoved
 from mbongi.fleet.models import Event, Machine
 from mbongi.fleet.positions import position_of
@@ -186,6 +187,7 @@ class _Entering:
         )
         # Nobody asks these machines any more, so what was open about them cannot clear by itself.
         Event.objects.filter(machine_id__in=lost, cleared_at=None).update(cleared_at=self._at)
+        self._entries += drift.end_diversions(lost, actor=ACTOR, reason="scan")
 
     def _refresh(self, each: Found, row: Machine, former: str | None) -> None:
         row.address, row.family = each.address, each.family or row.family

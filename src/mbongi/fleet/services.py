@@ -19,6 +19,7 @@ from mbongi.core.bus import outbox
 from mbongi.core.identity.values import Permission
 from mbongi.core.ledger import services as ledger
 from mbongi.core.ledger.values import NewEntry
+from mbongi.fleet import drift
 from mbongi.fleet.action_work import claim_actions, finish_actions
 from mbongi.fleet.actions import cancel_action, request_action
 from mbongi.fleet.errors import ActionRefusedError, NotPermittedError, UnknownMachineError
@@ -259,6 +260,7 @@ def retire(user: "User", machine_ids: Sequence[int], reason: str) -> int:
             at=now,
             cleared_at=now,
         )
+    entries += drift.end_diversions([machine.pk for machine in leaving], actor=user.actor, reason=reason)
     ledger.append(entries)
     return len(leaving)
 

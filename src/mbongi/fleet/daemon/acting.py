@@ -326,7 +326,6 @@ class Actor:
             await asyncio.sleep(2.0)
         if utc_now() - work.requested_at > EXPIRES_AFTER:
             return _failure(work, f"{_INTERRUPTED}; its uptime shows no restart; too late to tell it now, ask again")
-        await self._check(work, session)
         outcome = await self._write(work, session, dry_run=False)
         return _ending(work, outcome, f"{_INTERRUPTED}; its uptime showed no restart, so it was told again: ")
 
@@ -336,15 +335,23 @@ class Actor:
         end_s = work.claimed_at.timestamp() + UPLOAD_S + given.back_s
         left_s = max(min(end_s - time.time(), given.back_s), RESUME_S_MIN)
         found = await seen_back(session, given.version, adapter_of(work.family).read_desired, back_s=left_s)
+        if found is not None:
+            await self._check(work, session)
         outcome = judged({}, found, given.version, left_s)
         return _ending(work, outcome, f"{_INTERRUPTED}; the image was not sent again: ")
 
     async def _uptime_s(self, work: Work, session: Session) -> tuple[float, str]:
-        """The uptime that the machine states, or NaN and why it is not known."""
+        """The uptime that the machine states, or NaN and why it is not known.
+
+        Raises StrangerError where another machine answers, FencedError where it is no longer ours.
+        """
         reading = MachineReading(ts=0, machine_id=work.machine_id, model=work.model)
         try:
             async with asyncio.timeout(self._timeout_s):
                 await adapter_of(work.family).poll_fast(session, reading)
+            await self._check(work, session)
+        except (FencedError, StrangerError):
+            raise
         except TimeoutError:
             return math.nan, f"the machine gave no answer within {self._timeout_s:g} s"
         except DeviceError as error:

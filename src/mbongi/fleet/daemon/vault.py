@@ -19,7 +19,8 @@ class Vault:
 
     def __init__(self, config: Fleet) -> None:
         self.common = Access.of(config)
-        self._known: dict[MachineId, credentials.Known] = {}
+        self._known: list[credentials.Known] = []
+        self._used: dict[MachineId, credentials.Known] = {}
         self._access: dict[MachineId, Access] = {}
         self._decrypted: dict[str, str] = {}
 
@@ -28,15 +29,16 @@ class Vault:
 
     async def load(self, database: Database) -> None:
         """Read them anew. Raises while the database is away."""
-        found = {each.machine_id: each for each in await database.call(credentials.known_passwords, self._decrypted)}
+        known = await database.call(credentials.known_passwords, self._decrypted)
+        found = {each.machine_id: each for each in known if not each.is_pending}
         self._access = {
             machine_id: self._access[machine_id]
-            if machine_id in self._access and self._known[machine_id] == each
+            if machine_id in self._access and self._used[machine_id] == each
             else self.common.with_password(each.family, each.password)
             for machine_id, each in found.items()
             if credentials.takes_password(each.family)
         }
-        self._known = found
+        self._known, self._used = known, found
 
     def access(self, machine_id: MachineId) -> Access:
         """Ports and passwords for one machine."""
@@ -50,10 +52,14 @@ class Vault:
         """What a machine at an address may be tried with besides the common password, the likeliest first.
 
         Those known there, then neighbours and machines that have lost their address; of more than can be tried others
-        each time, so that a whole network that got new addresses is told apart by and by.
+        each time, so that a whole network that got new addresses is told apart by and by. A quarter at most are those
+        of retired machines, which may have come back.
         """
-        near = address.rpartition(".")[0]
-        found = [each for each in self._known.values() if each.family is family]
+        near, limit = address.rpartition(".")[0], TRIES.get(family, 0)
+        found = [each for each in self._known if each.family is family]
         random.shuffle(found)
+        retired = [each for each in found if each.is_retired]
+        found = [each for each in found if not each.is_retired]
         found.sort(key=lambda each: (each.address != address, (each.address or address).rpartition(".")[0] != near))
-        return [each.password for each in found[: TRIES.get(family, 0)]]
+        kept = max(limit - len(retired), limit - limit // 4)
+        return [each.password for each in (found[:kept] + retired)[:limit]]

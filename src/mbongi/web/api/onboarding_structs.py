@@ -70,9 +70,14 @@ class RotationRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class MachinePassword(msgspec.Struct, kw_only=True):
-    """A machine's password. That it was shown is in the ledger."""
+    """A machine's password; empty: that of the settings. That it was shown is in the ledger.
+
+    ``pending``: the one that the machine may have instead while a change is in doubt, as ``note`` says; else empty.
+    """
 
     password: str
+    pending: str
+    note: str
 
 
 class PasswordRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

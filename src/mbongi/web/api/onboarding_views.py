@@ -59,7 +59,8 @@ def rotate_passwords(call: Call) -> group_structs.Operation:
 def show_password(call: Call) -> structs.MachinePassword:
     """Show a machine's password."""
     wish: structs.PasswordRequest = call.body
-    return structs.MachinePassword(password=credentials.show(_user(call), call.number, reason=wish.reason))
+    shown = credentials.show(_user(call), call.number, reason=wish.reason)
+    return structs.MachinePassword(password=shown.password, pending=shown.pending, note=shown.note)
 
 
 def _user(call: Call) -> Any:
