@@ -201,9 +201,12 @@ def test_owners_are_assigned_at_the_start_by_whoever_may(active, lead, people, t
     reconcile.reconcile(lead, group_id, machine_ids=ids[:1], reason="x")
     assert Machine.objects.get(pk=ids[0]).tenant_id is None
 
-    reconcile.reconcile(people(Role.SITE_MANAGER), group_id, machine_ids=ids[1:], reason="x")
+    row = reconcile.reconcile(people(Role.SITE_MANAGER), group_id, machine_ids=ids[1:], reason="x")
 
     assert Machine.objects.get(pk=ids[1]).tenant_id == north.pk
+    # Its own steps are for the new owner.
+    steps = Action.objects.filter(operation=row.id).values_list("status", "tenant_id")
+    assert list(steps) == [(ActionStatus.PLANNED, north.pk)]
 
 
 def test_what_cannot_be_reconciled_is_refused(active, lead, people):

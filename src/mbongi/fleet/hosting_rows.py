@@ -15,9 +15,9 @@ from django.db.models import Count, F, Max, Min, Q
 from mbongi.core.identity.scope import current_scope
 from mbongi.core.identity.selectors import tenants
 from mbongi.fleet.errors import UnknownContractError
-from mbongi.fleet.models import Closing, Contract, ContractVersion, Excuse, Hosted, HostedDay, Machine, Statement
+from mbongi.fleet.models import Closing, Contract, ContractVersion, Excuse, Hosted, HostedDay, Machine, Owned, Statement
 from mbongi.fleet.rules.hosting import DayRecord, Seen
-from mbongi.fleet.rules.hosting_days import Span, contract_span, midnight, month_of, overlap
+from mbongi.fleet.rules.hosting_days import Span, contract_span, merged, midnight, month_of, overlap, split
 from mbongi.fleet.rules.hosting_terms import CurtailmentClass, ExcuseClass, Terms, changes
 from mbongi.fleet.statement_document import Document
 from mbongi.fleet.values import ProfileState
@@ -213,7 +213,10 @@ def governing(contract_id: int, month: str) -> tuple[int, Terms] | None:
 
 
 def memberships(contract_id: int, terms: Terms, span: Span, zone: str) -> list[tuple[int, Span]]:
-    """(machine, span) of every machine's time under the contract within ``span``, by machine and time."""
+    """(machine, span) of every machine's time under the contract within ``span``, by machine and time.
+
+    Whatever the contract says, a machine counts only while the contract's tenant owned it, as far as owners were noted.
+    """
     within = overlap(contract_span(terms.starts, terms.ends, zone), span)
     if within is None:
         return []
@@ -222,7 +225,22 @@ def memberships(contract_id: int, terms: Terms, span: Span, zone: str) -> list[t
         common = overlap(own, within)
         if common is not None:
             found.append((machine_id, common))
-    return sorted(found)
+    return sorted(_while_owned(contract_id, found))
+
+
+def _while_owned(contract_id: int, found: Sequence[tuple[int, Span]]) -> list[tuple[int, Span]]:
+    tenant_id = Contract.objects.values_list("tenant_id", flat=True).get(pk=contract_id)
+    owned: dict[int, list[Span]] = {}
+    for row in Owned.objects.filter(machine_id__in={machine_id for machine_id, _span in found}):
+        times = owned.setdefault(row.machine_id, [])
+        if row.tenant_id == tenant_id:
+            since = 0 if row.since is None else int(row.since.timestamp())
+            times.append((since, 2**40 if row.until is None else int(row.until.timestamp())))
+    return [
+        (machine_id, part)
+        for machine_id, span in found
+        for part in (split([span], merged(owned[machine_id]))[0] if machine_id in owned else [span])
+    ]
 
 
 def _own_spans(contract_id: int, terms: Terms, span: Span, zone: str) -> list[tuple[int, Span]]:

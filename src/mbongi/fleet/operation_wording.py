@@ -29,6 +29,10 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Promise], ...] = (
     ),
     (re.compile("an earlier step failed on this machine"), _("An earlier step failed on this machine.")),
     (re.compile("the machine has left the fleet"), _("The machine has left the fleet.")),
+    (
+        re.compile("it was planned for the machine's former owner"),
+        _("It was planned for the machine's former owner."),
+    ),
 )
 _ADDRESS = re.compile(r"^\s*(machine \d+|\d{1,3}(\.\d{1,3}){3})( \(\w+\))?:?\s*")
 

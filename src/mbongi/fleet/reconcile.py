@@ -203,6 +203,9 @@ def reconcile(
             f"reconcile group {group_id}: nothing to write; left: {dict(found.left) or 'nothing'}",
             _("There is nothing that could be written."),
         )
+    # Before the steps are written down: those are the new owner's.
+    if user.may(Permission.TENANT_MANAGE) and not actor:
+        _assign(user, found, desired.owner, reason)
     row = plan_operation(
         user,
         Plan(
@@ -217,8 +220,6 @@ def reconcile(
             actor=actor,
         ),
     )
-    if user.may(Permission.TENANT_MANAGE) and not actor:
-        _assign(user, found, desired.owner, reason)
     return start_operation(user, row.id) if start else row
 
 

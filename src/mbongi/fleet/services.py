@@ -24,6 +24,7 @@ from mbongi.fleet.action_work import claim_actions, finish_actions
 from mbongi.fleet.actions import cancel_action, request_action
 from mbongi.fleet.errors import ActionRefusedError, NotPermittedError, UnknownMachineError
 from mbongi.fleet.events import ConditionChanged, MachineChanged, MachineStateChanged
+from mbongi.fleet.handing_over import hand_over
 from mbongi.fleet.models import Diversion, Event, Machine
 from mbongi.fleet.reading import DetailReport, StateChange
 from mbongi.fleet.registry import Registration, register
@@ -217,11 +218,13 @@ def _condition_message(event: Event, change: ConditionChange) -> ConditionChange
 def assign(user: "User", machine_ids: Sequence[int], tenant_id: int | None, reason: str) -> int:
     """Give machines to a tenant, or back to the site (None); returns how many changed hands.
 
-    What is open about them goes with them; what is past stays with whom it happened to.
+    What is open about them goes with them; what is past stays with whom it happened to, and what was planned for them
+    in the former owner's interest is cancelled.
     Raises NotPermittedError, ActionRefusedError without a reason, UnknownMachineError.
     """
     machines = _machines_to_change(user, Permission.TENANT_MANAGE, machine_ids, reason)
     changed = [machine for machine in machines if machine.tenant_id != tenant_id]
+    former = {machine.pk: machine.tenant_id for machine in changed}
     entries = []
     for machine in changed:
         before = {"tenant": machine.tenant_id}
@@ -231,6 +234,7 @@ def assign(user: "User", machine_ids: Sequence[int], tenant_id: int | None, reas
         outbox.emit(_changed_message(machine))
     Event.objects.filter(machine__in=changed, cleared_at=None).update(tenant_id=tenant_id)
     Diversion.objects.filter(machine__in=changed, until=None).update(tenant_id=tenant_id)
+    hand_over(user, former, tenant_id)
     ledger.append(entries)
     return len(changed)
 

@@ -20,7 +20,7 @@ from mbongi.fleet.models.hosting import (
     HostedDay,
     Statement,
 )
-from mbongi.fleet.models.machine import Event, Machine
+from mbongi.fleet.models.machine import Event, Machine, Owned
 from mbongi.fleet.models.onboarding import Credential, Listing, Placement, Report, Walk
 from mbongi.fleet.models.operation import Operation
 from mbongi.fleet.models.saved_view import SavedView
@@ -51,6 +51,7 @@ __all__ = [
     "Listing",
     "Machine",
     "Operation",
+    "Owned",
     "Part",
     "Placement",
     "PowerReading",

@@ -58,6 +58,27 @@ class Machine(models.Model):
         return f"{self.pk} {self.address}"
 
 
+class Owned(models.Model):
+    """A tenant's time as a machine's owner: from ``since`` (None: ever before) until before ``until`` (None: still).
+
+    Noted when a machine changes owner; of one that never did, there is nothing.
+    """
+
+    machine = models.ForeignKey(Machine, on_delete=models.CASCADE, related_name="owned")
+    tenant = models.ForeignKey("identity.Tenant", on_delete=models.PROTECT, related_name="+")
+    since = models.DateTimeField(null=True)
+    until = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["machine_id", "id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["machine"], condition=Q(until=None), name="fleet_owned_by_one"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} machine {self.machine_id} tenant {self.tenant_id}"
+
+
 class Event(models.Model):
     """Something that happened to a machine, or a condition that lasts until ``cleared_at``."""
 
