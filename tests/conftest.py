@@ -18,10 +18,15 @@ from typing import Any
 
 import django
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from mbongi.web.catalogues import compile_catalogues
 from tests import embedded
 
+# How long a busy machine takes to think of examples says nothing of the code.
+hypothesis_settings.register_profile("mbongi", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+hypothesis_settings.load_profile("mbongi")
 _IS_FIRST = embedded.open_session()
 if _IS_FIRST:
     # With the variable set, pytest-django has loaded the settings already, and the tests would use the site's database.

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mbongi.wire import antminer, axeos, braiins, btminer, cgminer, luxos, vnish
@@ -100,7 +100,7 @@ def test_one_field_of_an_odd_type_costs_only_itself() -> None:
 
 
 @pytest.mark.parametrize("name", DECODERS)
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(document=st.dictionaries(st.text(max_size=12), json_values, max_size=6), data=st.data())
 def test_no_json_object_makes_a_decoder_fail(name: str, document: dict[str, object], data: st.DataObject) -> None:
     decoder = DECODERS[name]

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.data_plane import SOURCE
@@ -22,7 +22,7 @@ from tests.pool.daemon import fuzz_handshake, fuzz_v1, fuzz_v2
 
 Bench = tuple[asyncio.AbstractEventLoop, Any]
 BYTES = st.binary(min_size=300, max_size=600) | st.binary(max_size=600)
-EXAMPLES = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = settings(max_examples=200)
 
 
 @contextmanager

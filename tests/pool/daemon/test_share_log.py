@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mbongi.pool.daemon import share_log
@@ -32,7 +32,6 @@ def test_shares_come_back_with_their_workers_names(tmp_path: Path) -> None:
     assert read(tmp_path) == [("acct.one", 1), ("acct.été", 2), ("acct.one", 3)]
 
 
-@settings(deadline=None)  # each example waits for the disk
 @given(cut=st.integers(1, 250))
 def test_a_torn_last_batch_is_cut_off_and_the_others_stay(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     folder = tmp_path_factory.mktemp("log")

@@ -125,7 +125,7 @@ lines = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(lines, max_size=12), st.booleans(), st.lists(st.integers(1, 60), max_size=5))
 def test_whatever_a_miner_says_it_gets_json_lines_and_never_an_exception(
     said: list[bytes], aggregate: bool, cuts: list[int]
@@ -182,7 +182,7 @@ messages = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(messages, max_size=12), st.booleans())
 def test_whatever_a_pool_says_the_worst_is_that_its_link_ends(said: list[Any], aggregate: bool) -> None:
     async def play() -> None:
