@@ -22,6 +22,7 @@ from mbongi.fleet.values import (
     CurtailWish,
     Desired,
     MachineState,
+    OperationKind,
     OperationState,
 )
 from tests.fleet.rows import add_machines
@@ -420,6 +421,17 @@ def test_machines_that_must_be_left_alone_stay_awake(model, lead, people):
     assert model.asleep == set(model.ids[4:]) | (model.asleep & {model.ids[3]})
     assert not model.asleep & set(model.ids[:3])
     assert "no further machine may be put to sleep" in row(number).message
+
+
+def test_what_merely_awaits_an_approval_keeps_no_machine_awake(model, lead):
+    steps = [operations.Step(one, ActionKind.REBOOT) for one in model.ids]
+    plan = operations.Plan(OperationKind.HAND, steps, "some day", second=True)
+    assert operations.plan_operation(lead, plan).state == OperationState.AWAITING
+    number = model.begin(lead, reduce_pct=50)
+    for _look in range(4):
+        model.look(number)
+
+    assert row(number).phase == CurtailPhase.HOLD
 
 
 def test_who_may(model, people):

@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 FRESH = timedelta(seconds=15)
 """A reading of the site's power that is older says nothing of now."""
 SWITCHES = (ActionKind.SLEEP, ActionKind.WAKE)
-PENDING = (ActionStatus.PLANNED, ActionStatus.REQUESTED, ActionStatus.RUNNING)
+_PENDING = Q(status__in=[ActionStatus.REQUESTED, ActionStatus.RUNNING]) | Q(
+    status=ActionStatus.PLANNED, operation__state=OperationState.RUNNING
+)
+"""What is being done to machines, or is next; what merely awaits an approval, or was stopped, keeps none awake."""
 KINDS = (OperationKind.CURTAIL, OperationKind.WAKE)
 DAY = timedelta(days=1)
 POINTS_MAX = 900
@@ -184,7 +187,7 @@ def facts(
     turns = contract_turns() if ranks is None else ranks
     paused = set(Group.objects.filter(paused=True).values_list("pk", flat=True))
     kept = {row.group_id for row in Profile.objects.filter(state=ProfileState.ACTIVE) if not desired_of(row).may_sleep}
-    pending = Action.objects.filter(status__in=PENDING)
+    pending = Action.objects.filter(_PENDING)
     if passing_over is not None:
         pending = pending.exclude(operation_id=passing_over)
     busy = dict(pending.values_list("machine_id", "operation__kind"))
