@@ -9,13 +9,13 @@ import pytest
 from mbongi.base.clock import utc_now
 from mbongi.core.identity.values import Role
 from mbongi.core.ledger import selectors as ledger
-from mbongi.fleet import curtail_rows, curtail_triggers, curtailing
+from mbongi.fleet import curtail_rows, curtail_triggers, curtailing, operations
 from mbongi.fleet.curtail_triggers import Surroundings
 from mbongi.fleet.errors import NotPermittedError, OperationRefusedError, UnknownTriggerError
 from mbongi.fleet.models import PowerReading
 from mbongi.fleet.power_figures import MachinePower
 from mbongi.fleet.rules.triggers import Condition, Signal, TriggerKind
-from mbongi.fleet.values import CurtailPhase, CurtailWish
+from mbongi.fleet.values import CurtailPhase, CurtailWish, OperationState
 from tests.fleet.rows import add_machines
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
@@ -162,6 +162,23 @@ def test_a_capacity_lowers_what_somebody_else_began_and_never_raises_it(lead, ma
     assert targets == [20_000.0, 10_000.0, 10_000.0]
 
 
+def test_a_capacity_that_lasts_begins_its_own_once_somebody_elses_is_over(lead, manager, machines):
+    persons = curtailing.begin(lead, CurtailWish(reduce_pct=50), machines, reason="x", ramp_kw_s_max=0)
+    number = add(lead, manager, TriggerKind.CAPACITY)
+    curtail_triggers.hear_signal("capacity", 20_000.0, at=utc_now(), source="facility")
+    now = utc_now()
+    look(machines, now=now)
+    assert curtail_rows.active().id == persons.id  # it is deeper than the limit
+    operations.finish_operation(persons.id, OperationState.DONE, "all awake")
+
+    look(machines, now=now + timedelta(seconds=1))
+    own = curtail_rows.active()
+    assert (own.trigger_id, own.target_w) == (number, 20_000.0)
+    operations.finish_operation(own.id, OperationState.DONE, "a person ended it")
+    look(machines, now=now + timedelta(seconds=2))
+    assert curtail_rows.active() is None
+
+
 def test_an_author_who_may_no_longer_keeps_no_other_trigger_from_its_turn(lead, manager, people, machines):
     number = add(lead, manager, TriggerKind.CAPACITY)
     told = utc_now()
@@ -183,6 +200,24 @@ def test_an_author_who_may_no_longer_keeps_no_other_trigger_from_its_turn(lead, 
     assert look(machines) == 1
     assert "does not permit" in curtail_triggers.trigger(number).message
     assert curtail_rows.active().target_w == pytest.approx(31_500 * 0.1)
+
+
+def test_an_end_that_its_author_may_not_call_for_is_tried_again(lead, manager, machines):
+    number = add(lead, manager, TriggerKind.SCHEDULE, Condition(start="12:00", stop="13:00"), reduce_pct=30)
+    assert look(machines) == 1
+    lead.role = Role.AUDITOR
+    lead.save()
+    for after_s in (0, 1):
+        assert look(machines, now=NOON + timedelta(hours=1, seconds=after_s)) == 0
+        assert "does not permit" in curtail_triggers.trigger(number).message
+    assert curtail_rows.active().phase is CurtailPhase.SHED
+    lead.role = Role.SHIFT_LEAD
+    lead.save()
+
+    assert look(machines, now=NOON + timedelta(hours=1, seconds=2)) == 1
+    assert curtail_rows.active().phase is CurtailPhase.WAKE
+    entries = [entry.action for entry in ledger.entries(subject=f"trigger:{number}")]
+    assert entries == [f"fleet.trigger.{verb}" for verb in ("end", "begin", "approve", "write")]
 
 
 def test_what_stands_in_the_way_is_said_and_it_is_tried_again(lead, manager, machines):

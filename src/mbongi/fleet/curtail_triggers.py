@@ -26,7 +26,7 @@ from mbongi.fleet.errors import (
     UnknownTriggerError,
 )
 from mbongi.fleet.groups import checked_reason
-from mbongi.fleet.models import GridSignal, Trigger
+from mbongi.fleet.models import Curtailment, GridSignal, Trigger
 from mbongi.fleet.power_figures import MachinePower
 from mbongi.fleet.rules.triggers import Condition, Memory, Signal, TriggerKind, Verdict, problem, verdict
 from mbongi.fleet.values import CurtailPhase, CurtailWish
@@ -300,8 +300,11 @@ def _look_at(trigger_id: int, around: Surroundings, now: datetime) -> bool:
             memory = Memory(memory.met_since, before.began_at, before.ended_at)
     elif told is Verdict.END:
         message = _end(row)
+        if message:
+            memory = before  # what it put to sleep still sleeps: it is tried again, and shown as calling for it
     elif kind is TriggerKind.CAPACITY and memory.is_on:
-        message = _follow(row, signal, around)
+        go_on = _begin if _is_left_alone(row, memory) else _follow
+        message = go_on(row, signal, around)
     if memory != before or message != row.message:
         row.met_since, row.began_at, row.ended_at = memory.met_since, memory.began_at, memory.ended_at
         row.message = message[:300]
@@ -353,20 +356,29 @@ def _begin(row: Trigger, signal: Signal, around: Surroundings) -> str:
     return ""
 
 
+def _is_left_alone(row: Trigger, memory: Memory) -> bool:
+    """Whether what it lowered was somebody else's and is over, while the limit lasts.
+
+    One that it began itself, and that a person ended, is not begun again: that was said to it.
+    """
+    last = Curtailment.objects.select_related("operation").defer("ranking").order_by("-pk").first()
+    if last is None or last.trigger_id == row.pk or memory.began_at is None:
+        return False
+    return last.operation.finished_at is not None and last.operation.finished_at > memory.began_at
+
+
 def _end(row: Trigger) -> str:
     """Wake what triggers put to sleep, unless another one still calls for it, or a person began it."""
     others = Trigger.objects.filter(is_on=True, retired_at=None).exclude(pk=row.pk)
     active, actor = curtail_rows.active(), f"trigger:{row.pk}"
+    is_ours = active is not None and active.trigger_id is not None and active.phase is not CurtailPhase.WAKE
+    if active is not None and is_ours and not any(_memory(other).is_on for other in others):
+        try:
+            with transaction.atomic():
+                curtailing.end(row.author, active.id, reason=row.name, actor=actor)
+        except (NotPermittedError, ActionRefusedError) as error:
+            return str(error)
     _record(row, actor, "end", row.reason, None, None)
-    if active is None or active.trigger_id is None or active.phase is CurtailPhase.WAKE:
-        return ""
-    if any(_memory(other).is_on for other in others):
-        return ""
-    try:
-        with transaction.atomic():
-            curtailing.end(row.author, active.id, reason=row.name, actor=actor)
-    except (NotPermittedError, ActionRefusedError) as error:
-        return str(error)
     return ""
 
 
