@@ -22,16 +22,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
 NOON = datetime(2026, 11, 25, 11, 0, tzinfo=UTC)  # 12:00 in Brazzaville
 
 
-@pytest.fixture
-def lead(people):
-    return people(Role.SHIFT_LEAD)
-
-
-@pytest.fixture
-def manager(people):
-    return people(Role.SITE_MANAGER)
-
-
 @pytest.fixture(autouse=True)
 def machines(as_site):
     ids = add_machines(10)

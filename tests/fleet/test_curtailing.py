@@ -31,11 +31,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
 POWER_W = 3000.0
 
 
-@pytest.fixture
-def lead(people):
-    return people(Role.SHIFT_LEAD)
-
-
 @dataclass
 class Model:
     """Machines of 3 kW each, a meter that reads 5 % more, and a clock."""

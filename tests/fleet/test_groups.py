@@ -26,11 +26,6 @@ POWER = Desired(power=DesiredPower(mode=PowerMode.LOW))
 
 
 @pytest.fixture
-def lead(people):
-    return people(Role.SHIFT_LEAD)
-
-
-@pytest.fixture
 def hall(lead):
     return groups.add_group(lead, "Hall A", reason="new hall")
 

@@ -42,21 +42,6 @@ HANDED = utc(2026, 11, 11, 9)
 
 
 @pytest.fixture
-def lead(people: Callable[..., User]) -> User:
-    return people(Role.SHIFT_LEAD)
-
-
-@pytest.fixture
-def manager(people: Callable[..., User]) -> User:
-    return people(Role.SITE_MANAGER)
-
-
-@pytest.fixture
-def north(tenant: Callable[[str], Tenant]) -> Tenant:
-    return tenant("north")
-
-
-@pytest.fixture
 def south(tenant: Callable[[str], Tenant]) -> Tenant:
     return tenant("south")
 

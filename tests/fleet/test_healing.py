@@ -25,11 +25,6 @@ LONG_AGO = utc_now() - timedelta(days=1)
 HUNG = {"kinds": ["fault"], "for_s": 600, "steps": ["reboot"], "judge_s": 1200, "prove_s": 300}
 
 
-@pytest.fixture
-def lead(people):
-    return people(Role.SHIFT_LEAD)
-
-
 def add(user, document=HUNG, *, mode=Mode.ON, name="hung here", **rest):
     number = healing.add_rule(user, name, document, reason="try", **rest)
     healing.change_rule(user, number, mode=mode, reason="go")

@@ -1,12 +1,9 @@
 """Contracts, excuses and statements in the database: two people, months by hand, sheets that add up, corrections."""
 
-from collections.abc import Callable
-
 import msgspec
 import pytest
 from django.db import IntegrityError, ProgrammingError, transaction
 
-from mbongi.core.identity.models import Tenant, User
 from mbongi.core.identity.scope import Scope, acting
 from mbongi.core.identity.values import Role
 from mbongi.core.ledger import selectors as ledger
@@ -32,21 +29,6 @@ from tests.fleet.hosted_site import (
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
-
-
-@pytest.fixture
-def lead(people: Callable[..., User]) -> User:
-    return people(Role.SHIFT_LEAD)
-
-
-@pytest.fixture
-def manager(people: Callable[..., User]) -> User:
-    return people(Role.SITE_MANAGER)
-
-
-@pytest.fixture
-def north(tenant: Callable[[str], Tenant]) -> Tenant:
-    return tenant("north")
 
 
 # Contracts.

@@ -21,11 +21,6 @@ CONTENT = b"an image" * 1000
 MAX = 1 << 20
 
 
-@pytest.fixture
-def manager(people):
-    return people(Role.SITE_MANAGER)
-
-
 def wish_of(stored, **fields):
     facts = {"family": Family.ANTMINER, "version": "FR-2", "signature": SIGNER.sign(CONTENT).hex()} | fields
     return NewImage(sha256=stored.sha256, **facts)

@@ -25,11 +25,6 @@ from tests.fleet.rows import add_machines
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
 
 
-@pytest.fixture
-def lead(people):
-    return people(Role.SHIFT_LEAD)
-
-
 def plan(user, ids, *, kinds=(ActionKind.SLEEP,), load_w=-3500.0, **rest):
     steps = [Step(machine_id, kind, load_w=load_w) for machine_id in ids for kind in kinds]
     facts = {"kind": OperationKind.CURTAIL, "reason": "grid", "limits": Limits(batch=3)} | rest

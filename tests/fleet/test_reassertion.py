@@ -31,16 +31,6 @@ DESIRED = Desired(account="acct", pools=(DesiredPool(url=URL, user="{account}.{p
 
 
 @pytest.fixture
-def lead(people):
-    return people(Role.SHIFT_LEAD)
-
-
-@pytest.fixture
-def manager(people):
-    return people(Role.SITE_MANAGER)
-
-
-@pytest.fixture
 def group(lead, manager):
     """Makes a group with machines and an active profile."""
 

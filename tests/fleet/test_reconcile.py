@@ -34,11 +34,6 @@ POOLS = Desired(account="acct", pools=(DesiredPool(url=URL, user="{account}.{pos
 
 
 @pytest.fixture
-def lead(people):
-    return people(Role.SHIFT_LEAD)
-
-
-@pytest.fixture
 def active(people, lead):
     """Makes a group with an active profile and machines."""
 

@@ -1,12 +1,8 @@
 """Statements: closing that waits and goes on, corrections, days read once and once more, nobody else's rows."""
 
-from collections.abc import Callable
-
 import pytest
 
-from mbongi.core.identity.models import Tenant, User
 from mbongi.core.identity.scope import SITE, Scope, acting
-from mbongi.core.identity.values import Role
 from mbongi.core.telemetry.errors import StoreUnavailable
 from mbongi.fleet import contracts, hosting_rows, statements
 from mbongi.fleet.errors import HostingRefusedError, UnknownContractError
@@ -28,21 +24,6 @@ from tests.fleet.hosted_site import (
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
-
-
-@pytest.fixture
-def lead(people: Callable[..., User]) -> User:
-    return people(Role.SHIFT_LEAD)
-
-
-@pytest.fixture
-def manager(people: Callable[..., User]) -> User:
-    return people(Role.SITE_MANAGER)
-
-
-@pytest.fixture
-def north(tenant: Callable[[str], Tenant]) -> Tenant:
-    return tenant("north")
 
 
 # Closing, correcting, reading.
