@@ -32,6 +32,7 @@ from mbongi.twin.models import model_of
 if TYPE_CHECKING:
     from mbongi.core.identity.models import User
     from mbongi.fleet.curtail_rows import CurtailRow
+    from mbongi.fleet.power_figures import MachinePower
 
 SAMPLE_S = 0.5
 READY_SHARE = 0.995
@@ -162,7 +163,7 @@ def _measure(
     table: list[list[object]] = [["machines", len(places)], ["known to mine after s", _until_mining(len(places))]]
     began_s, began_cpu_s = time.time(), process_cpu_s(fleet.pid)
     wish = CurtailWish(reduce_pct=arguments.percent, within_s=arguments.within_s, even_late=True)
-    row = curtailing.begin(user, wish, {}, reason="benchmark", ramp_kw_s_max=0)
+    row = curtailing.begin(user, wish, _stated(places), reason="benchmark", ramp_kw_s_max=0)
     table.append(["the request took s", time.time() - began_s])
     figures = _down(row, meters, began_s, table)
     table += [["CPU s of the fleet process", process_cpu_s(fleet.pid) - began_cpu_s], ["load", os.getloadavg()[0]]]
@@ -217,6 +218,19 @@ def _down(row: "CurtailRow", meters: Meters, began_s: float, table: list[list[ob
         "ramp_error_pct": 100.0 * sum(off) / len(off) / row.baseline_w,
         "ramp_error_max_pct": 100.0 * max(off) / row.baseline_w,
         "end_error_pct": 100.0 * (settled_w - row.target_w) / row.baseline_w,
+    }
+
+
+def _stated(places: list[Position]) -> "dict[int, MachinePower]":
+    """What the newest readings say of each machine, as the console has them; its model stands for them here."""
+    from mbongi.fleet.models import Machine  # noqa: PLC0415
+    from mbongi.fleet.power_figures import MachinePower  # noqa: PLC0415
+
+    models, now_s = {place.address: model_of(place.family) for place in places}, time.time()
+    return {
+        pk: MachinePower(model.power_w, model.power_w / model.hashrate_ths, float("nan"), now_s)
+        for pk, address in Machine.objects.values_list("pk", "address")
+        if (model := models.get(address)) is not None
     }
 
 

@@ -52,6 +52,8 @@ INSTALLED_APPS = [
     "mbongi.core.bus",
     "mbongi.fleet",
     "mbongi.pool",
+    "mbongi.facility",
+    "mbongi.energy",
     "mbongi.web",
 ]
 MIDDLEWARE = [

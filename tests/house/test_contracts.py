@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 HOUSE = "Imports go down the house only, never up and never between domains on one line"
 ORDER = "Inside a domain imports go down the usual file names only"
 PRIVACY = "A domain's models, adapters and daemons are its own; others use services, selectors, values and events"
-FLEET_PRIVACY = "Fleet and pool leave the core's models alone"
+FLEET_PRIVACY = "Domains leave the core's models alone"
 WIRE = "Codecs do no I/O"
 PURE = "Rules and values are pure"
 

@@ -54,6 +54,15 @@ class Permission(StrEnum):
     POOL_VIEW = "pool_view"
     PAYOUT_PROPOSE = "payout_propose"
     PAYOUT_APPROVE = "payout_approve"
+    FACILITY_VIEW = "facility_view"
+    FACILITY_EDIT = "facility_edit"
+    ALARM_ANSWER = "alarm_answer"
+    ALARM_EDIT = "alarm_edit"
+    PROCEDURE_RUN = "procedure_run"
+    PROCEDURE_EDIT = "procedure_edit"
+    PROCEDURE_APPROVE = "procedure_approve"
+    ENERGY_VIEW = "energy_view"
+    ENERGY_EDIT = "energy_edit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What the plant's energy does: figures, supply, dispatch."""

@@ -1,0 +1,1 @@
+"""The plant: its inventory, power path, live state, alarms and procedures."""
