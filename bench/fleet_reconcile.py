@@ -148,7 +148,7 @@ async def _carry_out(config: Fleet, operation_id: int, total: int) -> tuple[floa
 
     async with ThreadBridge() as bridge:
         database = Database(bridge)
-        actor = Actor(config, database, _poll_nobody)
+        actor = Actor(config, database, _Nobody())
         operating = Operating(database, actor.wake)
         began_s, began_cpu_s = time.perf_counter(), cpu_s()
         tasks = [asyncio.create_task(actor.run()), asyncio.create_task(operating.run())]
@@ -165,8 +165,15 @@ async def _carry_out(config: Fleet, operation_id: int, total: int) -> tuple[floa
     return wall_s, used_s
 
 
-def _poll_nobody(_machine_ids: object, *, wholly: bool = False) -> None:
+class _Nobody:
     """There is no poller."""
+
+    def poll_soon(self, machine_ids: object, *, wholly: bool = False) -> None:
+        """Nobody looks."""
+
+    def vouches(self, machine_id: object) -> bool:  # noqa: ARG002 -- the port's shape
+        """For no machine."""
+        return False
 
 
 def _ended(operation_id: int) -> int:

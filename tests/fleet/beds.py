@@ -1,7 +1,7 @@
 """A small virtual site with the configuration that reaches it, and a poller whose words are kept."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,19 @@ from mbongi.twin.site import VirtualSite
 from tests.embedded import free_ports
 
 WAIT_S = 20.0
+
+
+class Nobody:
+    """An Actor's watcher where no poller runs: it looks at nothing and vouches for nobody."""
+
+    vouched: bool = False
+
+    def poll_soon(self, machine_ids: Iterable[MachineId], *, wholly: bool = False) -> None:
+        """Nobody looks."""
+
+    def vouches(self, machine_id: MachineId) -> bool:
+        """What the test says."""
+        return self.vouched
 
 
 def fleet_of(twin: Twin, **options: Any) -> Fleet:

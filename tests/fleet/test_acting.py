@@ -17,6 +17,7 @@ from mbongi.fleet.values import ActionKind, Family
 from mbongi.twin.site import VirtualSite
 from mbongi.twin.values import Fault, Phase
 from tests.embedded import free_ports
+from tests.fleet.beds import Nobody
 
 
 class Record:
@@ -80,7 +81,7 @@ async def resumed(site: VirtualSite, kind: ActionKind, *, begun_s_ago: float, re
     )
     record = Record(work)
     config = Fleet(rpc_port=site.config.rpc_port, http_port=site.config.http_port, timeout_s=1.0)
-    actor = Actor(config, record, lambda _ids, wholly=False: None)
+    actor = Actor(config, record, Nobody())
     task = asyncio.create_task(actor.run())
     try:
         async with asyncio.timeout(40):

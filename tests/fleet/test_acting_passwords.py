@@ -15,6 +15,7 @@ from mbongi.fleet.daemon.acting import Actor
 from mbongi.fleet.daemon.vault import Vault
 from mbongi.fleet.device_errors import RejectedError, StrangerError
 from mbongi.fleet.values import ActionKind, Family
+from tests.fleet.beds import Nobody
 
 NEW, OWN, COMMON = "n3wWord", "0wnWord", "c0mmonWord"
 WORK = Work(
@@ -52,7 +53,7 @@ def actor(record: Record, strangers: list[MachineId]) -> Actor:
     config = Fleet(antminer_password=COMMON)
     vault = Vault(config)
     vault._access = {WORK.machine_id: vault.common.with_password(WORK.family, OWN)}
-    return Actor(config, record, lambda _ids, wholly=False: None, vault=vault, on_strangers=strangers.extend)  # type: ignore[arg-type]
+    return Actor(config, record, Nobody(), vault=vault, on_strangers=strangers.extend)  # type: ignore[arg-type]
 
 
 async def test_a_stranger_that_has_the_common_password_is_given_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

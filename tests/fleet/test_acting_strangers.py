@@ -15,8 +15,10 @@ from mbongi.fleet.daemon import acting
 from mbongi.fleet.daemon.acting import Actor
 from mbongi.fleet.device_errors import SilentError, StrangerError
 from mbongi.fleet.image_file import ImageArguments
+from mbongi.fleet.ports import Outcome
 from mbongi.fleet.reading import MachineReading, Stated
 from mbongi.fleet.values import ActionKind, Family
+from tests.fleet.beds import Nobody
 
 IMAGE = ImageArguments(image="00" * 32, version="2.0", size_bytes=1, back_s=60.0)
 WORK = Work(
@@ -67,7 +69,7 @@ async def ending_of(
         return True
 
     monkeypatch.setattr(acting, "prove", prove)
-    actor = Actor(Fleet(), None, lambda _ids, wholly=False: None, on_strangers=strangers.extend)  # type: ignore[arg-type]
+    actor = Actor(Fleet(), None, Nobody(), on_strangers=strangers.extend)  # type: ignore[arg-type]
     ending = await actor._see_through(work)
     assert ending is not None
     assert not errors, "it was not asked who it is"
@@ -92,3 +94,36 @@ async def test_a_machine_that_starts_and_does_not_say_yet_who_it_is_is_asked_aga
 ) -> None:
     ending, strangers = await ending_of(WORK, monkeypatch, [SilentError("no answer")])
     assert (ending.done, ending.verified, strangers) == (True, True, [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "vouched", "is_asked"),
+    [
+        (ActionKind.SLEEP, True, False),
+        (ActionKind.WAKE, True, False),
+        (ActionKind.SLEEP, False, True),
+        # What is not undone in a second is never written on the poller's word alone.
+        (ActionKind.REBOOT, True, True),
+        (ActionKind.SET_POOLS, True, True),
+    ],
+)
+async def test_the_pollers_word_is_enough_for_sleep_and_wake_alone(
+    kind: ActionKind, vouched: bool, is_asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def prove(*_arguments: Any, **_options: Any) -> bool:
+        asked.append("who are you?")
+        return True
+
+    async def write(*_arguments: Any, **_options: Any) -> Outcome:
+        return Outcome({}, {}, verified=True, message="so it is")
+
+    monkeypatch.setattr(acting, "prove", prove)
+    monkeypatch.setattr(acting, "write", write)
+    watcher = Nobody()
+    watcher.vouched = vouched
+    actor = Actor(Fleet(), None, watcher)  # type: ignore[arg-type]
+    ending = await actor._see_through(replace(WORK, kind=kind, interrupted=False))
+    assert ending is not None
+    assert (ending.done, bool(asked)) == (True, is_asked)

@@ -18,7 +18,7 @@ from mbongi.fleet.values import ActionKind, Family
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.site import VirtualSite
 from mbongi.twin.write_faults import WriteFault
-from tests.fleet.beds import fleet_of, targets_of, virtual_site
+from tests.fleet.beds import Nobody, fleet_of, targets_of, virtual_site
 
 ALL = (
     Family.ANTMINER,
@@ -97,7 +97,7 @@ async def performed(
         for target in targets
     ]
     record = Record(works)
-    actor = Actor(fleet_of(site.config, timeout_s=2.0), record, lambda _ids, wholly=False: None)
+    actor = Actor(fleet_of(site.config, timeout_s=2.0), record, Nobody())
     task = asyncio.create_task(actor.run())
     try:
         async with asyncio.timeout(LIMIT_S):

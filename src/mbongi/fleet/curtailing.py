@@ -89,8 +89,7 @@ def rehearse(
             _("The site's power is not known now, so nothing can be curtailed by it. Look at the meter."),
         )
     found = curtail_rows.facts(figures, ranks=ranks)
-    stated_w = sum(one.power_w for one in found if one.is_mining and one.power_w > 0)
-    per_watt = min(max(known_w / stated_w, PER_WATT[0]), PER_WATT[1]) if stated_w > 0 else 1.0
+    per_watt = min(max(rules.meter_per_machine(found, known_w), PER_WATT[0]), PER_WATT[1])
     ranking = rules.ranked(found, meter_per_machine=per_watt)
     wanted_w = target_w(wish, known_w)
     need_w = max(known_w - wanted_w, 0.0)

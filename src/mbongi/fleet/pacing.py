@@ -16,19 +16,27 @@ from mbongi.base.clock import utc_now
 from mbongi.core.bus import outbox
 from mbongi.core.ledger import services as ledger
 from mbongi.fleet.actions import requested_entry, requested_message
+from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.models import Action, Operation
 from mbongi.fleet.operation_rows import limits_of
 from mbongi.fleet.operations import finish, halt
 from mbongi.fleet.rules.pace import Standing, Waiting, release, saved_up
-from mbongi.fleet.values import ActionKind, ActionStatus, Limits, MachineState, OperationKind, OperationState
+from mbongi.fleet.values import ActionKind, ActionStatus, Family, Limits, MachineState, OperationKind, OperationState
 
 OPEN = (ActionStatus.REQUESTED, ActionStatus.RUNNING)
+AFTER_S_MAX = 5.0
+"""No family's machines take effect so much later than others."""
 RELEASE_MAX = 5_000
 """Steps released at a time, at most; the next look comes soon."""
 CHUNK = 500
 """Steps read at a time, beside as many as there is room for, as some of their machines are busy."""
 _APART = {OperationKind.CURTAIL, OperationKind.WAKE}
 """Operations whose steps on one machine do not build on each other: one that failed to sleep is woken all the same."""
+_STEP_FIELDS = (
+    *("seq", "machine", "machine__family", "tenant", "operation", "load_w", "kind", "arguments", "reason"),
+    *("dry_run", "status", "requested_at"),
+)
+"""What is read of a step that waits."""
 _STOPPING = [kind.value for kind in ActionKind if kind.stops_hashing]
 _SERVING = [MachineState.MINING.value, MachineState.SLEEPING.value]
 
@@ -67,8 +75,8 @@ def advance(operation_id: int, *, now: datetime | None = None) -> Advance:
     room = 0 if _is_held(row) else min(max(limits.batch - standing.under_way, 0), RELEASE_MAX)
     elapsed_s = 0.0 if row.ramp_at is None else (now - row.ramp_at).total_seconds()
     ramp_kw = saved_up(limits, row.ramp_kw, elapsed_s)
-    waiting = _waiting(row, room, math.inf if limits.ramp_kw_s is None else ramp_kw)
-    told = release(limits, standing, [Waiting(step.load_w, step.kind in _STOPPING) for step in waiting], ramp_kw)
+    waiting = _waiting(row, room, math.inf if limits.ramp_kw_s is None else ramp_kw + AFTER_S_MAX * limits.ramp_kw_s)
+    told = release(limits, standing, [_as_waiting(step) for step in waiting], ramp_kw)
     row.ramp_kw, row.ramp_at = told.ramp_kw, now
     row.save(update_fields=["ramp_kw", "ramp_at"])
     if told.must_halt and (row.is_fed or _has_planned(row)):
@@ -134,9 +142,15 @@ def _waiting(row: Operation, room: int, ramp_kw: float) -> Sequence[Action]:
     return found
 
 
+def _as_waiting(step: Action) -> Waiting:
+    after_s = adapter_of(Family(step.machine.family)).abilities.rests_after_s if step.kind == ActionKind.SLEEP else 0.0
+    return Waiting(step.load_w, step.kind in _STOPPING, after_s)
+
+
 def _planned(row: Operation, chunk: int) -> Iterator[Action]:
     """The steps that have not begun, in their order, read a chunk at a time."""
     planned = Action.objects.filter(operation=row, status=ActionStatus.PLANNED).order_by("seq")
+    planned = planned.select_related("machine").only(*_STEP_FIELDS)
     last = -1
     while steps := list(planned.filter(seq__gt=last)[:chunk]):
         yield from steps

@@ -205,6 +205,13 @@ class Poller:
         self._plan_once(found)
         self._wake.set()
 
+    def vouches(self, machine_id: MachineId) -> bool:
+        """Whether it answered as the known machine when it was last asked, two fast periods ago at most."""
+        machine = self._machines.get(machine_id)
+        if machine is None or machine.failures or machine.continuity.doubted or machine.last_s is None:
+            return False
+        return now_ms() // 1000 - machine.last_s <= 1 + 2 * self.config.fast_s
+
     def _plan(self, rack: _Rack, due_s: float) -> None:
         rack.due_s = due_s
         self._serial += 1

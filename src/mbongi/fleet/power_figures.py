@@ -37,5 +37,6 @@ class PowerFigures:
 
     def total(self, now_s: float) -> tuple[float, int]:
         """The sum of what is stated [W], and how many machines stated something; NaN and 0 where none did."""
-        known = [one.power_w for one in self.newest(now_s).values() if math.isfinite(one.power_w)]
+        since_s = now_s - FRESH_S
+        known = [one[0] for one in list(self._newest.values()) if one[3] >= since_s and one[0] == one[0]]
         return (sum(known), len(known)) if known else (math.nan, 0)

@@ -196,6 +196,8 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its machines can be sent a firmware image."""
     password_length: int = 0
     """Of the passwords that it is given; 0: it has none, or takes none."""
+    rests_after_s: float = 0.0
+    """How long after they were told to sleep its machines stop hashing."""
 
 
 class DesiredPool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 
+from mbongi.base.collector import collect_rarely
 from mbongi.base.config import load_config
 from mbongi.base.errors import ConfigError, MbongiError
 from mbongi.base.log import configure_log
@@ -23,6 +24,7 @@ def start(command: str, words: list[str]) -> int:
     2: the configuration or command line cannot be used; 1: the command failed; 130: stopped by Ctrl-C.
     """
     stop_with_supervisor()
+    collect_rarely()
     try:
         config = load_config()
         configure_log(process=command, level=config.log.level, style=config.log.style)

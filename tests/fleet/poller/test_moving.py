@@ -33,10 +33,12 @@ async def test_a_newcomers_readings_are_never_credited_to_who_was_there(family: 
         run = asyncio.create_task(poller.run(watch.on_batch, watch.changes.extend, watch.on_details))
         try:
             await watch.until(lambda: all(_mines(watch.readings.get(each.machine_id)) for each in targets))
+            assert all(poller.vouches(each.machine_id) for each in targets)
             rotate(site, 1)
             await asyncio.sleep(0)
             watch.batches.clear()
             await watch.until(lambda: strangers == {each.machine_id for each in targets})
+            assert not any(poller.vouches(each.machine_id) for each in targets)
         finally:
             poller.stop()
             await run

@@ -137,3 +137,11 @@ def test_the_target_is_reached_by_the_meter_within_the_tolerance() -> None:
     assert Standing(power_w=505e3, **BASE).has_reached
     assert not Standing(power_w=506e3, **BASE).has_reached
     assert not Standing(power_w=math.nan, **BASE).has_reached
+
+
+def test_a_machine_whose_power_is_not_known_is_behind_the_meter_all_the_same() -> None:
+    """Two of 3 kW and one unknown: the meter's 9.45 kW are 1.05 for each watt, not 1.575."""
+    machines = [machine(1), machine(2), machine(3, math.nan), machine(4, 500.0, is_mining=False)]
+
+    assert curtail.meter_per_machine(machines, 9450.0) == pytest.approx(1.05)
+    assert curtail.meter_per_machine(machines[2:], 9450.0) == 1.0

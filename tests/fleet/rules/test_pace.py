@@ -46,6 +46,21 @@ def test_a_ramp_is_kept_over_any_time_but_for_what_was_saved_up_and_one_machine(
         assert now_s < 20 + sum(loads_w) / 1000 / ramp_kw_s + len(loads_w) * tick_s, "it never comes to its end"
 
 
+def test_what_takes_effect_later_begins_earlier_and_is_owed_to_the_ramp():
+    """10 kW/s, machines of 5 kW: one that rests 2 s later begins with 20 kW of the ramp still to come."""
+    limits = Limits(batch=1000, ramp_kw_s=10.0)
+    slow, quick = [Waiting(-5000.0, stops=True, after_s=2.0)] * 6, steps(6, -5000.0)
+
+    first = release(limits, Standing(), slow + quick, 0.0)
+    assert first == Release(4, -20.0, must_halt=False)
+    # After a second the ramp has 10 kW more: two more of the slow ones, and none of the quick.
+    second = release(limits, Standing(), slow[4:] + quick, saved_up(limits, first.ramp_kw, 1.0))
+    assert second == Release(2, -20.0, must_halt=False)
+    # The quick ones wait until what was begun early is made up for.
+    assert release(limits, Standing(), quick, saved_up(limits, second.ramp_kw, 2.0)).steps == 0
+    assert release(limits, Standing(), quick, saved_up(limits, second.ramp_kw, 3.0)).steps == 2
+
+
 def test_a_ramp_that_rested_saves_up_no_more_than_its_burst():
     limits = Limits(batch=1000, ramp_kw_s=100.0)
 

@@ -41,7 +41,9 @@ class Avalon(Settings):
         Support("flash a firmware image", "exempt", "the maker's tool has a protocol of its own that is not public"),
     )
 
-    abilities = Abilities(pools_max=write.POOLS_MAX, modes=write.MODES, password_length=20)
+    abilities = Abilities(
+        pools_max=write.POOLS_MAX, modes=write.MODES, password_length=20, rests_after_s=write.DELAY_S - 0.5
+    )
     accepts_password = staticmethod(write.accepts_password)
     send_password = staticmethod(write.send_password)
 

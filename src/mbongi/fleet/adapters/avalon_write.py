@@ -6,7 +6,7 @@ A write that several words make up (three pools and a reboot) can be half applie
 import contextlib
 from collections.abc import Sequence
 
-from mbongi.base.clock import utc_now
+from mbongi.base.clock import monotonic_s, utc_now
 from mbongi.fleet.adapters import avalon_decode as decode
 from mbongi.fleet.adapters.session import Session
 from mbongi.fleet.adapters.verifying import (
@@ -37,7 +37,11 @@ _AUTH = "auth failed"
 
 async def figures(session: Session) -> avalon.Figures:
     """All figures of the moment. Raises GarbledError where there are none."""
-    found = decode.figures_of(await session.ask(_STATS, avalon.decode_stats))
+    return _figures_of(session, await session.ask(_STATS, avalon.decode_stats))
+
+
+def _figures_of(session: Session, stats: avalon.Stats) -> avalon.Figures:
+    found = decode.figures_of(stats)
     if not len(found):
         raise GarbledError(f"{session.address}: estats: no figures; expected the text of MM ID0")
     return found
@@ -55,11 +59,13 @@ async def pool_list(session: Session) -> list[dict[str, str]]:
 
 async def switch(session: Session, *, off: bool, dry_run: bool) -> Outcome:
     """Stop or start hashing; where the firmware knows no ``softon``, a reboot starts it."""
-    before = decode.rests(await figures(session))
+    stats = await session.ask(_STATS, avalon.decode_stats)
+    before, asked_s = decode.rests(_figures_of(session, stats)), monotonic_s()
     words = {"soft_off": before}, {"soft_off": off}
 
     async def write() -> None:
-        moment = f"1:{await _clock_s(session) + DELAY_S}"
+        passed_s = int(monotonic_s() - asked_s)
+        moment = f"1:{_clock_s(stats) + passed_s + DELAY_S}"
         try:
             await send(session, "softoff" if off else "softon", moment)
         except RejectedError:
@@ -70,7 +76,9 @@ async def switch(session: Session, *, off: bool, dry_run: bool) -> Outcome:
     async def taken() -> bool:
         return decode.rests(await figures(session)) == off
 
-    return await carry_out(session.address, words, write, taken, dry_run=dry_run, limit_s=POOLS_VERIFY_S)
+    return await carry_out(
+        session.address, words, write, taken, dry_run=dry_run, limit_s=POOLS_VERIFY_S, after_s=DELAY_S
+    )
 
 
 async def reboot(session: Session, *, dry_run: bool) -> Outcome:
@@ -147,10 +155,9 @@ async def _reboot(session: Session) -> None:
         await send(session, "reboot", "0")
 
 
-async def _clock_s(session: Session) -> int:
-    """The machine's own clock, as its answers state it: some count from their start."""
-    status = (await session.ask(_POOLS, avalon.decode_pools)).status
-    when = status[0].When if status else None
+def _clock_s(answer: avalon.Stats) -> int:
+    """The machine's own clock, as an answer states it: some count from their start."""
+    when = answer.status[0].When if answer.status else None
     return when if when is not None else int(utc_now().timestamp())
 
 

@@ -45,8 +45,11 @@ async def carry_out(
     dry_run: bool,
     always: bool = False,
     limit_s: float | None = None,
+    after_s: float = 0.0,
 ) -> Outcome:
     """Send a write, unless it is so already (``always``: even then), and read until ``taken`` says that it is.
+
+    ``after_s``: it cannot be so earlier after the write, and the machine is left in peace until then.
 
     Raises what ``send`` raises where the machine did not take the write, and SilentError where the machine gives no
     answer any more, so that nobody knows.
@@ -60,6 +63,7 @@ async def carry_out(
         await send()
     except IN_DOUBT as error:
         doubt = f"{error}; "
+    await asyncio.sleep(after_s)
     seen = await comes_true(taken, limit_s=limit_s)
     if seen is None:
         why = doubt or f"{address}: no answer any more; "

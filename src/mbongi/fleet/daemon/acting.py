@@ -61,24 +61,31 @@ RESUME_S_MIN = 30.0
 UPTIME_SLACK_S = 5.0
 _STATIC = {ActionKind.SET_FAN, ActionKind.SET_HOSTNAME}
 """What machines state in their static tier only."""
+_CLOSELY_SEEN = {ActionKind.SLEEP, ActionKind.WAKE}
+"""What is asked of thousands at once and is undone in a second: here the poller's word is enough for who a machine is.
+
+One that takes another's address is away for longer than the poller's word is good."""
 _INTERRUPTED = "the fleet process was interrupted"
 
 
-class PollSoon(Protocol):
-    """What the poller is told about machines that were written."""
+class Watcher(Protocol):
+    """What sees the machines all the time: the poller."""
 
-    def __call__(self, machine_ids: Iterable[MachineId], *, wholly: bool = False) -> None:
+    def poll_soon(self, machine_ids: Iterable[MachineId], *, wholly: bool = False) -> None:
         """Look at these machines soon; ``wholly``: at what hardly ever changes too."""
+
+    def vouches(self, machine_id: MachineId) -> bool:
+        """Whether the machine at the known address has just shown that it is the known one."""
 
 
 class Actor:
-    """Claims and performs actions. ``poll_soon`` is told which machines to look at afterwards."""
+    """Claims and performs actions. ``watcher`` is told which machines to look at afterwards."""
 
     def __init__(
         self,
         config: Fleet,
         database: Database,
-        poll_soon: PollSoon,
+        watcher: Watcher,
         share: Share | None = None,
         data_dir: Path = NO_DATA,
         vault: Vault | None = None,
@@ -91,7 +98,7 @@ class Actor:
         ``on_password`` is called when the vault has changed. Images are in ``data_dir``.
         """
         self._data_dir = data_dir
-        self._database, self._poll_soon = database, poll_soon
+        self._database, self._watcher = database, watcher
         self._vault, self._timeout_s = vault or Vault(config), config.timeout_s
         self._on_strangers, self._on_password = on_strangers, on_password
         self._free, self._free_by_hand = config.actions_at_once, min(BY_HAND_AT_ONCE, config.actions_at_once)
@@ -198,7 +205,7 @@ class Actor:
             for is_static in (False, True):
                 ids = [work.machine_id for work, _ending in over if (work.kind in _STATIC) is is_static]
                 if ids:
-                    self._poll_soon(ids, wholly=is_static)
+                    self._watcher.poll_soon(ids, wholly=is_static)
 
     async def _write_down(self, endings: list[Ending]) -> None:
         """All together; where one cannot be recorded, the others one by one, so that it takes none with it."""
@@ -212,7 +219,7 @@ class Actor:
 
     async def _see_through(self, work: Work) -> Ending | None:
         """How it ended; None where the machine became another process's meanwhile, which will look into it."""
-        log.info("action_begins", action_id=work.action_id, kind=work.kind, machine_id=work.machine_id)
+        log.debug("action_begins", action_id=work.action_id, kind=work.kind, machine_id=work.machine_id)
         try:
             work = await self._with_password(work)
         except Exception as error:
@@ -222,7 +229,7 @@ class Actor:
         else:
             ending = await self._carry_out(work)
         if ending is not None:
-            log.info("action_over", action_id=work.action_id, done=ending.done)
+            log.debug("action_over", action_id=work.action_id, done=ending.done)
         return ending
 
     async def _carry_out(self, work: Work) -> Ending | None:
@@ -269,6 +276,8 @@ class Actor:
 
     async def _check(self, work: Work, session: Session) -> None:
         """Raises StrangerError where another machine has the address by now; nothing has been written then."""
+        if work.kind in _CLOSELY_SEEN and self._watcher.vouches(work.machine_id):
+            return
         if not can_be_known(work) or await prove(session, work, must=False):
             return
         if work.kind is ActionKind.SET_CREDENTIALS and credentials.takes_password(work.family):

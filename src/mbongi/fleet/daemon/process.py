@@ -158,7 +158,7 @@ class FleetProcess:
         self.actor = Actor(
             config.fleet,
             self._database,
-            self.poller.poll_soon,
+            self.poller,
             share=self.share,
             data_dir=config.site.data_dir,
             vault=self.vault,

@@ -84,6 +84,18 @@ def not_chosen(facts: Facts) -> NotChosen | None:
     return next((why for applies, why in reasons if applies), None)
 
 
+def meter_per_machine(machines: Iterable[Facts], meter_w: float) -> float:
+    """What the meter reads for each watt that the mining machines draw by their own word; 1 where none states any.
+
+    One whose power is not known counts as the mean of the others: it is behind the meter all the same.
+    """
+    drawn_w = [one.power_w for one in machines if one.is_mining]
+    stated_w = [power_w for power_w in drawn_w if power_w > 0]
+    if not stated_w:
+        return 1.0
+    return meter_w / (sum(stated_w) * len(drawn_w) / len(stated_w))
+
+
 def ranked(machines: Iterable[Facts], *, meter_per_machine: float = 1.0) -> list[Candidate]:
     """The machines that may sleep, whose turn comes first in front.
 

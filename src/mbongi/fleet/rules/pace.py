@@ -21,10 +21,14 @@ class Standing:
 
 
 class Waiting(NamedTuple):
-    """A step that has not begun: by how much it changes the site's load [W], and whether its machine stops hashing."""
+    """A step that has not begun: by how much it changes the site's load [W], and whether its machine stops hashing.
+
+    ``after_s``: how much later than others its machine changes its load once it is told; it is told so much earlier.
+    """
 
     load_w: float
     stops: bool
+    after_s: float = 0.0
 
 
 class Release(NamedTuple):
@@ -45,7 +49,8 @@ def saved_up(limits: Limits, ramp_kw: float, elapsed_s: float) -> float:
 def release(limits: Limits, standing: Standing, waiting: Sequence[Waiting], ramp_kw: float) -> Release:
     """How many of the waiting steps may begin now, in their order: a step that may not holds up those after it.
 
-    A step larger than the ramp ever saves up begins once all of that is there, and those after it wait for it.
+    A step larger than the ramp ever saves up begins once all of that is there, and those after it wait for it. What
+    begins early is owed to the ramp (below 0), and those after it wait until that is made up for.
     """
     if standing.failed >= limits.failures_max:
         return Release(0, ramp_kw, must_halt=True)
@@ -57,7 +62,7 @@ def release(limits: Limits, standing: Standing, waiting: Sequence[Waiting], ramp
             break
         if limits.ramp_kw_s is not None:
             load_kw = abs(step.load_w) / 1000.0
-            if ramp_kw < min(load_kw, limits.ramp_kw_s * BURST_S):
+            if ramp_kw + step.after_s * limits.ramp_kw_s < min(load_kw, limits.ramp_kw_s * BURST_S):
                 break
             ramp_kw -= load_kw
         stopped += step.stops
