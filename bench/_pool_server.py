@@ -118,4 +118,5 @@ async def serve() -> None:
 if __name__ == "__main__":
     allow_files(25_000)
     return_large_buffers()
+    collect_rarely()
     uvloop.run(serve())
