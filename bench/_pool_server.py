@@ -17,6 +17,7 @@ import uvloop
 
 from bench._pool_node import PREVIOUS
 from bench.harness import allow_files, cpu_s
+from mbongi.base.collector import collect_rarely
 from mbongi.pool.daemon.gate import Limits
 from mbongi.pool.daemon.server import Difficulty, PoolServer
 from mbongi.pool.daemon.share_log import ShareLog
