@@ -39,9 +39,8 @@ def spare(rows: Sequence[Mapping[str, str]], more: int = SPARE) -> list[Mapping[
 
 def typed(form: QueryDict) -> FormSight:
     """The form as it was sent."""
-    words = {
-        name: form.get(name, "") for name in ("code", "title", "purpose", "risk", "protection", "before", "reason")
-    }
+    texts = ("code", "title", "purpose", "risk", "protection", "before", "reason")
+    words = {name: form.get(name, "") for name in texts}
     more = SPARE + (5 if "more" in form else 0)
     return FormSight(
         **words,

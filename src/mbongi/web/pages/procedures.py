@@ -154,16 +154,21 @@ def decide(request: HttpRequest, version_id: int, verb: str) -> HttpResponse:
 def run(request: HttpRequest, run_id: int) -> HttpResponse:
     """One run: the step that is next, large, and all that was signed."""
     found, user = _run_or_404(run_id), request.user
+    may_sign = not found.row.state.is_over and user.may(Permission.PROCEDURE_RUN)  # type: ignore[union-attr]
+    may_force = user.may(Permission.PROCEDURE_APPROVE)  # type: ignore[union-attr]
+    kind = None if found.next_step is None else found.next_step.kind
     content = {
         "run": found,
         "steps": _way(found),
         "key": uuid4(),
-        "may_sign": not found.row.state.is_over and user.may(Permission.PROCEDURE_RUN),  # type: ignore[union-attr]
-        "may_force": user.may(Permission.PROCEDURE_APPROVE),  # type: ignore[union-attr]
+        "may_sign": may_sign,
         "is_same": found.standing.last_signer == user.pk,
-        "needs_number": found.next_step is not None and found.next_step.kind in {StepKind.PERMIT, StepKind.LOCK},
-        "may_leave_out": found.next_step is not None and found.next_step.kind in {StepKind.ACT, StepKind.CHECK},
-        "locks": [(element, name, owner == user.pk) for element, (name, owner) in found.locks.items()],
+        "needs_number": kind in {StepKind.PERMIT, StepKind.LOCK},
+        "may_leave_out": kind in {StepKind.ACT, StepKind.CHECK},
+        "locks": [
+            (element, name, owner == user.pk, may_sign and (owner == user.pk or may_force))
+            for element, (name, owner) in found.locks.items()
+        ],
     }
     return render(request, "pages/procedure_run.html", HERE | content)
 

@@ -67,11 +67,13 @@ def limits(step: ProcedureStep) -> str:
     """The limits of a check, such as ``0 … 5 V``; empty where there are none."""
     if step.low is None and step.high is None:
         return ""
-    low, high = (
-        None if each is None else figures.number(each, 3).rstrip("0").rstrip(",.") for each in (step.low, step.high)
-    )
+    low, high = (None if each is None else _figure(each) for each in (step.low, step.high))
     span = f"{low} … {high}" if low is not None and high is not None else f"≥ {low}" if high is None else f"≤ {high}"
     return f"{span} {step.unit}".strip()
+
+
+def _figure(value: float) -> str:
+    return figures.number(value, len(f"{value:.3f}".rstrip("0").partition(".")[2]))
 
 
 @register.filter
