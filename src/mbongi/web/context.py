@@ -40,6 +40,7 @@ LINKS = (
     Link("machines", "/machines/", gettext_lazy("Machines"), "machines", Permission.MACHINE_VIEW, "m"),
     Link("pool", "/pool/", gettext_lazy("Pool"), "pool", Permission.POOL_VIEW, "b"),
     Link("work", "/workshop/", gettext_lazy("Work orders"), "work", Permission.WORK_VIEW, "w"),
+    Link("procedures", "/procedures/", gettext_lazy("Procedures"), "ledger", Permission.FACILITY_VIEW, "r"),
     Link("hosting", "/hosting/", gettext_lazy("Hosting"), "hosting", Permission.HOSTING_VIEW, "h"),
     Link("events", "/events/", gettext_lazy("Events"), "events", Permission.MACHINE_VIEW, "e"),
     Link("ledger", "/ledger/", gettext_lazy("Ledger"), "ledger", Permission.LEDGER_VIEW, "l"),
@@ -47,7 +48,7 @@ LINKS = (
     Link("tokens", "/tokens/", gettext_lazy("API tokens"), "key", Permission.API_TOKEN_OWN, "t"),
     Link("docs", "/api/v1/docs/", gettext_lazy("API guide"), "api", Permission.MACHINE_VIEW, "a"),
 )
-FIRST_LINKS = 7
+FIRST_LINKS = 8
 """Links of the daily work; the others stand below a line."""
 BAR_LINKS = ("overview", "floor", "machines", "events")
 """Those at the bottom of a phone; all others are behind "More" there."""

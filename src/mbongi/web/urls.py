@@ -40,6 +40,7 @@ from mbongi.web.pages import (
     pool_books,
     pool_payouts,
     pool_statement,
+    procedures,
     start,
     tokens,
     work,
@@ -95,6 +96,23 @@ def _curtailment() -> list[URLPattern]:
         path("fleet/curtailment/triggers/new/", curtailment.trigger),
         path("fleet/curtailment/triggers/<int:trigger_id>/", curtailment.trigger),
         path("fleet/curtailment/triggers/<int:trigger_id>/<str:verb>/", curtailment.trigger_act),
+    ]
+
+
+def _procedures() -> list[URLPattern]:
+    return [
+        path("procedures/", procedures.procedure_list, name="procedures"),
+        path("procedures/write/", procedures.write),
+        path("procedures/version/<int:version_id>/", procedures.version),
+        *(
+            path(f"procedures/version/<int:version_id>/{verb}/", procedures.decide, {"verb": verb})
+            for verb in ("approve", "refuse", "start")
+        ),
+        path("procedures/run/<int:run_id>/", procedures.run),
+        *(
+            path(f"procedures/run/<int:run_id>/{verb}/", procedures.act, {"verb": verb})
+            for verb in ("sign", "back-out", "unlock")
+        ),
     ]
 
 
@@ -217,6 +235,7 @@ urlpatterns = [
     *_pool(),
     *_curtailment(),
     *_healing(),
+    *_procedures(),
     *_work(),
     *_fleet(),
     *_onboarding(),
