@@ -317,6 +317,8 @@ class EventKind(StrEnum):
     FIRMWARE_DRIFT = "firmware_drift"
     NAME_DRIFT = "name_drift"
     CREDENTIALS_DRIFT = "credentials_drift"
+    NOT_WOKEN = "not_woken"
+    """It was told to wake, and does not mine."""
     REVERTS = "reverts"
     """It was brought back to its profile several times, and drifted each time."""
     FOUND = "found"

@@ -55,6 +55,10 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='waiting', to='fleet.groupmove'),
         ),
         site_policy('fleet_groupmove'),
+        migrations.AddIndex(
+            model_name='action',
+            index=models.Index(condition=models.Q(('kind', 'wake'), ('status', 'failed')), fields=['finished_at'], name='fleet_action_not_woken'),
+        ),
         # Of 20,000 machines PostgreSQL counts the rows, or those of a group by its own index: it was never read alone.
         migrations.RemoveIndex(
             model_name='machine',
