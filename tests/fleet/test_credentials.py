@@ -3,8 +3,11 @@
 import dataclasses
 
 import pytest
+from django.db import DatabaseError, transaction
 
 from mbongi.base.errors import ConfigError
+from mbongi.core.identity.models import User
+from mbongi.core.identity.scope import SITE, Scope, acting
 from mbongi.core.identity.values import Role
 from mbongi.core.ledger import selectors as ledger
 from mbongi.fleet import credentials, services
@@ -144,3 +147,21 @@ def test_the_action_takes_no_password_from_anybody(people) -> None:
         )
     with pytest.raises(NotPermittedError):
         services.request_action(people(Role.TECHNICIAN), [machine], ActionKind.SET_CREDENTIALS, reason="x")
+
+
+def test_a_tenant_reads_no_password_of_its_own_machines_either(north) -> None:
+    """Who has the password can change the pools. The database itself shows the rows to nobody but the site."""
+    mine, other = add_machines(2, tenant=north)
+    credentials.prepare(mine, 11)
+    odd = User.objects.create(email="odd@example.org", role=Role.SECURITY_OFFICER, tenant=north)
+    with acting(Scope(tenant_id=north.pk, site_wide=False)):
+        assert Machine.objects.filter(pk=mine).exists()
+        assert not Credential.objects.exists()
+        assert not credentials.known_passwords({})
+        assert not Credential.objects.update(sealed="x", pending="")
+        with pytest.raises(DatabaseError, match="row-level security"), transaction.atomic():
+            Credential.objects.create(machine_id=other)
+        with pytest.raises(ActionRefusedError, match="none of its own"):
+            credentials.show(odd, mine, reason="x")
+    with acting(SITE):
+        assert Credential.objects.get().pending

@@ -177,13 +177,13 @@ def test_reasons_and_groups_must_be_there(lead, hall):
 def test_machines_are_put_into_a_group_each_in_the_ledger_and_out_again(lead, hall):
     ids = add_machines(3)
 
-    assert groups.put_machines(lead, hall.id, ids, reason="hall A") == 3
-    assert groups.put_machines(lead, hall.id, ids, reason="again") == 0
+    assert groups.put_machines(lead, hall.id, ids, reason="hall A") == groups.Put(3, 0)
+    assert groups.put_machines(lead, hall.id, ids, reason="again") == groups.Put(0, 0)
     assert group_rows.group(hall.id).machines == 3
     entry = ledger.entries(subject=f"machine:{ids[0]}", limit=1)[0]
     assert (entry.action, entry.before, entry.after) == ("fleet.machine.group", {"group": None}, {"group": hall.id})
 
-    assert groups.put_machines(lead, None, ids[:1], reason="moved") == 1
+    assert groups.put_machines(lead, None, ids[:1], reason="moved").changed == 1
     assert group_rows.group(hall.id).machines == 2
     with pytest.raises(UnknownMachineError):
         groups.put_machines(lead, hall.id, [ids[0], 999_999], reason="x")

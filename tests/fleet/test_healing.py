@@ -79,7 +79,7 @@ def verbs(subject):
 
 
 def test_built_in_rules_watch_until_somebody_switches_them_on_and_stay_as_people_left_them(lead):
-    assert healing.ensure_built_in() == len(healing.built_in_rules()) == 8
+    assert healing.ensure_built_in() == len(healing.built_in_rules()) == 9
     hung = HealingRule.objects.get(key="hung")
     assert (hung.mode, hung.author) == (Mode.WATCH, None)
     healing.change_rule(lead, hung.pk, mode=Mode.ON, rank=7, reason="seen to be right")

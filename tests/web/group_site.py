@@ -24,6 +24,14 @@ def group(user: Any, pilot: Pilot, name: str = "Hall A") -> int:
     return number
 
 
+def move(pilot: Pilot) -> int:
+    """A move into that group that somebody else asked for."""
+    lead = User.objects.create(email="asks@example.org", role=Role.SHIFT_LEAD)
+    number = group(lead, pilot)
+    with acting(SITE):
+        return groups.put_machines(lead, number, [pilot.machines[2].pk], reason="x").move_id or 0
+
+
 def operation(user: Any, pilot: Pilot) -> int:
     """A planned operation over two machines."""
     steps = [Step(machine.pk, ActionKind.SLEEP) for machine in pilot.machines[:2]]
@@ -35,4 +43,6 @@ def number_for(path: str, user: Any, pilot: Pilot, otherwise: int) -> int:
     """The number that a route of groups or operations is asked for with."""
     if path.startswith("/groups/{id}"):
         return group(user, pilot)
+    if path.startswith("/moves/{id}"):
+        return move(pilot)
     return operation(user, pilot) if path.startswith("/operations/{id}") else otherwise

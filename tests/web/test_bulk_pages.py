@@ -8,7 +8,7 @@ from django.test import Client
 from mbongi.core.identity.scope import SITE, acting
 from mbongi.core.identity.values import Role
 from mbongi.fleet import operation_rows
-from mbongi.fleet.models import Action, Machine, Operation
+from mbongi.fleet.models import Action, GroupMove, Machine, Operation
 from mbongi.fleet.values import ActionKind, OperationKind, OperationState
 from tests.web import group_site
 from tests.web.conftest import Pilot
@@ -131,3 +131,33 @@ def test_without_a_choice_or_with_a_wrong_one_nothing_happens(pilot: Pilot, sign
     assert 'id="bulk"' not in technician.get("/machines/").content.decode()
     with acting(SITE):
         assert not Operation.objects.exists()
+
+
+def test_machines_that_would_work_for_others_wait_on_the_page_until_somebody_else_agrees(
+    pilot: Pilot, sign_in: Callable[..., Client]
+) -> None:
+    lead, manager = sign_in(Role.SHIFT_LEAD, language="en"), sign_in(Role.SITE_MANAGER, language="en")
+    number = group_site.group(lead.user, pilot)  # type: ignore[attr-defined]
+    wish = {"id": [pilot.machines[2].pk], "what": f"group:{number}", "query": ""}
+    assert "until a second person agrees" in lead.post("/machines/bulk/", wish).content.decode()
+
+    place = send(lead, "/machines/bulk/", **wish, step="do", reason="new rack")
+
+    text = lead.get(place).content.decode()
+    assert "1 machine waits until a second person agrees." in text
+    assert "1 machine is to go into Hall A" in text
+    assert "stratum+tcp://pool.example:3333" in text.split("is to go into")[1].split("</section>")[0]
+    with acting(SITE):
+        move = GroupMove.objects.get().pk
+    assert f"/fleet/moves/{move}/approve/" not in text
+    assert lead.post(f"/fleet/moves/{move}/approve/", {"reason": "me"}).status_code == 403
+    assert f"/fleet/moves/{move}/approve/" in manager.get("/fleet/groups/").content.decode()
+    assert manager.get(f"/fleet/moves/{move}/approve/").status_code == 405
+    assert manager.post(f"/fleet/moves/{move}/eat/", {"reason": "x"}).status_code == 404
+    assert manager.post("/fleet/moves/999999/approve/", {"reason": "x"}).status_code == 404
+
+    assert send(manager, f"/fleet/moves/{move}/approve/", reason="agreed") == "/fleet/groups/"
+
+    with acting(SITE):
+        assert Machine.objects.get(pk=pilot.machines[2].pk).group_id == number
+    assert "is to go into" not in manager.get("/fleet/groups/").content.decode()

@@ -7,6 +7,7 @@ from django.test import Client
 
 from mbongi.core.identity.values import Role
 from mbongi.web.live.poller_board import POLLERS
+from tests.web import group_site
 from tests.web.conftest import Pilot
 from tests.web.group_site import DOCUMENT, operation
 from tests.web.test_pollers import word
@@ -32,7 +33,11 @@ def test_pools_are_changed_by_two_people_and_reconciled_by_an_operation(
     lead, manager = sign_in(Role.SHIFT_LEAD), sign_in(Role.SITE_MANAGER)
     ids = [machine.pk for machine in pilot.machines[:2]]
     group = post(lead, "/groups", 201, name="Hall A", reason="new")["id"]
-    assert post(lead, f"/groups/{group}/machines", 200, machine_ids=ids, reason="new") == {"count": 2}
+    assert post(lead, f"/groups/{group}/machines", 200, machine_ids=ids, reason="new") == {
+        "count": 2,
+        "waiting": 0,
+        "move_id": None,
+    }
     profile = post(lead, f"/groups/{group}/profiles", 201, document=DOCUMENT, reason="pool", propose=True)
     assert (profile["state"], profile["needs_second"]) == ("proposed", True)
     post(lead, f"/profiles/{profile['id']}/approve", 403, reason="me")
@@ -51,6 +56,22 @@ def test_pools_are_changed_by_two_people_and_reconciled_by_an_operation(
     assert post(lead, f"/operations/{made['id']}/pause", 200, reason="wait")["state"] == "paused"
     assert post(lead, f"/operations/{made['id']}/resume", 200, reason="go")["state"] == "running"
     assert post(lead, f"/operations/{made['id']}/cancel", 200, reason="no")["steps"] == {"cancelled": 2}
+
+
+def test_a_move_to_other_pools_waits_for_a_second_person(pilot: Pilot, sign_in: Callable[..., Client]) -> None:
+    lead, manager = sign_in(Role.SHIFT_LEAD), sign_in(Role.SITE_MANAGER)
+    number = group_site.group(lead.user, pilot)  # type: ignore[attr-defined]
+    other = pilot.machines[2].pk
+    put = post(lead, f"/groups/{number}/machines", 200, machine_ids=[other], reason="new rack")
+    assert (put["count"], put["waiting"]) == (0, 1)
+    assert [row["machine_ids"] for row in get(lead, "/moves")["items"]] == [[other]]
+    post(lead, f"/moves/{put['move_id']}/approve", 403, reason="me")
+
+    assert post(manager, f"/moves/{put['move_id']}/approve", 200, reason="agreed") == {"count": 1}
+
+    assert get(lead, "/moves")["items"] == []
+    assert get(lead, f"/groups/{number}")["machines"] == 3
+    post(manager, f"/moves/{put['move_id']}/refuse", 400, reason="late")
 
 
 def test_what_is_not_there_or_not_possible_is_a_clear_problem(pilot: Pilot, sign_in: Callable[..., Client]) -> None:

@@ -13,23 +13,18 @@ from mbongi.fleet.rules.hosting import Excuse
 from mbongi.fleet.rules.hosting_days import Span
 from mbongi.fleet.rules.hosting_terms import ExcuseClass
 from mbongi.fleet.values import ActionKind, ActionStatus, OperationKind
+from mbongi.fleet.waking import SWITCHED
 
 WAKE_S = 1800
 """A machine that is told to wake may take so long until it hashes; it counts as excused no longer than it takes."""
 _FIELDS = ("pk", "machine_id", "kind", "claimed_at", "requested_at", "finished_at", "operation_id", "operation__kind",
-           "author__tenant_id")  # fmt: skip
+           "author__tenant_id", "status")  # fmt: skip
 
 
 def asked_sleeps(machine_ids: Sequence[int], span: Span, tenant_id: int) -> dict[int, list[Excuse]]:
     """By machine: the sleeps within ``span`` that excuse, those that began before it too."""
     since, until = (datetime.fromtimestamp(moment, UTC) for moment in span)
-    done = Action.objects.filter(
-        machine_id__in=list(machine_ids),
-        kind__in=[ActionKind.SLEEP, ActionKind.WAKE],
-        status=ActionStatus.DONE,
-        dry_run=False,
-        finished_at__lt=until,
-    )
+    done = Action.objects.filter(SWITCHED, machine_id__in=list(machine_ids), dry_run=False, finished_at__lt=until)
     former = done.filter(finished_at__lt=since).order_by("machine_id", "-finished_at", "-pk").distinct("machine_id")
     rows = [*former.values_list(*_FIELDS), *done.filter(finished_at__gte=since).values_list(*_FIELDS)]
     by_machine: dict[int, list[Any]] = defaultdict(list)
@@ -42,11 +37,12 @@ def _excuses(rows: list[Any], span: Span, tenant_id: int) -> list[Excuse]:
     found: list[Excuse] = []
     asleep: tuple[ExcuseClass, int, str] | None = None
     for row in sorted(rows, key=lambda one: (one[5], one[0])):
-        pk, _machine, kind, claimed_at, requested_at, finished_at, operation_id, operation_kind, owner = row
+        pk, _machine, kind, claimed_at, requested_at, finished_at, operation_id, operation_kind, owner, status = row
         begun, ended = int((claimed_at or requested_at).timestamp()), int(finished_at.timestamp())
         if asleep is not None:
             klass, start, cause = asleep
-            end = begun if kind == ActionKind.SLEEP else ended + WAKE_S
+            # One that was told to wake and does not is a fault from then on, whoever wanted it asleep before.
+            end = begun if kind == ActionKind.SLEEP else ended if status == ActionStatus.FAILED else ended + WAKE_S
             found.append(Excuse(klass, (start, end), cause, is_sleep=True))
             asleep = None
         if kind == ActionKind.SLEEP and operation_kind == OperationKind.CURTAIL:

@@ -23,6 +23,10 @@ class UnknownProfileError(FleetError, LookupError):
     """No such version of a profile, or none that the asker may see."""
 
 
+class UnknownMoveError(FleetError, LookupError):
+    """No such move of machines into a group."""
+
+
 class UnknownOperationError(FleetError, LookupError):
     """No such operation, or none that the asker may see."""
 

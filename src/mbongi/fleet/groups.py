@@ -6,6 +6,7 @@ no machine: that is what reconciling is for.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,10 +29,10 @@ from mbongi.fleet.errors import (
 )
 from mbongi.fleet.events import GroupChanged, MachineChanged
 from mbongi.fleet.group_rows import GroupRow, ProfileRow, desired_of, group, profile
-from mbongi.fleet.models import Group, Machine, Profile
+from mbongi.fleet.models import Group, GroupMove, Machine, Profile
 from mbongi.fleet.profile_rules import checked_desired
-from mbongi.fleet.rules.desired import redirects
-from mbongi.fleet.values import Desired, ProfileState
+from mbongi.fleet.rules.desired import joining_redirects, redirects
+from mbongi.fleet.values import Desired, MoveState, ProfileState
 
 if TYPE_CHECKING:
     from mbongi.core.identity.models import User
@@ -82,40 +83,110 @@ def change_group(
     return group(row.pk)
 
 
-@transaction.atomic
-def put_machines(user: "User", group_id: int | None, machine_ids: Sequence[int], *, reason: str) -> int:
-    """Put machines into a group, out of any other; None: into none. Returns how many changed. No machine is written.
+@dataclass(frozen=True, slots=True)
+class Put:
+    """How many machines are in their new group, and how many wait for a second person, as ``move_id``."""
 
+    changed: int
+    waiting: int
+    move_id: int | None = None
+
+
+@transaction.atomic
+def put_machines(user: "User", group_id: int | None, machine_ids: Sequence[int], *, reason: str) -> Put:
+    """Put machines into a group, out of any other; None: into none. No machine is written.
+
+    Those that would work for others, or be another's, by the new group's profile wait until a second person agrees
+    (``moves``). A machine waits for one group at most: what is said last counts.
     Raises NotPermittedError, UnknownGroupError, UnknownMachineError.
     """
     what = f"put machines into group {group_id}"
     _require(user, Permission.PROFILE_EDIT, what)
     reason = checked_reason(reason, what)
-    row = None if group_id is None else _locked_group(group_id)
+    if group_id is not None:
+        _locked_group(group_id)
     machines = list(Machine.objects.select_for_update().filter(pk__in=set(machine_ids), retired_at=None).order_by("pk"))
     if missing := set(machine_ids) - {machine.pk for machine in machines}:
         raise UnknownMachineError(f"{what}: machine {min(missing)}: not known, or retired")
+    waiting = set(awaited(group_id, machines))
+    drop_moves([machine for machine in machines if machine.pk not in waiting], user, reason)
+    asked = [machine for machine in machines if machine.pk in waiting]
+    into = set(GroupMove.objects.filter(group=group_id).values_list("pk", flat=True))
+    anew = [machine for machine in asked if machine.move_id not in into]
+    drop_moves(anew, user, reason)
+    move = _ask(user, group_id, anew, reason) if group_id is not None and anew else None
+    there = [machine for machine in machines if machine.pk not in waiting and machine.group_id != group_id]
+    enter(user, there, group_id, reason)
+    return Put(len(there), len(waiting), None if move is None else move.pk)
+
+
+def waiting_for(group_id: int | None, machine_ids: Sequence[int]) -> list[int]:
+    """Which of these machines would have to wait for a second person to go into a group; changes nothing."""
+    return awaited(group_id, list(Machine.objects.filter(pk__in=set(machine_ids), retired_at=None).defer("detail")))
+
+
+def awaited(group_id: int | None, machines: Sequence[Machine]) -> list[int]:
+    """Which of these machines cannot go into a group without a second person."""
+    actives = {row.group_id: desired_of(row) for row in Profile.objects.filter(state=ProfileState.ACTIVE)}
+    joined = actives.get(group_id or 0)
     changed = [machine for machine in machines if machine.group_id != group_id]
-    entries = []
-    for machine in changed:
-        before, machine.group_id = {"group": machine.group_id}, group_id
+    return [machine.pk for machine in changed if joining_redirects(actives.get(machine.group_id or 0), joined)]
+
+
+def _ask(user: "User", group_id: int, machines: Sequence[Machine], reason: str) -> GroupMove:
+    move = GroupMove.objects.create(
+        group_id=group_id, machines=len(machines), author=user, reason=reason, asked_at=utc_now()
+    )
+    Machine.objects.filter(pk__in=[machine.pk for machine in machines]).update(move=move)
+    after = {"move": move.pk, "machines": [machine.pk for machine in machines]}
+    outbox.emit(_message(move.group))
+    ledger.append([NewEntry(user.actor, "fleet.group.ask", f"group:{group_id}", reason, None, after, None)])
+    return move
+
+
+def enter(user: "User", machines: Sequence[Machine], group_id: int | None, reason: str) -> None:
+    """Machines, locked, into a group, whatever its profile says; each in the ledger."""
+    entries, now_ms = [], int(utc_now().timestamp() * 1000)
+    for machine in machines:
+        before, machine.group_id, machine.move = {"group": machine.group_id}, group_id, None
         tenant = None if machine.tenant_id is None else TenantId(machine.tenant_id)
-        subject = f"machine:{machine.pk}"
-        entries.append(
-            NewEntry(user.actor, "fleet.machine.group", subject, reason, before, {"group": group_id}, tenant)
-        )
-    Machine.objects.bulk_update(changed, ["group_id"], batch_size=1000)
-    now_ms = int(utc_now().timestamp() * 1000)
+        subject, after = f"machine:{machine.pk}", {"group": group_id}
+        entries.append(NewEntry(user.actor, "fleet.machine.group", subject, reason, before, after, tenant))
+    Machine.objects.filter(pk__in=[machine.pk for machine in machines]).update(group_id=group_id, move=None)
     outbox.emit(
         *(
             MachineChanged(machine_id=machine.pk, tenant_id=machine.tenant_id, retired=False, at_ms=now_ms)
-            for machine in changed
+            for machine in machines
         )
     )
-    if row is not None and changed:
-        outbox.emit(_message(row))
+    if group_id is not None and machines:
+        outbox.emit(_message(Group.objects.get(pk=group_id)))
     ledger.append(entries)
-    return len(changed)
+
+
+def drop_moves(machines: Sequence[Machine], user: "User", reason: str) -> None:
+    """These machines, locked, wait no longer; a move of which no machine is left is refused by this."""
+    ids = {machine.move_id for machine in machines if machine.move_id is not None}
+    if not ids:
+        return
+    Machine.objects.filter(pk__in=[machine.pk for machine in machines]).update(move=None)
+    for machine in machines:
+        machine.move = None
+    for move in GroupMove.objects.select_for_update().filter(pk__in=ids).order_by("pk"):
+        if not Machine.objects.filter(move=move).exists():
+            decide_move(move, MoveState.REFUSED, user, reason)
+
+
+def decide_move(move: GroupMove, state: MoveState, user: "User", reason: str) -> None:
+    """A move, locked, is agreed to or refused, and nothing waits for it any more; in the ledger."""
+    Machine.objects.filter(move=move).update(move=None)
+    move.state, move.decider, move.decided_at, move.decision = state, user, utc_now(), reason[:REASON_MAX]
+    move.save(update_fields=["state", "decider", "decided_at", "decision"])
+    outbox.emit(_message(move.group))
+    verb = "approve" if state is MoveState.APPROVED else "refuse"
+    after = {"move": move.pk, "author": f"user:{move.author_id}", "machines": move.machines}
+    name, subject = f"fleet.group.{verb}", f"group:{move.group_id}"
+    ledger.append([NewEntry(user.actor, name, subject, move.decision, None, after, None)])
 
 
 @transaction.atomic

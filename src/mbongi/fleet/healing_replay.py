@@ -194,7 +194,8 @@ def _steps(site: _Site, ids: Sequence[int], since: datetime, until: datetime) ->
         if ended is None or ended > since:
             why = "action" if operation is None else "operation"
             site.stretches[machine_id].append(Stretch(_ms(asked), None if ended is None else _ms(ended), why))
-        if kind in {ActionKind.SLEEP, ActionKind.WAKE} and status == ActionStatus.DONE and ended is not None:
+        was_told = status == ActionStatus.DONE or (kind == ActionKind.WAKE and status == ActionStatus.FAILED)
+        if kind in {ActionKind.SLEEP, ActionKind.WAKE} and was_told and ended is not None:
             site.switches[machine_id].append((_ms(ended), kind == ActionKind.SLEEP))
 
 

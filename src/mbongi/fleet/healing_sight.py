@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
+from django.db.models import Q
 
 from mbongi.fleet.adapters.registry import adapter_of
 from mbongi.fleet.group_rows import desired_of
@@ -21,6 +22,7 @@ from mbongi.fleet.values import (
     PowerMode,
     ProfileState,
 )
+from mbongi.fleet.waking import SWITCHED, last_switches
 
 SETTLE = timedelta(minutes=10)
 """A machine that anybody told something is given so long before a rule looks at it."""
@@ -113,12 +115,8 @@ def asides(machine_ids: Collection[int], now: datetime, *, but_operation: int | 
 
 def _asleep_by_us(ids: list[int]) -> set[int]:
     """Those whose last switch of ours put them to sleep and that do not mine: whatever else they do, we wanted that."""
-    switches = Action.objects.filter(
-        machine__in=ids, kind__in=[ActionKind.SLEEP, ActionKind.WAKE], status=ActionStatus.DONE, dry_run=False
-    )
-    last = switches.order_by("machine_id", "-finished_at", "-pk").distinct("machine_id")
-    fields = last.values_list("machine_id", "kind", "machine__state")
-    return {pk for pk, kind, state in fields if kind == ActionKind.SLEEP and state != MINING}
+    slept = [pk for pk, last in last_switches(ids).items() if last.kind == ActionKind.SLEEP]
+    return set(Machine.objects.filter(pk__in=slept).exclude(state=MINING).values_list("pk", flat=True))
 
 
 def _unfixed(ids: list[int]) -> "Sequence[int]":
@@ -154,9 +152,8 @@ def _asleep_by_profile(ids: list[int]) -> set[int]:
 
 def _settling(ids: list[int], now: datetime) -> set[int]:
     done = Action.objects.filter(
+        SWITCHED | Q(kind__in=_STOPPING, status=ActionStatus.DONE),
         machine__in=ids,
-        kind__in=_STOPPING,
-        status=ActionStatus.DONE,
         dry_run=False,
         finished_at__gt=now - SETTLE,
     )

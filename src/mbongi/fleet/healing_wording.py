@@ -10,6 +10,7 @@ NAMES: dict[str, Promise] = {
     "fan_failed": _("Fan failing"),
     "board_missing": _("Board missing"),
     "hung": _("Hung"),
+    "not_woken": _("Does not wake"),
     "off": _("Off though it should mine"),
     "hashrate_low": _("Hashrate below its model"),
     "rejects_high": _("Reject ratio"),
@@ -29,6 +30,10 @@ REASONS: dict[str, Promise] = {
         "A board that only lost its start comes back with one restart; one that does not is loose or dead."
     ),
     "hung": _("A stuck miner program is cured by a restart; one that is stuck again at once is for people."),
+    "not_woken": _(
+        "A machine that was told to wake and does not mine is told once more, then restarted; what stays asleep has a"
+        " fault that people must find."
+    ),
     "off": _("No command reaches a machine that is off: somebody must look at breaker, cable and supply."),
     "hashrate_low": _("A restart tunes the chips anew; a machine that stays low has a board or a supply to look at."),
     "rejects_high": _(

@@ -26,6 +26,7 @@ from mbongi.fleet.errors import ActionRefusedError, NotPermittedError, UnknownMa
 from mbongi.fleet.events import ConditionChanged, MachineChanged, MachineStateChanged
 from mbongi.fleet.handing_over import hand_over
 from mbongi.fleet.models import Diversion, Event, Machine
+from mbongi.fleet.moves import leave_former_owner
 from mbongi.fleet.reading import DetailReport, StateChange
 from mbongi.fleet.registry import Registration, register
 from mbongi.fleet.storable import storable
@@ -219,7 +220,7 @@ def assign(user: "User", machine_ids: Sequence[int], tenant_id: int | None, reas
     """Give machines to a tenant, or back to the site (None); returns how many changed hands.
 
     What is open about them goes with them; what is past stays with whom it happened to, and what was planned for them
-    in the former owner's interest is cancelled.
+    in the former owner's interest is cancelled. They leave a group that speaks for another owner.
     Raises NotPermittedError, ActionRefusedError without a reason, UnknownMachineError.
     """
     machines = _machines_to_change(user, Permission.TENANT_MANAGE, machine_ids, reason)
@@ -235,6 +236,7 @@ def assign(user: "User", machine_ids: Sequence[int], tenant_id: int | None, reas
     Event.objects.filter(machine__in=changed, cleared_at=None).update(tenant_id=tenant_id)
     Diversion.objects.filter(machine__in=changed, until=None).update(tenant_id=tenant_id)
     hand_over(user, former, tenant_id)
+    leave_former_owner(user, changed, tenant_id, reason)
     ledger.append(entries)
     return len(changed)
 

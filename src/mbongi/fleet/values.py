@@ -174,6 +174,15 @@ class ProfileState(StrEnum):
         return self in {ProfileState.DRAFT, ProfileState.PROPOSED}
 
 
+class MoveState(StrEnum):
+    """What became of a move of machines into a group that a second person must agree to."""
+
+    AWAITING = "awaiting"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    """Also withdrawn by whoever asked, or without a machine that still waits for it."""
+
+
 class PowerMode(StrEnum):
     """How hard a machine works, in the makers' common words."""
 
@@ -310,6 +319,8 @@ class EventKind(StrEnum):
     FIRMWARE_DRIFT = "firmware_drift"
     NAME_DRIFT = "name_drift"
     CREDENTIALS_DRIFT = "credentials_drift"
+    NOT_WOKEN = "not_woken"
+    """It was told to wake, and does not mine."""
     REVERTS = "reverts"
     """It was brought back to its profile several times, and drifted each time."""
     FOUND = "found"

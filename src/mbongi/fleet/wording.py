@@ -48,6 +48,7 @@ KINDS: dict[EventKind, Promise] = {
     EventKind.FIRMWARE_DRIFT: _("Firmware differs"),
     EventKind.NAME_DRIFT: _("Network name differs"),
     EventKind.CREDENTIALS_DRIFT: _("Password"),
+    EventKind.NOT_WOKEN: _("Does not wake"),
     EventKind.REVERTS: _("Drifts again and again"),
     EventKind.FOUND: _("Found"),
     EventKind.MOVED: _("Moved"),
@@ -158,6 +159,7 @@ _SENTENCES: dict[EventKind, Promise | str] = {
     EventKind.FIRMWARE_DRIFT: _("The firmware is %(found)s; the profile wants %(wanted)s."),
     EventKind.NAME_DRIFT: _("The network name is %(found)s; the profile wants %(wanted)s."),
     EventKind.CREDENTIALS_DRIFT: "%(sign_in)s",
+    EventKind.NOT_WOKEN: _("It was told to wake and does not mine; action %(action)d failed."),
     EventKind.REVERTS: _(
         "Brought back to its profile %(tries).0f times, and different again each time. It is left alone until"
         " somebody looks."

@@ -165,6 +165,7 @@ def _fleet() -> list[URLPattern]:
         path("fleet/groups/<int:group_id>/profile/", fleet_profiles.edit),
         path("fleet/groups/<int:group_id>/diff/", fleet_profiles.diff),
         path("fleet/groups/<int:group_id>/rehearsal/", fleet_profiles.rehearsal),
+        path("fleet/moves/<int:move_id>/<str:verb>/", fleet_groups.decide_move),
         path("fleet/profiles/<int:profile_id>/", fleet_profiles.version),
         path("fleet/profiles/<int:profile_id>/<str:verb>/", fleet_profiles.decide),
         path("fleet/pollers/", fleet_pollers.pollers, name="pollers"),

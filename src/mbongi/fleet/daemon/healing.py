@@ -13,7 +13,7 @@ from mbongi.base.clock import utc_now
 from mbongi.base.config import Config
 from mbongi.base.ids import MachineId
 from mbongi.base.log import get_log
-from mbongi.fleet import healing, healing_work
+from mbongi.fleet import healing, healing_work, waking
 from mbongi.fleet.daemon.persistence import AWAY, Database
 from mbongi.fleet.daemon.replaying import Replaying
 from mbongi.fleet.healing_work import ToProve
@@ -69,6 +69,7 @@ class Healer:
 
     async def look(self, watching_since: datetime) -> None:
         """One look."""
+        await self._database.call(waking.look)
         done = await self._database.call(healing_work.look, watching_since=watching_since)
         if done.begun or done.ordered or done.ended:
             log.info("healing", begun=done.begun, ordered=done.ordered, ended=done.ended)

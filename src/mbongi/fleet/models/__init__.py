@@ -9,7 +9,7 @@ from mbongi.fleet.models.action import Action
 from mbongi.fleet.models.curtailment import Curtailment, GridSignal, PowerReading, Trigger
 from mbongi.fleet.models.diversion import Diversion
 from mbongi.fleet.models.firmware import Campaign, CampaignMachine, CampaignVerdict, FirmwareImage, FirmwareKey
-from mbongi.fleet.models.group import Group, Profile
+from mbongi.fleet.models.group import Group, GroupMove, Profile
 from mbongi.fleet.models.healing import HealingAttempt, HealingReplay, HealingRule
 from mbongi.fleet.models.hosting import (
     Closing,
@@ -43,6 +43,7 @@ __all__ = [
     "FirmwareKey",
     "GridSignal",
     "Group",
+    "GroupMove",
     "HealingAttempt",
     "HealingReplay",
     "HealingRule",

@@ -48,6 +48,9 @@ class Action(models.Model):
             models.Index(fields=["id"], name="fleet_action_waiting", condition=Q(status__in=["requested", "running"])),
             models.Index(fields=["operation", "status", "seq"], name="fleet_action_step"),
             models.Index(fields=["machine", "-requested_at"], name="fleet_action_machine"),
+            models.Index(
+                fields=["finished_at"], name="fleet_action_not_woken", condition=Q(kind="wake", status="failed")
+            ),
         ]
 
     def __str__(self) -> str:

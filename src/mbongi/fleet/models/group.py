@@ -5,7 +5,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
-from mbongi.fleet.values import ProfileState
+from mbongi.fleet.values import MoveState, ProfileState
 
 
 class Group(models.Model):
@@ -52,3 +52,26 @@ class Profile(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk} group {self.group_id} version {self.number}"
+
+
+class GroupMove(models.Model):
+    """Machines that are to go into a group whose profile would change whom they work for, until a second person agrees.
+
+    Those that still wait for it point at it (``Machine.move``); ``machines`` is how many were asked for.
+    """
+
+    group = models.ForeignKey(Group, on_delete=models.PROTECT, related_name="moves")
+    machines = models.PositiveIntegerField()
+    state = models.CharField(max_length=10, default=MoveState.AWAITING)
+    author = models.ForeignKey("identity.User", on_delete=models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=500)
+    asked_at = models.DateTimeField()
+    decider = models.ForeignKey("identity.User", null=True, on_delete=models.PROTECT, related_name="+")
+    decided_at = models.DateTimeField(null=True)
+    decision = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.pk} into group {self.group_id} {self.state}"

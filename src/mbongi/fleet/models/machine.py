@@ -5,7 +5,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
-from mbongi.fleet.models.group import Group
+from mbongi.fleet.models.group import Group, GroupMove
 from mbongi.fleet.values import MachineState
 
 
@@ -13,8 +13,9 @@ class Machine(models.Model):
     """One mining machine, wherever it stands and whatever it answers at present.
 
     ``placed_at`` is when a person or an inventory said where it stands; None: its position follows its address.
-    ``address`` is None for a machine whose place another one took; ``tenant`` None means the site's own; ``image`` is
-    its firmware's SHA-256 or the maker's own mark of the build, where it states one.
+    ``address`` is None for a machine whose place another one took; ``move`` is what it waits for to go into another
+    group; ``tenant`` None means the site's own; ``image`` is its firmware's SHA-256 or the maker's own mark of the
+    build, where it states one.
     """
 
     address = models.GenericIPAddressField(unique=True, null=True)
@@ -31,6 +32,7 @@ class Machine(models.Model):
     slot = models.PositiveSmallIntegerField(null=True)
     placed_at = models.DateTimeField(null=True)
     group = models.ForeignKey(Group, null=True, on_delete=models.PROTECT, related_name="machines")
+    move = models.ForeignKey(GroupMove, null=True, on_delete=models.SET_NULL, related_name="waiting")
     tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
     state = models.PositiveSmallIntegerField(
         choices=[(state.value, state.word) for state in MachineState], default=MachineState.UNKNOWN
@@ -48,10 +50,6 @@ class Machine(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["hall", "rack", "slot", "id"], name="fleet_machine_position"),
             models.Index(fields=["state"], name="fleet_machine_state", condition=Q(retired_at=None)),
-            # Counts of the list and of groups are read from this one, not from the rows with their details.
-            models.Index(
-                fields=["group", "model", "state", "tenant"], name="fleet_machine_counts", condition=Q(retired_at=None)
-            ),
         ]
 
     def __str__(self) -> str:

@@ -11,12 +11,13 @@ from mbongi.fleet.models.machine import Machine
 class Credential(models.Model):
     """The password of one machine, encrypted with the site's key; empty: it has the site's common one.
 
+    The site's own, whoever owns the machine: who has the password can change its pools, so a tenant's row is not its
+    tenant's to see. No tenant is named here, and row-level security shows the table to nobody but the site.
     ``pending`` is written down before a machine is told it, so that whatever happens meanwhile the machine has one of
     the two. ``pending_action`` and ``changed_action`` are the actions that these belong to.
     """
 
     machine = models.OneToOneField(Machine, on_delete=models.CASCADE, related_name="credential")
-    tenant = models.ForeignKey("identity.Tenant", null=True, on_delete=models.PROTECT, related_name="+")
     sealed = models.TextField(blank=True)
     pending = models.TextField(blank=True)
     pending_action = models.BigIntegerField(null=True)

@@ -349,3 +349,12 @@ def redirects(before: Desired | None, after: Desired) -> bool:
     """Whether a new version changes whom machines work for or who is paid, so that a second person must agree."""
     former = Desired() if before is None else before
     return any(getattr(former, name) != getattr(after, name) for name in PAID_FIELDS)
+
+
+def joining_redirects(former: Desired | None, joined: Desired | None) -> bool:
+    """Whether a machine that goes from one group to another would work for others or be another's, by their profiles.
+
+    A profile without pools and owner brings nobody any work: to leave for it, or for no group (None), changes nothing
+    that pays.
+    """
+    return joined is not None and (bool(joined.pools) or joined.owner is not None) and redirects(former, joined)

@@ -223,6 +223,7 @@ class Past:
     _by_pair: dict[tuple[int, int], list[Attempt]] = field(default_factory=lambda: defaultdict(list))
     _open: dict[int, list[Attempt]] = field(default_factory=lambda: defaultdict(list))
     _by_rule: dict[int, list[Attempt]] = field(default_factory=lambda: defaultdict(list))
+    _under_way: Counter[tuple[int, bool]] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, attempts: Iterable[Attempt]) -> "Past":
@@ -239,11 +240,13 @@ class Past:
         self._by_rule[attempt.rule_id].append(attempt)
         if attempt.outcome is Outcome.OPEN:
             self._open[attempt.machine_id].append(attempt)
+            self._under_way[attempt.rule_id, attempt.is_watch] += 1
 
     def end(self, attempt: Attempt, at_ms: int, outcome: Outcome) -> None:
         """An open one came to its end."""
         attempt.ended_ms, attempt.outcome = at_ms, outcome
         self._open[attempt.machine_id].remove(attempt)
+        self._under_way[attempt.rule_id, attempt.is_watch] -= 1
 
     def is_busy(self, machine_id: int, *, for_watch: bool) -> bool:
         """Whether an attempt is under way on it. One that is only watched keeps no real one back."""
@@ -251,8 +254,7 @@ class Past:
 
     def open_of(self, rule_id: int, *, for_watch: bool) -> int:
         """How many attempts of a rule are under way."""
-        own = [each for attempts in self._open.values() for each in attempts if each.rule_id == rule_id]
-        return sum(for_watch or not each.is_watch for each in own)
+        return self._under_way[rule_id, False] + (self._under_way[rule_id, True] if for_watch else 0)
 
     def open_attempts(self) -> list[Attempt]:
         """All that are under way."""
@@ -281,11 +283,34 @@ def decide(
     """
     busy: set[tuple[int, bool]] = set()
     told: list[Verdict] = []
-    for rule in sorted(rules, key=lambda each: (each.rank, each.id)):
-        if rule.mode is Mode.OFF:
-            continue
-        told += _Asking(rule, past, at_ms, busy).about(sights, population.get(rule.id, 0))
+    asked = sorted((rule for rule in rules if rule.mode is not Mode.OFF), key=lambda each: (each.rank, each.id))
+    met = _met(asked, sights)
+    for rule in asked:
+        told += _Asking(rule, past, at_ms, busy).about(met[rule.id], population.get(rule.id, 0))
     return told
+
+
+def _met(rules: Sequence[Rule], sights: Sequence[Sight]) -> dict[int, list[tuple[int, Sight]]]:
+    """For each rule what ``met_since`` says of the sights, longest first: of thousands, few are in one condition."""
+    by_kind: dict[EventKind, list[Rule]] = defaultdict(list)
+    by_part: dict[str, Rule] = {}
+    for rule in rules:
+        if rule.document.figure is not None:
+            by_part[rule.part] = rule
+            continue
+        for kind in rule.document.kinds:
+            by_kind[kind].append(rule)
+    found: dict[int, dict[int, tuple[int, Sight]]] = {rule.id: {} for rule in rules}
+    for sight in sights:
+        for (kind, part), since_ms in sight.conditions.items():
+            own = [by_part[part]] if kind is EventKind.RULE and part in by_part else ()
+            for rule in (*by_kind.get(kind, ()), *own):
+                known = found[rule.id].get(sight.machine_id)
+                if known is None or since_ms < known[0]:
+                    found[rule.id][sight.machine_id] = since_ms, sight
+    return {
+        number: sorted(some.values(), key=lambda pair: (pair[0], pair[1].machine_id)) for number, some in found.items()
+    }
 
 
 class _Asking:
@@ -297,14 +322,10 @@ class _Asking:
         self.in_hour = past.in_hour(rule.id, at_ms, for_watch=self.is_watch)
         self.at_once = past.open_of(rule.id, for_watch=self.is_watch)
 
-    def about(self, sights: Sequence[Sight], population: int) -> list[Verdict]:
+    def about(self, met: Sequence[tuple[int, Sight]], population: int) -> list[Verdict]:
         document, hold_ms = self.rule.document, self.rule.document.for_s * 1000
-        met: list[tuple[int, Sight]] = []
-        for sight in sights:
-            since_ms = met_since(self.rule, sight)
-            if since_ms is not None and in_scope(document, sight.group_id, sight.model, sight.hall):
-                met.append((since_ms, sight))
-        met.sort(key=lambda pair: (pair[0], pair[1].machine_id))
+        if document.groups or document.halls or document.models:
+            met = [pair for pair in met if in_scope(document, pair[1].group_id, pair[1].model, pair[1].hall)]
         # Those that rest by our own will are in no trouble, so they are no sign of a common cause.
         troubled = sum(not sight.aside for _since, sight in met)
         is_common = self._is_common(troubled, population)
@@ -331,9 +352,11 @@ class _Asking:
         return self.rule.mode is Mode.WATCH
 
     def _move(self, sight: Sight, since_ms: int, *, is_common: bool) -> tuple[Move, Cure | None, int, str]:
+        if sight.aside and not (sight.aside == "asleep" and Cure.WAKE in self.rule.document.steps):
+            return Move.ASIDE, None, 0, sight.aside
         tried = self.past.of_machine(self.rule.id, sight.machine_id, for_watch=self.is_watch)
-        if why := self._aside(sight, since_ms, tried):
-            return Move.ASIDE, None, 0, why
+        if _is_told(tried, since_ms):
+            return Move.ASIDE, None, 0, "told"
         if why := self._held(sight, tried, is_common=is_common):
             return Move.HOLD, None, 0, why
         today = [each for each in tried if each.started_ms > self.at_ms - DAY_MS and each.cure is not Cure.WORK_ORDER]
@@ -349,12 +372,6 @@ class _Asking:
             return Move.ORDER, Cure.WORK_ORDER, step, ""
         return Move.ASIDE, None, 0, "exhausted"
 
-    def _aside(self, sight: Sight, since_ms: int, tried: Sequence[Attempt]) -> str:
-        if sight.aside and not (sight.aside == "asleep" and Cure.WAKE in self.rule.document.steps):
-            return sight.aside
-        told = next((each for each in reversed(tried) if each.outcome is Outcome.ORDERED), None)
-        return "told" if told is not None and (told.ended_ms or told.started_ms) >= since_ms else ""
-
     def _held(self, sight: Sight, tried: Sequence[Attempt], *, is_common: bool) -> str:
         taken = (sight.machine_id, False) in self.busy or (self.is_watch and (sight.machine_id, True) in self.busy)
         if taken or self.past.is_busy(sight.machine_id, for_watch=self.is_watch):
@@ -365,6 +382,12 @@ class _Asking:
         if last_ms is not None and self.at_ms - last_ms < self.rule.document.cool_down_s * 1000:
             return "cool_down"
         return "hour" if self.in_hour >= self.limits.hour else ""
+
+
+def _is_told(tried: Sequence[Attempt], since_ms: int) -> bool:
+    """Whether people were told of the trouble that began then."""
+    told = next((each for each in reversed(tried) if each.outcome is Outcome.ORDERED), None)
+    return told is not None and (told.ended_ms or told.started_ms) >= since_ms
 
 
 def _next_step(today: Sequence[Attempt]) -> int:

@@ -111,6 +111,8 @@ class _Run:
         self.conditions: dict[int, dict[tuple[EventKind, str], int]] = defaultdict(dict)
         self.past, self.found = Past(), Replayed()
         self.told: dict[int, str] = {}
+        # What was seen of a machine holds until its conditions change, or until this moment.
+        self.seen: dict[int, tuple[Sight, int | None]] = {}
 
     @property
     def is_quiet(self) -> bool:
@@ -135,6 +137,7 @@ class _Run:
         while self.place < len(self.changes) and self.changes[self.place][0] <= at_ms:
             _at, machine_id, opens, key, since_ms = self.changes[self.place]
             self.place += 1
+            self.seen.pop(machine_id, None)
             if opens:
                 self.conditions[machine_id][key] = since_ms
                 continue
@@ -143,16 +146,23 @@ class _Run:
                 del self.conditions[machine_id]
 
     def _sight(self, machine_id: int, at_ms: int) -> Sight:
+        known = self.seen.get(machine_id)
+        if known is not None and (known[1] is None or at_ms < known[1]):
+            return known[0]
         story = self.stories[machine_id]
-        return Sight(
+        told = self.told.get(machine_id, "")
+        aside, until_ms = (told, None) if told else _aside_at(story.aside, at_ms)
+        sight = Sight(
             machine_id=machine_id,
             group_id=story.group_id,
             model=story.model,
             hall=story.hall,
             conditions=self.conditions[machine_id],
-            aside=self.told.get(machine_id) or _aside_at(story.aside, at_ms),
+            aside=aside,
             cures=story.cures,
         )
+        self.seen[machine_id] = sight, until_ms
+        return sight
 
     def _judge(self, sights: Mapping[int, Sight], at_ms: int) -> None:
         for attempt in self.past.open_attempts():
@@ -170,6 +180,7 @@ class _Run:
         if cure is Cure.WORK_ORDER:
             attempt.ended_ms, attempt.outcome = at_ms, Outcome.ORDERED
             self.told[machine_id] = "order"
+            self.seen.pop(machine_id, None)
         self.past.add(attempt)
         self.found.attempts.append(attempt)
 
@@ -188,8 +199,10 @@ def _changes(stories: Iterable[Story]) -> Iterable[tuple[int, int, bool, tuple[E
                 yield span.cleared_ms, story.machine_id, False, key, span.since_ms
 
 
-def _aside_at(stretches: Sequence[Stretch], at_ms: int) -> str:
-    """Why a machine was to be left alone at a moment; the first word of those that fit."""
+def _aside_at(stretches: Sequence[Stretch], at_ms: int) -> tuple[str, int | None]:
+    """Why a machine was to be left alone at a moment, the first word of those that fit, and until when that holds."""
     last = bisect_right(stretches, at_ms, key=lambda each: each.since_ms)
     fitting = [each for each in stretches[:last] if each.until_ms is None or at_ms < each.until_ms]
-    return fitting[0].why if fitting else ""
+    if fitting:
+        return fitting[0].why, fitting[0].until_ms
+    return "", stretches[last].since_ms if last < len(stretches) else None

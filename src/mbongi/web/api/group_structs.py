@@ -96,6 +96,31 @@ class Count(msgspec.Struct, kw_only=True):
     count: int
 
 
+class Put(msgspec.Struct, kw_only=True):
+    """How many machines went, and how many wait for a second person, by the move's number."""
+
+    count: int
+    waiting: int
+    move_id: Annotated[int | None, Meta(description="null: nothing new waits")]
+
+
+class Move(msgspec.Struct, kw_only=True):
+    """Machines that are to go into a group by whose profile they would work for others."""
+
+    id: int
+    group_id: int
+    machine_ids: list[int]
+    author: str
+    reason: str
+    asked_at: datetime
+
+
+class MoveList(msgspec.Struct, kw_only=True):
+    """The moves that wait, newest first."""
+
+    items: list[Move]
+
+
 class ProfileRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A new version of a profile; ``propose`` asks at once for it to become active."""
 

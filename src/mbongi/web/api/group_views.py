@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mbongi.fleet import group_rows, groups, operation_rows, operations, reconcile
+from mbongi.fleet import group_rows, groups, moves, operation_rows, operations, reconcile
 from mbongi.fleet.group_rows import GroupRow, ProfileRow
 from mbongi.fleet.operation_rows import OperationRow
 from mbongi.fleet.values import ActionStatus
@@ -59,11 +59,31 @@ def poller_list(_call: Call) -> structs.PollerList:
     )
 
 
-def put_machines(call: Call) -> structs.Count:
+def put_machines(call: Call) -> structs.Put:
     """Put machines into a group."""
-    return structs.Count(
-        count=groups.put_machines(_user(call), call.number, call.body.machine_ids, reason=call.body.reason)
+    put = groups.put_machines(_user(call), call.number, call.body.machine_ids, reason=call.body.reason)
+    return structs.Put(count=put.changed, waiting=put.waiting, move_id=put.move_id)
+
+
+def move_list(_call: Call) -> structs.MoveList:
+    """The moves that wait for a second person."""
+    return structs.MoveList(
+        items=[
+            structs.Move(**{name: getattr(row, name) for name in structs.Move.__struct_fields__})
+            for row in moves.open_moves()
+        ]
     )
+
+
+def approve_move(call: Call) -> structs.Count:
+    """Agree to a move that somebody else asked for."""
+    return structs.Count(count=moves.approve_move(_user(call), call.number, reason=call.body.reason))
+
+
+def refuse_move(call: Call) -> structs.Count:
+    """Refuse a move, or withdraw one's own."""
+    moves.refuse_move(_user(call), call.number, reason=call.body.reason)
+    return structs.Count(count=0)
 
 
 def profile_list(call: Call) -> structs.ProfileList:

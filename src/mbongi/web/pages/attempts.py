@@ -12,6 +12,7 @@ from mbongi.fleet.errors import (
     NotPermittedError,
     UnknownGroupError,
     UnknownMachineError,
+    UnknownMoveError,
     UnknownOperationError,
     UnknownProfileError,
     UnknownRuleError,
@@ -21,6 +22,7 @@ from mbongi.fleet.errors import (
 _UNKNOWN = (
     UnknownGroupError,
     UnknownMachineError,
+    UnknownMoveError,
     UnknownOperationError,
     UnknownProfileError,
     UnknownTriggerError,

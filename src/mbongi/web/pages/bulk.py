@@ -3,9 +3,11 @@
 import hashlib
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from mbongi.core.identity.values import Permission
@@ -95,10 +97,20 @@ def _to_group(request: HttpRequest, what: str, ids: list[int], back: str) -> Htt
     number = whole(QueryDict(f"group={what.removeprefix(_TO_GROUP)}"), "group", None, 0, ID_MAX) or None
     name = "" if number is None else group_or_404(number).name
     if request.POST.get("step") != "do":
-        return render(request, "pages/bulk.html", _content(request, ids, back, into=name, is_group=True))
+        waiting = len(groups.waiting_for(number, ids))
+        return render(
+            request, "pages/bulk.html", _content(request, ids, back, into=name, is_group=True, waiting=waiting)
+        )
 
     def do() -> str:
-        groups.put_machines(request.user, number, ids, reason=request.POST.get("reason", ""))  # type: ignore[arg-type]
+        put = groups.put_machines(request.user, number, ids, reason=request.POST.get("reason", ""))  # type: ignore[arg-type]
+        if put.waiting:
+            text = ngettext(
+                "%(n)d machine waits until a second person agrees.",
+                "%(n)d machines wait until a second person agrees.",
+                put.waiting,
+            )
+            messages.info(request, text % {"n": put.waiting})
         return back if number is None else f"/fleet/groups/{number}/"
 
     return attempt(request, do, otherwise=back, told=_("Entered."))

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from mbongi.core.identity.values import Permission
-from mbongi.fleet import group_rows, groups, operation_rows, reconcile, selectors
+from mbongi.fleet import group_rows, groups, moves, operation_rows, reconcile, selectors
 from mbongi.fleet.errors import ActionRefusedError, UnknownGroupError
 from mbongi.fleet.group_rows import GroupRow
 from mbongi.fleet.selectors import MachineFilter
@@ -40,8 +40,15 @@ def group_list(request: HttpRequest) -> HttpResponse:
         "rows": [(row, states.get(row.id, {})) for row in group_rows.groups()],
         "ungrouped": selectors.machines(MachineFilter(group_id=0), limit=1).total,
         "may_edit": user.may(Permission.PROFILE_EDIT),
+        "moves": _moves(user, None),
     }
     return render(request, "pages/groups.html", content)
+
+
+def _moves(user: Any, group_id: int | None) -> list[tuple[moves.MoveRow, bool, bool]]:
+    """Moves that wait for a second person, whether the reader may agree to each, and whether it is their own."""
+    may = user.may(Permission.PROFILE_APPROVE)
+    return [(row, may and row.author_id != user.pk, row.author_id == user.pk) for row in moves.open_moves(group_id)]
 
 
 @require_safe
@@ -67,6 +74,7 @@ def group(request: HttpRequest, group_id: int) -> HttpResponse:
         "total": page.total,
         "operations": operation_rows.operations(group_id=group_id, limit=5),
         "owner": names.get(row.tenant_id or 0, ""),
+        "moves": _moves(user, group_id),
         "may_edit": user.may(Permission.PROFILE_EDIT),  # type: ignore[union-attr]
         "may_run": user.may(Permission.OPERATION_RUN),  # type: ignore[union-attr]
     }
@@ -122,3 +130,21 @@ def change(request: HttpRequest, group_id: int) -> HttpResponse:
         return place
 
     return attempt(request, do, otherwise=place, told=_("Entered."))
+
+
+@require_POST
+@needs(Permission.MACHINE_VIEW)
+def decide_move(request: HttpRequest, move_id: int, verb: str) -> HttpResponse:
+    """Agree to a move into a group that somebody else asked for, or refuse or withdraw it."""
+    reason, user = request.POST.get("reason", ""), request.user
+
+    def do() -> str:
+        if verb == "approve":
+            moves.approve_move(user, move_id, reason=reason)  # type: ignore[arg-type]
+        elif verb == "refuse":
+            moves.refuse_move(user, move_id, reason=reason)  # type: ignore[arg-type]
+        else:
+            raise Http404
+        return "/fleet/groups/"
+
+    return attempt(request, do, otherwise="/fleet/groups/", told=_("Entered."))
