@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import socket
@@ -24,7 +25,7 @@ from mbongi.fleet import selectors
 from mbongi.fleet.daemon.process import FleetStatus
 from mbongi.fleet.selectors import MachineRow
 from mbongi.fleet.values import STATUS_SUBJECT
-from mbongi.run import bus, fleet
+from mbongi.run import bus, fleet, ingest, telemetry
 from tests.core.data_plane import ask
 from tests.embedded import free_ports
 
@@ -136,7 +137,7 @@ class SiteBed:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in ("fleet", "twin", "bus"):
+        for name in ("fleet", "ingest", "telemetry", "twin", "bus"):
             if name in self._running:
                 self.stop(name)
         self.gate.shut()
@@ -161,6 +162,12 @@ class SiteBed:
         """Start the fleet process, and return once it answers."""
         self.start("fleet")
         wait_for(lambda: ask(fleet.ready, self.config), lambda: self.log("fleet"))
+
+    def start_telemetry(self) -> None:
+        """Start the telemetry's store and what fills it, and return once both answer."""
+        for name, ready in (("telemetry", telemetry.ready), ("ingest", ingest.ready)):
+            self.start(name)
+            wait_for(functools.partial(ask, ready, self.config), functools.partial(self.log, name))
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run one command to its end."""

@@ -12,7 +12,7 @@ from mbongi.fleet import campaigns, operation_rows, operations
 from mbongi.fleet.models import Action, Campaign, CampaignMachine
 from mbongi.fleet.rules.gate import Criteria
 from mbongi.fleet.rules.stages import CampaignPlan, MachineStep, Stage
-from mbongi.fleet.values import ActionStatus, OperationState
+from mbongi.fleet.values import ActionKind, ActionStatus, OperationState
 from mbongi.twin.antminer_web import FILESYSTEM_VERSION
 from mbongi.twin.images import Effects, build
 from tests.fleet.firmware_site import add_image, trust
@@ -76,8 +76,13 @@ def test_a_bad_image_ends_at_the_canary_and_is_rolled_back_though_the_process_is
     assert (step.status, step.claims) == (ActionStatus.DONE, 1)
     assert "the image was not sent again" in step.message
     campaign = Campaign.objects.get(operation=operation_id)
-    [back] = Action.objects.filter(operation=campaign.roll_back_id)
-    assert (back.machine_id, back.status) == (step.machine_id, ActionStatus.DONE)
+    back, pools = Action.objects.filter(operation=campaign.roll_back_id).order_by("pk")
+    assert (back.kind, back.machine_id, back.status) == (ActionKind.UPGRADE, step.machine_id, ActionStatus.DONE)
+    assert (pools.kind, pools.machine_id, pools.status) == (ActionKind.SET_POOLS, step.machine_id, ActionStatus.DONE)
+    # The former image came back and left the pools as they were; these are as before the bad one all the same.
+    assert back.after is not None
+    assert back.after["pools"][0]["user"] == "thief"
+    assert "thief" not in {one["user"] for one in machines()}
     states = sorted(CampaignMachine.objects.values_list("state", flat=True))
     assert states == [MachineStep.RETURNED, MachineStep.WAITING, MachineStep.WAITING]
     for number in (operation_id, back.operation_id):

@@ -69,6 +69,14 @@ _MESSAGES: Mapping[str, Promise] = {
 _REGRESSION = re.compile(r"stage (?P<stage>\d+): the gate found a regression: (?P<marks>[a-z_]+(, [a-z_]+)*)")
 _TAILS: tuple[tuple[re.Pattern[str], Promise], ...] = (
     (
+        re.compile(
+            r"(?P<head>.*); the way back was ended by a person: rolled back: (?P<back>\d+) machines,"
+            r" not: (?P<stuck>\d+): (?P<names>[^;]*)",
+            re.DOTALL,
+        ),
+        _("A person ended the way back. Machines rolled back: %(back)s; not: %(stuck)s: %(names)s."),
+    ),
+    (
         re.compile(r"(?P<head>.*); rolled back: (?P<back>\d+) machines, not: (?P<stuck>\d+)", re.DOTALL),
         _("Machines rolled back: %(back)s; not: %(stuck)s."),
     ),

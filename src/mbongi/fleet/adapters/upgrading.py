@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mbongi.base.clock import monotonic_s
-from mbongi.fleet.adapters.verifying import asleep, pool_words
+from mbongi.fleet.adapters.verifying import asleep
 from mbongi.fleet.device_errors import DeviceError, GarbledError, SilentError, UnreachableError
 from mbongi.fleet.image_file import ImageFile
 from mbongi.fleet.ports import Outcome
 from mbongi.fleet.reading import Stated
+from mbongi.fleet.rules.stated import stated_words
 
 if TYPE_CHECKING:
     from mbongi.fleet.adapters.session import Session
@@ -34,9 +35,9 @@ async def upgraded(
 ) -> Outcome:
     """Flash a machine that is awake and wait until it is back, ``back_s`` at most.
 
-    The outcome's ``before`` and ``after`` hold ``firmware`` and ``pools``, as the machine stated them; both are None
-    after it did not come back. Raises RejectedError for one that sleeps, and what ``send`` raises before the machine
-    has the image.
+    The outcome's ``before`` and ``after`` hold ``firmware`` and ``pools`` as the machine stated them, and what else it
+    states of its settings; ``firmware`` and ``pools`` are None after it did not come back. Raises RejectedError for
+    one that sleeps, and what ``send`` raises before the machine has the image.
     """
     stated = await read(session)
     if stated.firmware is None:
@@ -103,8 +104,8 @@ def judged(before: Mapping[str, Any], found: Stated | None, version: str, back_s
 
 
 def _words(stated: Stated) -> dict[str, Any]:
-    pools = [pool_words(url, user) for url, user in stated.pools or ()]
-    return {"firmware": stated.firmware, "pools": pools}
+    """Everything that it states of its settings: an image may change any of them."""
+    return {"firmware": None, "pools": []} | stated_words(stated)
 
 
 def _listed(pools: Sequence[tuple[str, str]] | None) -> str:

@@ -59,7 +59,7 @@ REBOOT_SEEN_S = 60.0
 RESUME_S_MIN = 30.0
 """A machine that gives no answer after an interruption is asked for this long at least."""
 UPTIME_SLACK_S = 5.0
-_STATIC = {ActionKind.SET_FAN, ActionKind.SET_HOSTNAME}
+_STATIC = {ActionKind.SET_FAN, ActionKind.SET_HOSTNAME, ActionKind.UPGRADE}
 """What machines state in their static tier only."""
 _CLOSELY_SEEN = {ActionKind.SLEEP, ActionKind.WAKE}
 """What is asked of thousands at once and is undone in a second: here the poller's word is enough for who a machine is.

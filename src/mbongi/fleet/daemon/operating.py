@@ -7,7 +7,7 @@ from django.db import IntegrityError
 
 from mbongi.base.errors import MbongiError
 from mbongi.base.log import get_log
-from mbongi.fleet import operations, pacing
+from mbongi.fleet import campaign_return, operations, pacing
 from mbongi.fleet.daemon.persistence import AWAY, Database
 from mbongi.fleet.values import OperationKind
 
@@ -59,7 +59,7 @@ class Operating:
     async def _look(self) -> bool:
         running = await self._database.call(pacing.running_operations)
         for operation_id, kind in running:
-            if kind in self._drivers and not await self._drive(operation_id, kind):
+            if not await self._drive(operation_id, kind):
                 continue
             try:
                 told = await self._database.call(pacing.advance, operation_id)
@@ -72,10 +72,14 @@ class Operating:
                 self._on_release()
             if told.is_over:
                 log.info("operation_over", operation_id=operation_id)
+        for operation_id in await self._database.call(campaign_return.ended_by_people):
+            await self._drive(operation_id, OperationKind.CAMPAIGN)
         return bool(running)
 
     async def _drive(self, operation_id: int, kind: OperationKind) -> bool:
         """Ask its driver; what that cannot decide halts this operation and no other."""
+        if kind not in self._drivers:
+            return True
         try:
             await self._database.call(self._drivers[kind], operation_id)
         except MbongiError as error:

@@ -87,7 +87,10 @@ class Campaign(models.Model):
 
 
 class CampaignMachine(models.Model):
-    """A machine of a campaign: its stage, what ran on it and which pools it had before, and what became of it."""
+    """A machine of a campaign: its stage, what ran on it before and how it was set, and what became of it.
+
+    ``pools`` are pairs of address and user in an order of their own; ``settings`` as ``rules.stated.stated_words``.
+    """
 
     campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="machines")
     machine = models.ForeignKey(Machine, on_delete=models.PROTECT, related_name="+")
@@ -97,6 +100,7 @@ class CampaignMachine(models.Model):
     reason = models.CharField(max_length=500, blank=True)
     previous_version = models.CharField(max_length=120, blank=True)
     pools = models.JSONField(default=list)
+    settings = models.JSONField(default=dict)
     begun_at = models.DateTimeField(null=True)
     back_at = models.DateTimeField(null=True)
 

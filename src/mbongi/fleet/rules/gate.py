@@ -42,6 +42,11 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     back_s: float = 600.0
 
 
+def soak_s_min(criteria: Criteria) -> float:
+    """How long after its flash a machine can count at the earliest: with whole blocks after its warm-up."""
+    return criteria.warm_s + (BLOCKS_MIN + 1) * criteria.block_s
+
+
 class Outcome(StrEnum):
     """What a gate, or one of its findings, says."""
 

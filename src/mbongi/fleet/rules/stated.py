@@ -1,6 +1,11 @@
 """What a machine states of the settings that a profile speaks of, from what its polls found. Pure."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from mbongi.fleet.reading import MachineDetail, Stated
+
+_PLAIN = tuple(name for name in Stated.__struct_fields__ if name != "pools")
 
 
 def stated_of(detail: MachineDetail) -> Stated:
@@ -15,3 +20,15 @@ def stated_of(detail: MachineDetail) -> Stated:
         image=detail.image or None,
         hostname=detail.hostname or None,
     )
+
+
+def stated_words(stated: Stated) -> dict[str, Any]:
+    """Settings as actions and the ledger keep them; what is not stated is left out."""
+    pools = {} if stated.pools is None else {"pools": [{"url": url, "user": user} for url, user in stated.pools]}
+    return pools | {name: getattr(stated, name) for name in _PLAIN if getattr(stated, name) is not None}
+
+
+def stated_in(words: Mapping[str, Any]) -> Stated:
+    """The settings in what ``stated_words`` gave."""
+    pools = tuple((str(pool["url"]), str(pool["user"])) for pool in words.get("pools") or ())
+    return Stated(pools=pools or None, **{name: words[name] for name in _PLAIN if name in words})

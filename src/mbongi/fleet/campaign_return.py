@@ -1,0 +1,228 @@
+"""The way back of a campaign: each machine gets what it ran before, and the settings that it stated before.
+
+The operation that does it is fed: a machine that runs its former image again gets the writes that put back what the
+bad one changed. A person may end it; then the campaign stands, and says which machines were not brought back.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from django.db import transaction
+from django.db.models import Count
+
+from mbongi.core.identity.values import Permission
+from mbongi.fleet.action_rules import checked_arguments
+from mbongi.fleet.action_work import PROCESS
+from mbongi.fleet.adapters.registry import adapter_of
+from mbongi.fleet.campaign_gate import TRIED
+from mbongi.fleet.campaign_steps import OPEN, flash, halt_campaign, locked_campaign, note_flashed, plan_of
+from mbongi.fleet.campaigns import enter, image_before
+from mbongi.fleet.errors import ActionRefusedError
+from mbongi.fleet.image_rows import images
+from mbongi.fleet.models import Action, Campaign, CampaignMachine, Operation
+from mbongi.fleet.operations import (
+    Plan,
+    Step,
+    add_steps,
+    close_steps,
+    finish_operation,
+    halt,
+    locked,
+    plan_operation,
+    start_operation,
+)
+from mbongi.fleet.rules.put_back import put_back
+from mbongi.fleet.rules.stages import MachineStep, Phase
+from mbongi.fleet.rules.stated import stated_in
+from mbongi.fleet.values import ActionKind, ActionStatus, Family, Limits, OperationKind, OperationState
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+NAMED_MAX = 10
+"""Machines that a campaign's message names; its page lists them all."""
+
+
+def take_back(campaign: Campaign) -> None:
+    """Plan the operation that flashes what each machine ran before; say of the others why they stay."""
+    tried = list(campaign.machines.filter(state__in=TRIED).select_related("machine").defer("machine__detail"))
+    kept, steps = images(), []
+    criteria = plan_of(campaign).criteria
+    for each in tried:
+        before = image_before(kept, each.machine, each.previous_version)
+        if each.machine.retired_at is not None:
+            each.state, each.reason = MachineStep.STUCK, "gone"
+        elif before is None:
+            each.state, each.reason = (
+                MachineStep.STUCK,
+                f"{each.previous_version}: not in the store; {each.reason}"[:500],
+            )
+        else:
+            each.state = MachineStep.RETURNING
+            steps.append(flash(each.machine, before, criteria))
+    CampaignMachine.objects.bulk_update(tried, ["state", "reason"])
+    row = locked(campaign.operation_id)
+    if not steps:
+        message = f"{campaign.message}; {len(tried)} machines cannot be rolled back: what they ran is not in the store"
+        halt_campaign(campaign, message, Phase.STOPPED)
+        return
+    limits = msgspec.structs.replace(msgspec.convert(row.limits, Limits), failures_max=len(steps) + 1)
+    # The way back is not lost with the rights of whoever planned the way there.
+    user = row.author
+    if row.approver is not None and not user.may(Permission.OPERATION_RUN):
+        user = row.approver
+    back = plan_operation(
+        user,
+        Plan(
+            kind=OperationKind.CAMPAIGN,
+            steps=steps,
+            reason=campaign.message or row.reason,
+            limits=limits,
+            document={"rolls_back": row.pk},
+            is_fed=True,
+            actor=PROCESS,
+        ),
+    )
+    campaign.roll_back_id = back.id
+    enter(campaign, Phase.ROLLING_BACK)
+    halt(row, campaign.message)
+    start_operation(user, back.id)
+
+
+def ended_by_people() -> list[int]:
+    """Operations that took campaigns back until a person ended them, and whose campaigns have not heard of it."""
+    rows = Operation.objects.filter(state=OperationState.CANCELLED, rolls_back__phase=Phase.ROLLING_BACK)
+    return list(rows.order_by("pk").values_list("pk", flat=True))
+
+
+@transaction.atomic
+def follow(operation_id: int) -> None:
+    """Follow the operation that takes a campaign back; with its last step the campaign is over, or stands."""
+    found = Campaign.objects.filter(roll_back=operation_id).values_list("operation_id", flat=True).first()
+    if found is None:
+        return
+    campaign, _state = locked_campaign(found)
+    back = locked(operation_id)
+    if campaign.phase != Phase.ROLLING_BACK or campaign.roll_back_id != operation_id:
+        return
+    theirs, returning = Action.objects.filter(operation=operation_id), _returning(campaign)
+    under_way = theirs.filter(status__in=OPEN)
+    ready = list(returning.exclude(machine__in=under_way.values("machine")).select_related("machine"))
+    steps: dict[int, list[Action]] = defaultdict(list)
+    for step in theirs.filter(machine__in=[each.machine_id for each in ready]).order_by("pk"):
+        steps[step.machine_id].append(step)
+    is_ended = back.state == OperationState.CANCELLED
+    more = [] if is_ended else _settings(ready, steps, operation_id)
+    wait = {step.machine_id for step in more}
+    _settle([each for each in ready if each.machine_id not in wait], steps)
+    if more:
+        add_steps(operation_id, more)
+    elif is_ended and not under_way.exists():
+        _stand(campaign, back)
+    elif not returning.exists():
+        _close(campaign, operation_id)
+
+
+def _returning(campaign: Campaign) -> "QuerySet[CampaignMachine]":
+    return campaign.machines.filter(state=MachineStep.RETURNING).defer("machine__detail")
+
+
+# Settings.
+
+
+def _settings(ready: Sequence[CampaignMachine], steps: Mapping[int, Sequence[Action]], operation_id: int) -> list[Step]:
+    """The writes for machines that have just come back."""
+    back = [each for each in ready if len(steps[each.machine_id]) == 1]
+    asked = _asked_since(back, operation_id)
+    planned = [step for each in back for step in _put_back(each, steps[each.machine_id][0])[0]]
+    return [step for step in planned if step.kind not in asked[step.machine_id]]
+
+
+def _put_back(each: CampaignMachine, flashed: Action) -> tuple[list[Step], list[str]]:
+    """The writes that a machine's settings need after its flash back, and what cannot be written."""
+    if flashed.status != ActionStatus.DONE:
+        return [], []
+    found, left = [], []
+    abilities = adapter_of(Family(each.machine.family)).abilities
+    for change in put_back(stated_in(each.settings), stated_in(flashed.after or {}), abilities):
+        names = ", ".join(change.fields)
+        if change.kind is None:
+            left.append(f"{names} not put back: {change.why_not}")
+            continue
+        try:
+            found.append(Step(each.machine_id, change.kind, checked_arguments(change.kind, change.arguments)))
+        except ActionRefusedError as error:
+            left.append(f"{names} not put back: {error}")
+    return found, left
+
+
+def _asked_since(back: Sequence[CampaignMachine], operation_id: int) -> Mapping[int, set[str]]:
+    """Which settings somebody wrote on purpose since a machine was flashed: those stay."""
+    found: dict[int, set[str]] = defaultdict(set)
+    begun = {each.machine_id: each.begun_at for each in back}
+    rows = Action.objects.filter(machine__in=begun, status=ActionStatus.DONE, dry_run=False)
+    for machine_id, kind, at in rows.exclude(operation=operation_id).values_list("machine_id", "kind", "finished_at"):
+        since = begun[machine_id]
+        if since is not None and at is not None and at > since:
+            found[machine_id].add(kind)
+    return found
+
+
+# How it ends.
+
+
+def _settle(rows: Sequence[CampaignMachine], steps: Mapping[int, Sequence[Action]]) -> None:
+    """Write down what became of machines for which nothing more is to be done."""
+    for each in rows:
+        theirs = steps[each.machine_id]
+        left = [step.message for step in theirs[1:] if step.status != ActionStatus.DONE]
+        left += _put_back(each, theirs[0])[1]
+        is_back = theirs[0].status == ActionStatus.DONE and not left
+        each.state = MachineStep.RETURNED if is_back else MachineStep.STUCK
+        each.reason = "; ".join([theirs[0].message, *left])[:500]
+    CampaignMachine.objects.bulk_update(rows, ["state", "reason"])
+    note_flashed(steps[each.machine_id][0] for each in rows)
+
+
+def _close(campaign: Campaign, operation_id: int) -> None:
+    # Fed until here, so that it cannot end between its last step and this look, which would never come then.
+    close_steps(operation_id)
+    count = _counted(campaign)
+    message = (
+        f"{campaign.message}; rolled back: {count.get(MachineStep.RETURNED, 0)} machines,"
+        f" not: {count.get(MachineStep.STUCK, 0)}"
+    )
+    enter(campaign, Phase.ROLLED_BACK)
+    finish_operation(campaign.operation_id, OperationState.ROLLED_BACK, message)
+
+
+def _stand(campaign: Campaign, back: Operation) -> None:
+    """A person ended the way back: the campaign stands, and the machines that were not reached may be tried again."""
+    stuck = campaign.machines.filter(state=MachineStep.STUCK).select_related("machine").order_by("pk")
+    names = [str(each.machine.address or each.machine_id) for each in stuck.defer("machine__detail")[: NAMED_MAX + 1]]
+    if len(names) > NAMED_MAX:
+        names[NAMED_MAX:] = ["…"]
+    count = _counted(campaign)
+    tail = (
+        f"; the way back was ended by a person: rolled back: {count.get(MachineStep.RETURNED, 0)} machines,"
+        f" not: {count.get(MachineStep.STUCK, 0)}: {', '.join(names) or '–'}"
+    )
+    _try_again(campaign, back)
+    campaign.roll_back_id = None
+    halt_campaign(campaign, f"{campaign.message[: 500 - len(tail)]}{tail}", Phase.STOPPED)
+
+
+def _try_again(campaign: Campaign, back: Operation) -> None:
+    """Machines whose flash back was not begun are again what they were, so that they can be rolled back once more."""
+    flashes = Action.objects.filter(kind=ActionKind.UPGRADE)
+    unreached = flashes.filter(operation=back, status=ActionStatus.CANCELLED).values("machine")
+    failed = flashes.filter(operation=campaign.operation_id, status=ActionStatus.FAILED).values("machine")
+    rows = campaign.machines.filter(state=MachineStep.STUCK, machine__in=unreached)
+    rows.filter(machine__in=failed).update(state=MachineStep.FAILED)
+    rows.update(state=MachineStep.FLASHED)
+
+
+def _counted(campaign: Campaign) -> dict[str, int]:
+    return dict(campaign.machines.values_list("state").annotate(count=Count("pk")).order_by())

@@ -1,0 +1,192 @@
+"""The way back of a campaign: settings that the image changed, a person who ends it, and what machines then run."""
+
+from datetime import timedelta
+
+import pytest
+
+from mbongi.base.clock import utc_now
+from mbongi.core.identity.values import Role
+from mbongi.fleet import campaign_return, campaign_work, campaigns, operation_rows, operations, pacing, services
+from mbongi.fleet.action_work import Ending
+from mbongi.fleet.firmware_wording import message_text
+from mbongi.fleet.models import Action, CampaignMachine, Machine, Operation
+from mbongi.fleet.rules.stages import CampaignPlan, MachineStep, Phase, Stage
+from mbongi.fleet.values import ActionKind, ActionStatus, OperationState
+from tests.fleet.campaign_bed import CRITERIA, NEW, OLD, POOLS, Bench, campaign_of, state_of, verbs
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
+THIEF = [{"url": "stratum+tcp://thief.example:1", "user": "t"}]
+ALL_AT_ONCE = CampaignPlan(stages=(Stage(percent=100.0, soak_max_s=7200.0),), criteria=CRITERIA)
+
+
+@pytest.fixture
+def site(people, tmp_path, monkeypatch):
+    """Four machines that mine with the old image, both images in the store, and somebody to plan and to approve."""
+    monkeypatch.setattr(campaign_work, "LOOK", timedelta(0))
+    return Bench(people(Role.SHIFT_LEAD), people(Role.SITE_MANAGER), tmp_path)
+
+
+def robbed(site):
+    """A canary whose image gave it other pools, and that runs its former image again; the operations and the machine.
+
+    The flash back leaves the pools as it finds them.
+    """
+    operation_id = site.started()
+    site.drive(operation_id)
+    [first] = site.perform(done=False, pools=THIEF)
+    for _ in range(3):
+        site.drive(operation_id)
+    back = campaign_of(operation_id).roll_back_id
+    site.drive(back)
+    assert site.perform(version=OLD, pools=THIEF) == [first]
+    return operation_id, back, first
+
+
+def test_the_settings_that_the_image_changed_are_written_back(site):
+    operation_id, back, first = robbed(site)
+    site.drive(back)
+    write = Action.objects.get(operation=back, kind=ActionKind.SET_POOLS)
+    assert (write.machine_id, write.arguments["pools"]) == (first, POOLS)
+    assert state_of(operation_id) is OperationState.HALTED
+
+    site.perform(version=OLD)
+    site.drive(back)
+    assert (state_of(operation_id), state_of(back)) == (OperationState.ROLLED_BACK, OperationState.DONE)
+    assert site.states()[first] == MachineStep.RETURNED
+    assert verbs(back) == ["plan", "start", "extend", "done"]
+
+
+def test_settings_that_cannot_be_written_back_leave_the_machine_not_rolled_back(site):
+    operation_id, back, first = robbed(site)
+    site.drive(back)
+    site.perform(version=OLD, done=False, message="the machine refuses")
+    site.drive(back)
+
+    row = CampaignMachine.objects.get(machine=first)
+    assert row.state == MachineStep.STUCK
+    assert "the machine refuses" in row.reason
+    assert "not: 1" in operation_rows.operation(operation_id).message
+
+
+def test_settings_that_a_person_wrote_since_the_flash_stay(site):
+    operation_id, back, first = robbed(site)
+    now = utc_now()
+    Action.objects.create(
+        machine_id=first,
+        kind=ActionKind.SET_POOLS,
+        arguments={"pools": THIEF},
+        reason="moved",
+        author=site.manager,
+        status=ActionStatus.DONE,
+        requested_at=now,
+        claimed_at=now,
+        finished_at=now,
+    )
+    site.drive(back)
+    assert not Action.objects.filter(operation=back, kind=ActionKind.SET_POOLS).exists()
+    assert state_of(operation_id) is OperationState.ROLLED_BACK
+
+
+def halfway(site):
+    """A campaign of four flashed machines that is rolled back one at a time: one is back, one is under way."""
+    operation_id = site.started(ALL_AT_ONCE)
+    site.drive(operation_id)
+    flashed = site.perform()
+    site.drive(operation_id)
+    campaigns.roll_back(site.lead, operation_id, reason="odd noise")
+    site.drive(operation_id)
+    back = campaign_of(operation_id).roll_back_id
+    Operation.objects.filter(pk=back).update(limits={"batch": 1, "failures_max": 5})
+    site.drive(back)
+    [first] = site.perform(version=OLD)
+    site.drive(back)
+    [work] = services.claim_actions(10)
+    return operation_id, back, first, work, flashed
+
+
+def end(site, work, operation_id):
+    """What is under way ends well, and the process looks."""
+    after = {"firmware": OLD, "pools": POOLS}
+    services.finish_actions([Ending(work.action_id, done=True, message="ok", after=after, verified=True)])
+    for number in campaign_return.ended_by_people():
+        site.drive(number)
+
+
+def test_a_way_back_that_a_person_ends_lets_the_campaign_stand_and_names_who_was_not_brought_back(site):
+    operation_id, back, first, work, flashed = halfway(site)
+    operations.cancel_operation(site.manager, back, reason="enough for today")
+    assert campaign_return.ended_by_people() == [back]
+    site.drive(back)
+    assert campaign_of(operation_id).phase == Phase.ROLLING_BACK  # One machine is still under way.
+    end(site, work, operation_id)
+
+    assert campaign_return.ended_by_people() == []
+    assert (campaign_of(operation_id).phase, state_of(operation_id)) == (Phase.STOPPED, OperationState.HALTED)
+    rest = set(flashed) - {first, work.machine_id}
+    returned = dict.fromkeys([first, work.machine_id], MachineStep.RETURNED)
+    assert site.states() == returned | dict.fromkeys(rest, MachineStep.FLASHED)
+    message = operation_rows.operation(operation_id).message
+    assert all(Machine.objects.get(pk=pk).address in message for pk in rest)
+    assert "Machines rolled back: 2; not: 2" in message_text(message)
+    assert verbs(operation_id)[-1] == "halt"
+
+
+def test_after_a_way_back_that_was_ended_the_rest_can_be_rolled_back_once_more(site):
+    operation_id, back, first, work, flashed = halfway(site)
+    operations.cancel_operation(site.manager, back, reason="enough for today")
+    end(site, work, operation_id)
+    campaigns.roll_back(site.lead, operation_id, reason="the rest too")
+    site.drive(operation_id)
+    again = campaign_of(operation_id).roll_back_id
+    assert again not in {None, back}
+    site.drive(again)
+    assert set(site.perform(version=OLD)) == set(flashed) - {first, work.machine_id}
+    site.drive(again)
+
+    assert state_of(operation_id) is OperationState.ROLLED_BACK
+    assert set(site.states().values()) == {MachineStep.RETURNED}
+
+
+def test_a_way_back_of_which_nothing_had_begun_can_be_ended_too(site):
+    operation_id = site.started(ALL_AT_ONCE)
+    site.drive(operation_id)
+    site.perform(done=False, answer=False)
+    for _ in range(3):
+        site.drive(operation_id)
+    back = campaign_of(operation_id).roll_back_id
+    operations.cancel_operation(site.manager, back, reason="no")
+    site.drive(back)
+    assert campaign_of(operation_id).phase == Phase.STOPPED
+    assert set(site.states().values()) == {MachineStep.FAILED}
+    campaigns.cancel(site.lead, operation_id, reason="enough")
+    assert state_of(operation_id) is OperationState.CANCELLED
+
+
+def test_the_list_of_machines_says_which_image_each_runs_after_a_flash_and_after_a_roll_back(site):
+    operation_id = site.started()
+    site.drive(operation_id)
+    [first] = site.perform()
+    Machine.objects.update(firmware=OLD, image="")
+    site.drive(operation_id)
+    row = Machine.objects.get(pk=first)
+    assert (row.firmware, row.image) == (NEW, site.image.sha256)
+
+    campaigns.roll_back(site.lead, operation_id, reason="odd noise")
+    site.drive(operation_id)
+    back = campaign_of(operation_id).roll_back_id
+    site.drive(back)
+    site.perform(version=OLD)
+    site.drive(back)
+    row = Machine.objects.get(pk=first)
+    assert (row.firmware, row.image) == (OLD, site.old.sha256)
+
+
+def test_a_flash_that_was_not_verified_says_nothing_of_what_the_machine_runs(site):
+    operation_id = site.started()
+    site.drive(operation_id)
+    [first] = site.perform(done=False, answer=False)
+    Machine.objects.update(firmware=OLD, image="")
+    site.drive(operation_id)
+    row = Machine.objects.get(pk=first)
+    assert (row.firmware, row.image) == (OLD, "")
+    pacing.advance(operation_id)
