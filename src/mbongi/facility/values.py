@@ -135,6 +135,7 @@ class Found(NamedTuple):
 
     quantity: Quantity
     value: float
+    quality: Quality = Quality.GOOD
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):
