@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-TAG_MAX: Final = 64
+TAG_MAX: Final = 60
 """Characters of an element's tag, at most."""
 
 

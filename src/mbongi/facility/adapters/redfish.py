@@ -37,8 +37,6 @@ SCORECARD = Scorecard(
 )
 ROOT = "/redfish/v1/"
 CHASSIS_MAX = 64
-SCHEMES = ("https", "https-unchecked", "http")
-"""What ``map_name`` says: the certificate is checked, or only encrypted with, or nothing is encrypted."""
 
 
 @dataclass(frozen=True, slots=True)
