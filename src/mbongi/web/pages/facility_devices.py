@@ -36,8 +36,9 @@ Reply = TypeVar("Reply")
 SHOWN_MAX = 200
 """Devices of one page; a filter finds the others."""
 FIRST = (
-    *(Quantity.POWER_W, Quantity.ON_BATTERY, Quantity.CHARGE_PCT, Quantity.SUPPLY_TEMPERATURE_C),
-    *(Quantity.TEMPERATURE_C, Quantity.LEVEL_PCT, Quantity.FREQUENCY_HZ, Quantity.VOLTAGE_L1_V),
+    *(Quantity.POWER_W, Quantity.ON_BATTERY, Quantity.CHARGE_PCT, Quantity.RUNTIME_S, Quantity.SUPPLY_TEMPERATURE_C),
+    *(Quantity.RETURN_TEMPERATURE_C, Quantity.FLOW_L_S, Quantity.TEMPERATURE_C, Quantity.ENERGY_WH),
+    *(Quantity.LEVEL_PCT, Quantity.FREQUENCY_HZ, Quantity.VOLTAGE_L1_V),
 )
 """What the list shows of a device, where it has it."""
 FIRST_MAX = 3
@@ -47,6 +48,7 @@ FIRST_MAX = 3
 class Value:
     """A value as people read it. ``text`` replaces figure and unit where the quantity is a yes or no."""
 
+    quantity: Quantity
     label: Promise
     figure: float | None
     unit: str
@@ -76,8 +78,8 @@ class Sight:
     @property
     def first(self) -> list[Value]:
         """What the list shows."""
-        wanted = [str(QUANTITIES[one]) for one in FIRST]
-        chosen = [one for one in self.values if str(one.label) in wanted]
+        known = {one.quantity: one for one in self.values}
+        chosen = [known[one] for one in FIRST if one in known]
         return (chosen or self.values)[:FIRST_MAX]
 
 
@@ -364,7 +366,9 @@ def _value(
     if unit in {"W", "VA", "var", "Wh"} and value is not None and abs(value) >= 10_000:
         figure, unit = value / 1000.0, f"k{unit}"
     is_good = quality is Quality.GOOD and not is_stale
-    return Value(QUANTITIES[quantity], figure, unit, _decimals(figure), text, QUALITIES[quality], is_good, at, is_stale)
+    return Value(
+        quantity, QUANTITIES[quantity], figure, unit, _decimals(figure), text, QUALITIES[quality], is_good, at, is_stale
+    )
 
 
 def _decimals(figure: float | None) -> int:
