@@ -72,7 +72,7 @@ def test_servers_start_first_then_those_who_need_them_and_the_control_room_last(
     assert steps == [
         ["postgres", "bus", "telemetry", "twin", "regtest"],
         ["recorder", "ingest"],
-        ["fleet", "pool", "pool-accounts"],
+        ["fleet", "facility", "pool", "pool-accounts"],
         ["web"],
     ]
 
@@ -86,6 +86,7 @@ def test_with_nodes_given_the_pool_follows_those_and_no_practice_chain_runs() ->
         "recorder",
         "ingest",
         "fleet",
+        "facility",
         "pool",
         "pool-accounts",
         "web",
@@ -95,8 +96,8 @@ def test_with_nodes_given_the_pool_follows_those_and_no_practice_chain_runs() ->
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (Pool(processes=2, shard=3), ["fleet", "pool", "pool-accounts", "pool-server-3", "pool-server-4"]),
-        (Pool(follows=True, shard=8, nodes=("http://node:8332",)), ["fleet", "pool-server-8"]),
+        (Pool(processes=2, shard=3), ["fleet", "facility", "pool", "pool-accounts", "pool-server-3", "pool-server-4"]),
+        (Pool(follows=True, shard=8, nodes=("http://node:8332",)), ["fleet", "facility", "pool-server-8"]),
     ],
 )
 def test_several_pool_processes_are_started_each_with_its_number(given: Pool, expected: list[str]) -> None:

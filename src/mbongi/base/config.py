@@ -129,6 +129,14 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True)
+class Facility:
+    """The plant's devices."""
+
+    enabled: bool = True
+    """Whether ``up`` runs the process that asks them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """The mining pool."""
 
@@ -322,6 +330,7 @@ class Config:
     bus: Bus = field(default_factory=Bus)
     telemetry: Telemetry = field(default_factory=Telemetry)
     fleet: Fleet = field(default_factory=Fleet)
+    facility: Facility = field(default_factory=Facility)
     pool: Pool = field(default_factory=Pool)
     proxy: Proxy = field(default_factory=Proxy)
     twin: Twin = field(default_factory=Twin)

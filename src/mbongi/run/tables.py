@@ -5,7 +5,7 @@ from pathlib import Path
 from mbongi.core.telemetry.tables import Table, load_table
 
 _PACKAGE = Path(__file__).parent.parent
-CSV_FILES = ("fleet/machine_reading.csv", "pool/pool_worker.csv")
+CSV_FILES = ("fleet/machine_reading.csv", "pool/pool_worker.csv", "facility/facility_point.csv")
 
 
 def site_tables() -> tuple[Table, ...]:

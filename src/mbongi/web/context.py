@@ -43,6 +43,7 @@ LINKS = (
     Link("procedures", "/procedures/", gettext_lazy("Procedures"), "ledger", Permission.FACILITY_VIEW, "r"),
     Link("hosting", "/hosting/", gettext_lazy("Hosting"), "hosting", Permission.HOSTING_VIEW, "h"),
     Link("events", "/events/", gettext_lazy("Events"), "events", Permission.MACHINE_VIEW, "e"),
+    Link("facility", "/facility/devices/", gettext_lazy("Plant"), "hosting", Permission.FACILITY_VIEW, "d"),
     Link("ledger", "/ledger/", gettext_lazy("Ledger"), "ledger", Permission.LEDGER_VIEW, "l"),
     Link("people", "/people/", gettext_lazy("People"), "people", Permission.ACCOUNT_VIEW, "p"),
     Link("tokens", "/tokens/", gettext_lazy("API tokens"), "key", Permission.API_TOKEN_OWN, "t"),

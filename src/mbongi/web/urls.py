@@ -17,6 +17,7 @@ from mbongi.web.pages import (
     campaigns,
     curtailment,
     events,
+    facility_devices,
     firmware,
     fleet_drift,
     fleet_groups,
@@ -81,6 +82,21 @@ def _pool() -> list[URLPattern]:
         path("pool/address/", pool_payouts.set_address),
         path(f"pool/{pool_books.VERIFIER}", pool_books.verifier),
         path("pool/statement.json", pool_statement.statement),
+    ]
+
+
+def _facility() -> list[URLPattern]:
+    return [
+        path("facility/devices/", facility_devices.device_list, name="devices"),
+        path("facility/devices/new/", facility_devices.edit),
+        path("facility/devices/new/save/", facility_devices.save),
+        path("facility/devices/new/try/", facility_devices.try_now),
+        path("facility/devices/<int:device_id>/", facility_devices.device),
+        path("facility/devices/<int:device_id>/edit/", facility_devices.edit),
+        path("facility/devices/<int:device_id>/save/", facility_devices.save),
+        path("facility/devices/<int:device_id>/try/", facility_devices.try_now),
+        path("facility/devices/<int:device_id>/remove/", facility_devices.remove),
+        path("facility/devices/<int:device_id>/cap/", facility_devices.cap),
     ]
 
 
@@ -234,6 +250,7 @@ urlpatterns = [
     path("fleet/drift/", fleet_drift.drift, name="drift"),
     path("fleet/drift/series.json", fleet_drift.series),
     *_pool(),
+    *_facility(),
     *_curtailment(),
     *_healing(),
     *_procedures(),

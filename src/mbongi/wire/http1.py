@@ -46,12 +46,19 @@ def _head(method: str, target: str, host: str) -> bytes:
     return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n".encode("latin-1")
 
 
-def request(method: str, target: str, *, host: str, authorization: str = "", body: bytes | None = None) -> bytes:
+def request(
+    method: str, target: str, *, host: str, authorization: str = "", body: bytes | None = None, if_match: str = ""
+) -> bytes:
     """The bytes of a request that keeps the connection open; ``body`` is JSON where there is one.
 
-    Raises WireError where a part would break out of its line.
+    ``if_match``: only where the resource still has this entity tag. Raises WireError where a part would break out of
+    its line.
     """
     head = _head(method, target, host)
+    if if_match:
+        if "\r" in if_match or "\n" in if_match:
+            raise WireError("http request: an entity tag holds a line break")
+        head = b"%bIf-Match: %b\r\n" % (head, if_match.encode("latin-1"))
     if authorization:
         if "\r" in authorization or "\n" in authorization:
             raise WireError("http request: authorization holds a line break")

@@ -34,6 +34,8 @@ class Failure(IntEnum):
     ILLEGAL_VALUE = 3
     DEVICE_FAILURE = 4
     BUSY = 6
+    GATEWAY_PATH = 10
+    GATEWAY_TARGET = 11
 
 
 class Frame(NamedTuple):
@@ -110,12 +112,18 @@ def refusal(refused: Refused) -> bytes:
     return bytes((refused.function | _FAILED, refused.code))
 
 
-def read_answer(pdu: bytes, *, function: int, count: int) -> tuple[int, ...] | Refused:
-    """The registers that were asked for, or the device's refusal. Raises ModbusError for any other answer."""
+def answer_data(pdu: bytes, *, function: int, count: int) -> bytes | Refused:
+    """The bytes of the registers that were asked for, two each, or the device's refusal. Raises ModbusError."""
     if len(pdu) == 2 and pdu[0] == function | _FAILED:
         return Refused(function, pdu[1])
     if len(pdu) != 2 + 2 * count or pdu[0] != function or pdu[1] != 2 * count:
         raise ModbusError(
             f"modbus answer {pdu[:8].hex()} of {len(pdu)} bytes: expected {count} registers by {function}"
         )
-    return struct.unpack(f">{count}H", pdu[2:])
+    return pdu[2:]
+
+
+def read_answer(pdu: bytes, *, function: int, count: int) -> tuple[int, ...] | Refused:
+    """The registers that were asked for, or the device's refusal. Raises ModbusError for any other answer."""
+    data = answer_data(pdu, function=function, count=count)
+    return data if isinstance(data, Refused) else struct.unpack(f">{count}H", data)

@@ -5,13 +5,17 @@ end model. Source: SunSpec Device Information Model Specification; model definit
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
 from mbongi.wire.errors import WireError
 
 BASE = 40_000
 """The usual first register; 50,000 and 0 are the others that the standard allows."""
+BASES = (BASE, 50_000, 0)
+MODELS_MAX = 60
+"""Models that are walked through on the way to the meter's, at most."""
+ADDRESSES = 1 << 16
 MARK = (0x5375, 0x6E53)
 """The text "SunS"."""
 COMMON, COMMON_LENGTH = 1, 66
@@ -47,6 +51,31 @@ class MeterPoints(NamedTuple):
 def is_map(words: Sequence[int]) -> bool:
     """Whether these first two registers are the mark."""
     return tuple(words[:2]) == MARK
+
+
+def find_meter() -> Generator[tuple[int, int], Sequence[int] | None, int]:
+    """Where the meter's model begins: yields (address, registers), takes them, or None where there are none.
+
+    Returns the address. Raises SunSpecError where there is no map, or no meter in it.
+    """
+    for base in BASES:
+        mark = yield base, 2
+        if mark is not None and is_map(mark):
+            return (yield from _walk(base + 2))
+    raise SunSpecError(f"no SunSpec map at {', '.join(map(str, BASES))}")
+
+
+def _walk(address: int) -> Generator[tuple[int, int], Sequence[int] | None, int]:
+    for _number in range(MODELS_MAX):
+        head = yield address, 2
+        if head is None or head[0] == END or head[1] == 0:
+            break
+        if head[0] in METERS:
+            return address
+        address += 2 + head[1]
+        if address + 2 > ADDRESSES:
+            break
+    raise SunSpecError("no meter among its models")
 
 
 def read_meter(words: Sequence[int]) -> MeterPoints:

@@ -10,9 +10,6 @@ from mbongi.wire.errors import WireError
 
 UNIT = 1
 ANSWER_S = 2.0
-BASES = (sunspec.BASE, 50_000, 0)
-MODELS_MAX = 60
-"""Models that are walked through on the way to the meter's, at most."""
 
 
 class _NoRegisters(GarbledError):
@@ -66,26 +63,17 @@ class SunSpecMeter:
 
     async def _find(self) -> int:
         """Where the meter's model begins."""
-        for base in BASES:
-            try:
-                mark = await self._registers(base, 2)
-            except _NoRegisters:
-                continue
-            if sunspec.is_map(mark):
-                return await self._walk(base + 2)
-        raise sunspec.SunSpecError(f"no SunSpec map at {', '.join(map(str, BASES))}")
-
-    async def _walk(self, address: int) -> int:
-        for _number in range(MODELS_MAX):
-            model, length = await self._registers(address, 2)
-            if model in sunspec.METERS:
-                return address
-            if model == sunspec.END or length == 0:
-                break
-            address += 2 + length
-            if address + 2 > modbus.ADDRESSES:
-                break
-        raise sunspec.SunSpecError("no meter among its models")
+        search = sunspec.find_meter()
+        try:
+            address, count = next(search)
+            while True:
+                try:
+                    words: tuple[int, ...] | None = await self._registers(address, count)
+                except _NoRegisters:
+                    words = None
+                address, count = search.send(words)
+        except StopIteration as found:
+            return int(found.value)
 
     async def _registers(self, address: int, count: int) -> tuple[int, ...]:
         reader, writer = await self._connected()

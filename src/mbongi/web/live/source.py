@@ -8,10 +8,12 @@ from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusError
 from mbongi.core.telemetry.errors import TelemetryError
 from mbongi.core.telemetry.latest_client import LatestClient
+from mbongi.facility.device_board import DEVICES_SUBJECT, OBSERVED_SUBJECT
 from mbongi.fleet import telemetry
 from mbongi.fleet.poller_status import POLLERS_SUBJECT
 from mbongi.pool.status import STATUS_SUBJECT
 from mbongi.web.live.board import FIGURES
+from mbongi.web.live.plant_board import PLANT
 from mbongi.web.live.poller_board import POLLERS
 from mbongi.web.live.pool_board import POOL
 
@@ -53,6 +55,8 @@ class IngestSource:
             self._bus = await Bus.open(self._config, name="web", limit_s=CONNECT_S)
             await self._bus.hear(f"{STATUS_SUBJECT}.*", POOL.hear)
             await self._bus.hear(f"{POLLERS_SUBJECT}.*", POLLERS.hear)
+            await self._bus.hear(OBSERVED_SUBJECT, PLANT.hear_observed)
+            await self._bus.hear(DEVICES_SUBJECT, PLANT.hear_devices)
             if self._on_event is not None:
                 await self._bus.listen(CONDITION_SUBJECT, self._on_event)
         self._client = LatestClient(self._bus, telemetry.READING, COLUMNS)
