@@ -17,6 +17,7 @@ from mbongi.facility.alarm_journal import Journal, lock_alarms
 from mbongi.facility.models import Alarm, AlarmCursor, AlarmDefinition
 from mbongi.facility.rules.alarm_detector import Signal
 from mbongi.facility.rules.alarm_flood import (
+    INFERRED,
     LEAD,
     PATIENCE,
     Ask,
@@ -30,9 +31,6 @@ from mbongi.facility.rules.alarm_flood import (
 )
 from mbongi.facility.rules.alarm_limits import Document, Follows, Supply
 from mbongi.facility.rules.alarm_state import Change, Condition, Seen, State
-
-INFERRED = {Supply.POWER: "power-lost-inferred", Supply.COOLING: "cooling-lost-inferred"}
-"""Keys of the built-in definitions that stand for roots which say nothing themselves."""
 
 
 class Record(NamedTuple):

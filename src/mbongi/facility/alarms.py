@@ -15,9 +15,10 @@ from mbongi.core.identity.values import Permission
 from mbongi.core.ledger import services as ledger
 from mbongi.core.ledger.values import NewEntry
 from mbongi.facility.alarm_journal import PROCESS, Journal, lock_alarms
-from mbongi.facility.alarm_work import INFERRED, describe
+from mbongi.facility.alarm_work import describe
 from mbongi.facility.errors import AlarmNotPermittedError, AlarmRefusedError, UnknownAlarmError
 from mbongi.facility.models import Alarm, AlarmDefinition
+from mbongi.facility.rules.alarm_flood import INFERRED
 from mbongi.facility.rules.alarm_limits import Document, Kind, Priority, faults_of
 from mbongi.facility.rules.alarm_state import Change
 
@@ -66,7 +67,8 @@ def write_definition(user: "User", key: str, document: Mapping[str, Any] | Docum
     found = checked(key, document)
     lock_alarms()
     row = AlarmDefinition.objects.select_for_update().filter(key=key).first()
-    content = msgspec.to_builtins(found)
+    # As the row gives it back, to tell a change from a repetition.
+    content = msgspec.json.decode(msgspec.json.encode(found))
     if row is None:
         if AlarmDefinition.objects.filter(removed_at=None).count() >= DEFINITIONS_MAX:
             raise AlarmRefusedError(f"{what}: {DEFINITIONS_MAX} are there", _("There are too many definitions."))

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from mbongi.base.clock import utc_now
 from mbongi.core.identity.values import Permission
 from mbongi.core.identity.wording import role_label
+from mbongi.facility import alarm_rows
 from mbongi.fleet import selectors, wording
 from mbongi.fleet.values import MachineState
 from mbongi.web import figures
@@ -38,6 +39,7 @@ LINKS = (
     Link("overview", "/", gettext_lazy("Overview"), "overview", Permission.MACHINE_VIEW, "o"),
     Link("floor", "/floor/", gettext_lazy("Floor"), "floor", Permission.MACHINE_VIEW, "f"),
     Link("machines", "/machines/", gettext_lazy("Machines"), "machines", Permission.MACHINE_VIEW, "m"),
+    Link("alarms", "/alarms/", gettext_lazy("Alarms"), "alarm", Permission.FACILITY_VIEW, "n"),
     Link("pool", "/pool/", gettext_lazy("Pool"), "pool", Permission.POOL_VIEW, "b"),
     Link("work", "/workshop/", gettext_lazy("Work orders"), "work", Permission.WORK_VIEW, "w"),
     Link("hosting", "/hosting/", gettext_lazy("Hosting"), "hosting", Permission.HOSTING_VIEW, "h"),
@@ -47,7 +49,7 @@ LINKS = (
     Link("tokens", "/tokens/", gettext_lazy("API tokens"), "key", Permission.API_TOKEN_OWN, "t"),
     Link("docs", "/api/v1/docs/", gettext_lazy("API guide"), "api", Permission.MACHINE_VIEW, "a"),
 )
-FIRST_LINKS = 7
+FIRST_LINKS = 8
 """Links of the daily work; the others stand below a line."""
 BAR_LINKS = ("overview", "floor", "machines", "events")
 """Those at the bottom of a phone; all others are behind "More" there."""
@@ -73,6 +75,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "role_label": role_label(user.role),
         "initials": initials(user.name),
         "alarm_count": lambda: sum(selectors.open_alarm_counts().values()) if user.may(Permission.MACHINE_VIEW) else 0,
+        "plant_alarm_count": lambda: alarm_rows.counts().unanswered if user.may(Permission.FACILITY_VIEW) else 0,
         "words": script_words(),
         "troubles": lambda: site_troubles() if user.tenant_id is None else [],
         "may_control": user.may(Permission.MACHINE_CONTROL),

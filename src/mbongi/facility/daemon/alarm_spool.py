@@ -113,7 +113,7 @@ class Spool:
         while place + _HEAD.size <= len(content):
             length, crc = _HEAD.unpack_from(content, place)
             body = content[place + _HEAD.size : place + _HEAD.size + length]
-            if len(body) < length or zlib.crc32(body) != crc:
+            if not length or len(body) < length or zlib.crc32(body) != crc:
                 break
             seq, signals = msgspec.msgpack.decode(body, type=tuple[int, tuple[Signal, ...]])
             records.append(Record(seq, signals))

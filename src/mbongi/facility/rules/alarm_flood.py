@@ -21,6 +21,8 @@ PATIENCE = timedelta(seconds=3)
 """So long a root has to speak for itself before it is concluded from what it feeds; within ``WINDOW``."""
 SETTLE = timedelta(seconds=60)
 """So long after its root has cleared a consequence may take to clear before it rises by itself."""
+INFERRED = {Supply.POWER: "power-lost-inferred", Supply.COOLING: "cooling-lost-inferred"}
+"""Keys of the built-in definitions that stand for roots which say nothing themselves."""
 DARK_MIN = 2
 """Elements without supply from which a silent root is concluded, at least."""
 
