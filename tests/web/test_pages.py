@@ -19,7 +19,7 @@ PEOPLE = {Role.SHIFT_LEAD, Role.SITE_MANAGER, Role.SECURITY_OFFICER, Role.AUDITO
 EVERYBODY = set(Role)
 PAGES = {
     "/": EVERYBODY,
-    "/alarms/": EVERYBODY,
+    "/overview/alarms/": EVERYBODY,
     "/floor/": EVERYBODY,
     "/floor/layout.json": EVERYBODY,
     "/machines/": EVERYBODY,

@@ -137,6 +137,27 @@ class Facility:
 
 
 @dataclass(frozen=True, slots=True)
+class Alarms:
+    """How people are told of the plant's alarms. What is empty is not used, and a notice that needs it says so."""
+
+    smtp_host: str = ""
+    """The site's mail relay."""
+    smtp_port: int = 587
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str = ""
+    smtp_password: str = ""
+    smtp_from: str = ""
+    """The address that notices come from."""
+    webhook_hosts: tuple[str, ...] = ()
+    """Where webhooks may go: ``host``, on its usual port, or ``host:port``; none else."""
+    webhook_secret: str = ""
+    """What receivers know webhooks by."""
+    sms_url: str = ""
+    """The site's SMS gateway: takes JSON with ``to`` and ``text``."""
+    sms_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """The mining pool."""
 
@@ -331,6 +352,7 @@ class Config:
     telemetry: Telemetry = field(default_factory=Telemetry)
     fleet: Fleet = field(default_factory=Fleet)
     facility: Facility = field(default_factory=Facility)
+    alarms: Alarms = field(default_factory=Alarms)
     pool: Pool = field(default_factory=Pool)
     proxy: Proxy = field(default_factory=Proxy)
     twin: Twin = field(default_factory=Twin)

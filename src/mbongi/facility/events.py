@@ -17,3 +17,30 @@ class InventoryChanged(msgspec.Struct, frozen=True, kw_only=True):
 
     tags: tuple[str, ...]
     at_ms: int
+
+
+class AlarmWord(msgspec.Struct, frozen=True, kw_only=True):
+    """An alarm as it stands: ``state`` is a ``rules.alarm_state.State``, ``key`` its definition's.
+
+    ``root_id``: the alarm that it is a consequence of.
+    """
+
+    alarm_id: int
+    key: str
+    tag: str
+    state: str
+    priority: str
+    active: bool
+    root_id: int | None
+
+
+@message("facility.alarms.v1")
+class AlarmsChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """Alarms changed, ``total`` of them; ``alarms`` are the first of them, most urgent first.
+
+    ``at_ms`` is milliseconds since 1970, UTC.
+    """
+
+    alarms: tuple[AlarmWord, ...]
+    total: int
+    at_ms: int

@@ -8,7 +8,7 @@ number carries its unit in its name; None and empty text mean that it is not sta
 import hashlib
 from datetime import date, timedelta
 from enum import IntEnum, StrEnum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from mbongi.base.clock import utc_now
 from mbongi.core.identity.values import Permission
 from mbongi.core.identity.wording import role_label
+from mbongi.facility import alarm_rows
 from mbongi.fleet import selectors, wording
 from mbongi.fleet.values import MachineState
 from mbongi.web import figures
@@ -38,6 +39,7 @@ LINKS = (
     Link("overview", "/", gettext_lazy("Overview"), "overview", Permission.MACHINE_VIEW, "o"),
     Link("floor", "/floor/", gettext_lazy("Floor"), "floor", Permission.MACHINE_VIEW, "f"),
     Link("machines", "/machines/", gettext_lazy("Machines"), "machines", Permission.MACHINE_VIEW, "m"),
+    Link("alarms", "/alarms/", gettext_lazy("Alarms"), "alarm", Permission.FACILITY_VIEW, "n"),
     Link("pool", "/pool/", gettext_lazy("Pool"), "pool", Permission.POOL_VIEW, "b"),
     Link("work", "/workshop/", gettext_lazy("Work orders"), "work", Permission.WORK_VIEW, "w"),
     Link("procedures", "/procedures/", gettext_lazy("Procedures"), "ledger", Permission.FACILITY_VIEW, "r"),
@@ -75,6 +77,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "role_label": role_label(user.role),
         "initials": initials(user.name),
         "alarm_count": lambda: sum(selectors.open_alarm_counts().values()) if user.may(Permission.MACHINE_VIEW) else 0,
+        "plant_alarm_count": lambda: alarm_rows.counts().unanswered if user.may(Permission.FACILITY_VIEW) else 0,
         "words": script_words(),
         "troubles": lambda: site_troubles() if user.tenant_id is None else [],
         "may_control": user.may(Permission.MACHINE_CONTROL),

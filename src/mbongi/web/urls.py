@@ -13,6 +13,8 @@ from mbongi.web.api import dispatch, document
 from mbongi.web.live.view import live
 from mbongi.web.pages import (
     actions,
+    alarm_lists,
+    alarms,
     bulk,
     campaigns,
     curtailment,
@@ -234,9 +236,30 @@ def _healing() -> list[URLPattern]:
     ]
 
 
+def _alarms() -> list[URLPattern]:
+    return [
+        path("alarms/", alarms.standing, name="alarms"),
+        path("alarms/acknowledge/", alarms.acknowledge),
+        path("alarms/journal/", alarm_lists.journal),
+        *_downloads("alarms/journal", alarm_lists.export_journal),
+        path("alarms/list/", alarm_lists.definitions),
+        path("alarms/list/export.csv", alarm_lists.export_definitions),
+        path("alarms/list/import/", alarm_lists.import_definitions),
+        path("alarms/list/<str:key>/", alarm_lists.definition),
+        path("alarms/list/<str:key>/<str:verb>/", alarm_lists.act),
+        path("alarms/rates/", alarm_lists.rates),
+        path("alarms/told/", alarm_lists.told),
+        path("alarms/told/rota.csv", alarm_lists.export_rota),
+        path("alarms/told/import/", alarm_lists.import_rota),
+        path("alarms/<int:alarm_id>/", alarms.alarm),
+        path("alarms/<int:alarm_id>/<str:verb>/", alarms.act),
+    ]
+
+
 urlpatterns = [
     path("", overview.overview, name="overview"),
-    path("alarms/", overview.alarms),
+    path("overview/alarms/", overview.alarms),
+    *_alarms(),
     path("floor/", floor.floor, name="floor"),
     path("floor/layout.json", floor.layout),
     path("machines/", machines.machines, name="machines"),

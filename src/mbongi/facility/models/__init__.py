@@ -9,4 +9,21 @@ from mbongi.facility.models.device import Device
 from mbongi.facility.models.inventory import Document, Element, Link, Place, Submission
 from mbongi.facility.models.procedure import Procedure, ProcedureEntry, ProcedureRun, ProcedureVersion
 
-__all__ = ["Alarm", "AlarmCursor", "AlarmDefinition", "AlarmEvent", "AlarmNotice", "AlarmRota", "Device", "Document", "Element", "Link", "Place", "Procedure", "ProcedureEntry", "ProcedureRun", "ProcedureVersion", "Submission"]
+__all__ = [
+    "Alarm",
+    "AlarmCursor",
+    "AlarmDefinition",
+    "AlarmEvent",
+    "AlarmNotice",
+    "AlarmRota",
+    "Device",
+    "Document",
+    "Element",
+    "Link",
+    "Place",
+    "Procedure",
+    "ProcedureEntry",
+    "ProcedureRun",
+    "ProcedureVersion",
+    "Submission",
+]

@@ -16,6 +16,7 @@ from mbongi.base.log import get_log
 from mbongi.core.identity.scope import acting
 from mbongi.core.identity.values import Scope
 from mbongi.core.threads import ThreadBridge
+from mbongi.facility import alarm_rows
 from mbongi.fleet import selectors
 from mbongi.fleet.selectors import EventFilter, EventRow
 from mbongi.web.live.board import BOARD, Board
@@ -49,6 +50,10 @@ class Counts:
 
     machines: int
     alarms: int
+    plant_alarms: int = 0
+    """The plant's alarms that nobody has answered."""
+    plant_event: int = 0
+    """The number of the newest line in their journal: another one, and lists of them are old."""
 
 
 @dataclass
@@ -186,7 +191,10 @@ def _may_see(scope: Scope, row: EventRow) -> bool:
 
 def _counts(scope: Scope) -> Counts:
     with acting(scope):
-        return Counts(selectors.counts().total, sum(selectors.open_alarm_counts().values()))
+        machines, alarms = selectors.counts().total, sum(selectors.open_alarm_counts().values())
+        if not scope.site_wide:
+            return Counts(machines, alarms)
+        return Counts(machines, alarms, alarm_rows.counts().unanswered, alarm_rows.newest_event())
 
 
 HUB = Hub()

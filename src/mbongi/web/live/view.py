@@ -95,14 +95,15 @@ def wish_of(ids: str, figures: str) -> Wish:
 async def stream(hub: Hub, scope: Scope, wish: Wish, language: str) -> AsyncIterator[bytes]:
     """First everything that is known, then what changes; a beat while nothing does."""
     version, number, pool_version = 0, hub.event_number, 0
-    started, beat = utc_now().timestamp(), 0.0
+    started, beat, counted = utc_now().timestamp(), 0.0, None
     hub.clients += 1
     try:
         yield b"retry: 2000\n\n"
         while (now := utc_now().timestamp()) - started < STREAM_S_MAX:
             next_tick, newest = hub.next_tick, hub.board.version
-            if newest != version or now - beat > BEAT_S:
-                beat = now
+            counts = await hub.counts(scope)
+            if newest != version or counts != counted or now - beat > BEAT_S:
+                beat, counted = now, counts
                 yield _event("site", await _site(hub, scope, now) | {"troubles": _troubles(scope, language)})
             if newest != version and wish.ids != ():
                 columns = hub.board.changes(scope, version, wish.figures, wish.ids or ())
@@ -150,6 +151,8 @@ async def _site(hub: Hub, scope: Scope, now: float) -> dict[str, Any]:
         "machines": counts.machines,
         "fresh": totals.fresh,
         "alarms": counts.alarms,
+        "plant_alarms": counts.plant_alarms,
+        "plant_event": counts.plant_event,
         "states": sight.state_counts(counts.machines, totals.states),
     }
 

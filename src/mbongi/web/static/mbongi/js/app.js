@@ -4,7 +4,7 @@ import { setSince } from "./rows.js";
 import * as live from "./live.js";
 import "./actions.js";
 
-const modules = { floor: "./floor.js", machine: "./machine.js", overview: "./overview.js", machines: "./rows.js", pool: "./pool.js", drift: "./drift.js", curtail: "./curtail.js", firmware: "./firmware.js" };
+const modules = { floor: "./floor.js", machine: "./machine.js", overview: "./overview.js", machines: "./rows.js", pool: "./pool.js", drift: "./drift.js", curtail: "./curtail.js", firmware: "./firmware.js", alarms: "./alarms.js" };
 const page = document.querySelector("[data-page]");
 
 // ---- theme
@@ -34,7 +34,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => disp
 
 // ---- keyboard
 let after_g = 0;
-const places = { o: "/", f: "/floor/", m: "/machines/", e: "/events/", b: "/pool/", w: "/workshop/", l: "/ledger/", p: "/people/", t: "/tokens/", a: "/api/v1/docs/" };
+const places = { o: "/", f: "/floor/", m: "/machines/", e: "/events/", b: "/pool/", n: "/alarms/", w: "/workshop/", l: "/ledger/", p: "/people/", t: "/tokens/", a: "/api/v1/docs/" };
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, dialog[open]")) return;
   if (after_g && Date.now() - after_g < 1500 && document.querySelector(`a[href="${places[event.key]}"]`)) { location.href = places[event.key]; return; }
@@ -82,6 +82,7 @@ live.on("site", (site) => {
   for (const node of document.querySelectorAll("[data-site-age]")) if (site.newest_at) node.dateTime = new Date(site.newest_at * 1000).toISOString();
   for (const node of document.querySelectorAll("[data-state-count]")) { node.textContent = number(site.states[node.dataset.stateCount]); node.parentElement.classList.toggle("none", !site.states[node.dataset.stateCount]); }
   for (const node of document.querySelectorAll("[data-alarm-count]")) { node.textContent = site.alarms; node.hidden = !site.alarms; }
+  for (const node of document.querySelectorAll("[data-plant-count]")) { node.textContent = site.plant_alarms; node.hidden = !site.plant_alarms; }
   const banner = document.querySelector("[data-source-lost]");
   if (banner) banner.hidden = site.source_ok;
   const wrong = document.querySelector("[data-troubles]");

@@ -1,0 +1,13 @@
+"""People that the plant's tests act with."""
+
+from collections.abc import Callable
+
+import pytest
+
+from mbongi.core.identity.models import User
+from mbongi.core.identity.values import Role
+
+
+@pytest.fixture
+def lead(people: Callable[..., User]) -> User:
+    return people(Role.SHIFT_LEAD)
