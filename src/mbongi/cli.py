@@ -29,6 +29,7 @@ GROUPS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
             ("ingest", "bus to telemetry store; serves the latest reading of every machine"),
             ("recorder", "committed events to the bus"),
             ("fleet", "find, poll and control machines; `fleet scan RANGE` looks once"),
+            ("energy", "plan supply and load every five minutes; watch for black-outs"),
             ("twin", "the virtual site"),
             ("pool", "the mining pool: templates, Stratum V1 and V2, the log of shares"),
             ("pool-server", "one of several processes that take miners' connections, with pool.processes"),

@@ -129,6 +129,14 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True)
+class Energy:
+    """Dispatch of the site's supply."""
+
+    enabled: bool = False
+    """Whether ``up`` runs the process that plans it; it hands nothing out before people switch it on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """The mining pool."""
 
@@ -322,6 +330,7 @@ class Config:
     bus: Bus = field(default_factory=Bus)
     telemetry: Telemetry = field(default_factory=Telemetry)
     fleet: Fleet = field(default_factory=Fleet)
+    energy: Energy = field(default_factory=Energy)
     pool: Pool = field(default_factory=Pool)
     proxy: Proxy = field(default_factory=Proxy)
     twin: Twin = field(default_factory=Twin)

@@ -116,6 +116,8 @@ def plan(config: Config, *, with_twin: bool) -> list[list[Service]]:
     first = [name for name, url in servers.items() if not url] + (["twin"] if with_twin else [])
     first += ["regtest"] if runs_practice_chain(config) else []
     steps = [_services(first), _services(["recorder", "ingest"]), _fleet_services(config.fleet), _services(["web"])]
+    if config.energy.enabled:
+        steps[2] += _services(["energy"])
     if config.pool.enabled:
         steps[2] += _pool_services(config.pool)
     return steps
