@@ -48,7 +48,8 @@ class EnergyProcess:
         self._kept: Kept | None = None
         self._memory: dict[str, Memory] = {}
         self._is_away = False
-        self._changed = asyncio.Event()
+        self._changed, self._new_supply = asyncio.Event(), asyncio.Event()
+        self._supply_id = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set."""
@@ -153,18 +154,27 @@ class EnergyProcess:
         """Read the supply in force; keep and hand out what holds."""
         row = await bridge.call(supplies.in_force)
         self._supply = None if row is None else row.supply
+        if row is not None and row.id != self._supply_id:
+            self._supply_id = row.id
+            self._state = self._state if self._phase is not Phase.GRID else None
+            self._new_supply.set()
         readings = dict(self.readings)
         await bridge.call(dispatching.steer, self._kept, self._orders, readings, self._zone, phase=self._phase)
 
     # The plan.
 
     async def _plan(self) -> None:
-        """At the beginning, and at each full five minutes; at once again where somebody approved a supply meanwhile."""
+        """At the beginning, at each full five minutes, and when another supply has come into force."""
         while True:
             await self._keep(self._planner, self._make_plan)
             step_s = dispatching.STEP.total_seconds()
             wait_s = step_s - time.time() % step_s if self._kept is not None else RETRY_S
-            await asyncio.sleep(wait_s + 0.1)
+            try:
+                async with asyncio.timeout(wait_s + 0.1):
+                    await self._new_supply.wait()
+            except TimeoutError:
+                pass
+            self._new_supply.clear()
 
     async def _make_plan(self, bridge: ThreadBridge) -> None:
         readings = dict(self.readings)
