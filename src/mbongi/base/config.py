@@ -158,6 +158,14 @@ class Alarms:
 
 
 @dataclass(frozen=True, slots=True)
+class Energy:
+    """Dispatch of the site's supply."""
+
+    enabled: bool = False
+    """Whether ``up`` runs the process that plans it; it hands nothing out before people switch it on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """The mining pool."""
 
@@ -353,6 +361,7 @@ class Config:
     fleet: Fleet = field(default_factory=Fleet)
     facility: Facility = field(default_factory=Facility)
     alarms: Alarms = field(default_factory=Alarms)
+    energy: Energy = field(default_factory=Energy)
     pool: Pool = field(default_factory=Pool)
     proxy: Proxy = field(default_factory=Proxy)
     twin: Twin = field(default_factory=Twin)

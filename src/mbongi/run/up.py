@@ -118,6 +118,8 @@ def plan(config: Config, *, with_twin: bool) -> list[list[Service]]:
     steps = [_services(first), _services(["recorder", "ingest"]), _fleet_services(config.fleet), _services(["web"])]
     if config.facility.enabled:
         steps[2] += _services(["facility"])
+    if config.energy.enabled:
+        steps[2] += _services(["energy"])
     if config.pool.enabled:
         steps[2] += _pool_services(config.pool)
     return steps

@@ -1,0 +1,1 @@
+"""Engines that energy uses, one per module."""

@@ -1,0 +1,1 @@
+"""The energy process: plans every five minutes, watches for black-outs every second."""

@@ -1,0 +1,68 @@
+"""What the black-out sequence sees of the plant, from what was measured and how old that is. Pure."""
+
+import math
+
+from mbongi.energy.rules.blackout import Block, Plant, Seen
+from mbongi.energy.values import Readings, Supply
+
+FAST_S = 15.0
+"""A reading of what can change at once says nothing of now once it is older."""
+SLOW_S = 120.0
+"""Of levels."""
+PRESENT_V = 100.0
+"""Between a phase and neutral, or two phases: a feed is there above it."""
+VOLTAGES = ("voltage_l1_v", "voltage_l12_v", "input_voltage_l1_v")
+NEVER_SHED = 1_000
+
+
+def fresh(readings: Readings, tag: str, quantity: str, now_s: float, old_s: float = FAST_S) -> float | None:
+    """What is known of a point now; None where it is old, not a number, or not measured."""
+    found = readings.get((tag, quantity))
+    if found is None or not math.isfinite(found.value) or now_s - found.at_s > old_s:
+        return None
+    return found.value
+
+
+def is_present(readings: Readings, tag: str, now_s: float, old_s: float = FAST_S) -> bool | None:
+    """Whether a feed is there: its breaker is closed and it has a voltage, as far as either is measured."""
+    breaker = fresh(readings, tag, "breaker_closed", now_s, old_s)
+    volts = [value for name in VOLTAGES if (value := fresh(readings, tag, name, now_s, old_s)) is not None]
+    if breaker == 0 or (volts and max(volts) < PRESENT_V):
+        return False
+    return None if breaker is None and not volts else True
+
+
+def is_watched(readings: Readings, supply: Supply) -> bool:
+    """Whether any feed was ever measured. Without that there is no black-out to be seen, and no sequence runs."""
+    tags = {feed.tag for feed in supply.feeds}
+    return any(tag in tags and quantity in {"breaker_closed", *VOLTAGES} for tag, quantity in readings)
+
+
+def plant_of(supply: Supply) -> Plant:
+    """Blocks, gensets and mining, as they are written."""
+    blocks = tuple(
+        Block(load.tag, load.kw, NEVER_SHED + number if load.order is None else load.order, load.on_ups)
+        for number, load in enumerate(supply.loads)
+    )
+    gensets = tuple((one.tag, one.max_kw) for one in supply.gensets)
+    return Plant(blocks, gensets, sum(one.max_kw for one in supply.mining))
+
+
+def seen(readings: Readings, supply: Supply, now_s: float) -> Seen:
+    """The grid is there while one feed is, and not there once all are known to be away."""
+    feeds = [is_present(readings, feed.tag, now_s) for feed in supply.feeds]
+    grid = True if True in feeds else (None if None in feeds else False)
+    lasts = [fresh(readings, tag, quantity, now_s) for tag, quantity in readings if quantity == "runtime_s"]
+    known = [one for one in lasts if one is not None]
+    ready = {one.tag: _ready(readings, one.tag, now_s) for one in supply.gensets}
+    return Seen(grid, ready, min(known, default=None))
+
+
+def _ready(readings: Readings, tag: str, now_s: float) -> bool | None:
+    """A genset that runs, gives its voltage as far as that is measured, and tells no fault."""
+    running = fresh(readings, tag, "running", now_s)
+    if running is None:
+        return None
+    volts = fresh(readings, tag, "voltage_l1_v", now_s)
+    fault = fresh(readings, tag, "fault", now_s)
+    return running > 0 and (volts is None or volts >= PRESENT_V) and not fault
