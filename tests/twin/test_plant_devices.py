@@ -204,7 +204,7 @@ async def test_panel_meters_and_gensets_are_read_and_started_by_pymodbus(site: V
         assert await client.connect()
         try:
             # Register 3000 of the maker's list is address 2999: currents, voltages (3028), power (3060), hertz (3110).
-            found = await client.read_holding_registers(2999, count=112, device_id=meter.unit)
+            found = await client.read_holding_registers(2999, count=112, device_id=int(meter.selector))
             real = client.DATATYPE.FLOAT32
             assert client.convert_from_registers(found.registers[60:62], real) == pytest.approx(
                 model.mining_w / 1000, rel=0.05
@@ -214,7 +214,7 @@ async def test_panel_meters_and_gensets_are_read_and_started_by_pymodbus(site: V
             assert client.convert_from_registers(found.registers[110:112], real) == pytest.approx(50, abs=0.05)
             nobody = await client.read_holding_registers(2999, count=2, device_id=200)
             assert nobody.exception_code == 11
-            nowhere = await client.read_holding_registers(9000, count=2, device_id=meter.unit)
+            nowhere = await client.read_holding_registers(9000, count=2, device_id=int(meter.selector))
             assert nowhere.exception_code == 2
             await start_by_hand(client, model)
         finally:

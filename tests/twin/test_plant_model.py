@@ -9,7 +9,7 @@ from mbongi.twin.plant.design import designed
 from mbongi.twin.plant.faults import FAULTS, set_fault, switch, words_for
 from mbongi.twin.plant.model import PlantModel
 from mbongi.twin.plant.points import Panel, meter_phases_w, set_outlet
-from mbongi.twin.plant.values import Kind, Medium
+from mbongi.twin.plant.values import Kind, LinkKind
 from tests.twin.plants import NOON, plant, set_loads, walk
 
 
@@ -298,13 +298,18 @@ def test_the_document_is_a_graph_without_loose_ends() -> None:
     assert {device.tag for device in design.devices} <= set(tags)
     fed: dict[str, set[str]] = {}
     for link in design.links:
-        if link.medium is Medium.POWER:
+        if link.kind is LinkKind.POWER:
             fed.setdefault(link.target, set()).add(link.source)
     machines = [element.tag for element in design.elements if element.kind is Kind.MACHINE]
     assert len(machines) == 30
     assert "FEED-1" in sources(machines[-1], fed)
     assert {"BAT-1", "BAT-2", "GEN-1", "GEN-2", "FEED-1", "PV-1"} == sources("SRV-1", fed)
-    addresses = [(device.host, device.port, device.unit) for device in design.devices]
+    labels = [link["tag"] for link in design.document()["links"]]
+    assert len(labels) == len(set(labels))
+    places = {place.code for place in design.places}
+    assert {element.place for element in design.elements} <= places
+    assert {place.parent for place in design.places} <= places | {""}
+    addresses = [(device.host, device.port, device.selector) for device in design.devices]
     assert len(addresses) == len(set(addresses))
 
 

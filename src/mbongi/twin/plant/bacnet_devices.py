@@ -189,7 +189,7 @@ class DeviceApplication(NormalApplication):  # type: ignore[misc]
 
     def __init__(self, panel: Panel, device: Device) -> None:
         known = DeviceObject(
-            objectIdentifier=("device", device.unit),
+            objectIdentifier=("device", int(device.selector)),
             objectName=device.tag,
             vendorIdentifier=VENDOR,
             vendorName="Mbongi",
@@ -286,7 +286,7 @@ class DeviceApplication(NormalApplication):  # type: ignore[misc]
     def _readings(self) -> Readings:
         model, found = self.panel.model, dict(self.panel.read(self.tag))
         if self.tag == "FW-1":
-            found["power_w"] = model.hall.fan_w + model.hall.pump_w
+            found["power_w"] = model.hall.fan_w * model.hall.walls[0] / max(sum(model.hall.walls), 1)
             found["runs"] = float(model.hall.is_live)
             found["fault"] = float(not all(model.hall.walls) or not model.hall.pump_works)
         else:

@@ -9,7 +9,7 @@ from typing import Protocol
 from mbongi.twin.errors import TwinError, UnknownAddressError, UnknownFaultError
 from mbongi.twin.plant.genset import Genset
 from mbongi.twin.plant.model import PlantModel
-from mbongi.twin.plant.values import Kind
+from mbongi.twin.plant.values import Element, Kind
 
 NONE, SILENT, FROZEN = "none", "silent", "frozen"
 
@@ -130,7 +130,6 @@ FAULTS: Mapping[Kind, Mapping[str, Effect]] = {
         "hot": lambda model, _, *, on: _hot(model, on=on),
     },
     Kind.BREAKER: {"tripped": _trip},
-    Kind.ATS: {"stuck": lambda model, _, *, on: _stuck(model, on=on)},
     Kind.GENSET: {
         "no_start": lambda model, tag, *, on: _starts(model, tag, 1.0, on=on),
         "hard_start": lambda model, tag, *, on: _starts(model, tag, 0.5, on=on),
@@ -153,17 +152,27 @@ FAULTS: Mapping[Kind, Mapping[str, Effect]] = {
     Kind.DRY_COOLER: {"failed": lambda model, _, *, on: _cooler(model, on=on)},
     Kind.PV: {"failed": lambda model, _, *, on: _panels(model, on=on)},
     Kind.SERVER: {"off": _server},
-    Kind.SENSOR: {},
 }
+CHANGEOVER: Mapping[str, Effect] = {"stuck": lambda model, _, *, on: _stuck(model, on=on)}
+"""Of ATS-1; other boards have no fault of their own."""
+
+
+def _effects(element: Element) -> Mapping[str, Effect]:
+    return CHANGEOVER if element.tag == "ATS-1" else FAULTS.get(element.kind, {})
+
+
+def _element(model: PlantModel, tag: str) -> Element:
+    element = next((each for each in model.design.elements if each.tag == tag), None)
+    if element is None:
+        raise UnknownAddressError(f"{tag}: no element of the virtual plant has this tag; see GET /plant/document")
+    return element
 
 
 def words_for(model: PlantModel, tag: str) -> list[str]:
     """The faults that an element can have, ``none`` first. Raises UnknownAddressError."""
-    element = next((each for each in model.design.elements if each.tag == tag), None)
-    if element is None:
-        raise UnknownAddressError(f"{tag}: no element of the virtual plant has this tag; see GET /plant/document")
+    element = _element(model, tag)
     answers = element.kind is Kind.SENSOR or any(device.tag == tag for device in model.design.devices)
-    return [NONE, *FAULTS.get(element.kind, {}), *([SILENT, FROZEN] if answers else [])]
+    return [NONE, *_effects(element), *([SILENT, FROZEN] if answers else [])]
 
 
 def set_fault(model: PlantModel, tag: str, word: str) -> None:
@@ -174,8 +183,7 @@ def set_fault(model: PlantModel, tag: str, word: str) -> None:
     known = words_for(model, tag)
     if word not in known:
         raise UnknownFaultError(f"{tag}: fault {word!r}: expected one of {', '.join(known)}")
-    kind = next(each.kind for each in model.design.elements if each.tag == tag)
-    effects = FAULTS.get(kind, {})
+    effects = _effects(_element(model, tag))
     before = model.faults.pop(tag, NONE)
     if before in effects:
         effects[before](model, tag, on=False)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mbongi.twin.physics import relax
-from mbongi.twin.plant.design import SERVER_BUSY_W, SERVER_IDLE_W, SERVERS, SWITCH_W, VOLTS
+from mbongi.twin.plant.ratings import SERVER_BUSY_W, SERVER_IDLE_W, SERVERS, SWITCH_W, VOLTS
 from mbongi.twin.plant.values import Outlet, Rack
 
 INRUSH_SHARE = 5.0

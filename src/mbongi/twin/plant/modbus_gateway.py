@@ -37,7 +37,7 @@ class ModbusGateway:
     def __init__(self, panel: Panel) -> None:
         self.panel = panel
         devices = [each for each in panel.model.design.devices if each.protocol is Protocol.MODBUS]
-        self.units = {device.unit: device.tag for device in devices}
+        self.units = {int(device.selector): device.tag for device in devices}
         self.host, self.port = devices[0].host, devices[0].port
         self.connections: set[Connection] = set()
         self.server: asyncio.AbstractServer | None = None

@@ -11,10 +11,11 @@ from mbongi.twin.climate import ambient_c
 from mbongi.twin.plant import weather
 from mbongi.twin.plant.changeover import FEEDER_S, Changeover, Position, is_good
 from mbongi.twin.plant.cooling import Hall, Loop, WaterTank
-from mbongi.twin.plant.design import HZ, POWER_FACTOR, VOLTS, Design, breakers
+from mbongi.twin.plant.design import Design
 from mbongi.twin.plant.electric import Breaker, Transformer
 from mbongi.twin.plant.genset import FuelTank, Genset
 from mbongi.twin.plant.loads import RackLoad, Servers
+from mbongi.twin.plant.ratings import HZ, POWER_FACTOR, VOLTS, breakers
 from mbongi.twin.plant.ups import Ups
 
 STEP_S_MAX = 1.0

@@ -23,7 +23,7 @@ class NutServer:
 
     def __init__(self, panel: Panel) -> None:
         self.panel = panel
-        self.devices = {each.name: each for each in panel.model.design.devices if each.protocol is Protocol.NUT}
+        self.devices = {each.selector: each for each in panel.model.design.devices if each.protocol is Protocol.NUT}
         first = next(iter(self.devices.values()))
         self.host, self.port = first.host, first.port
         self.server: asyncio.Server | None = None

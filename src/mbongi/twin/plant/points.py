@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from random import Random
 
 from mbongi.twin.plant.changeover import Position
-from mbongi.twin.plant.design import GENSETS, POWER_FACTOR, VOLTS
+from mbongi.twin.plant.design import GENSETS
 from mbongi.twin.plant.faults import FROZEN, SILENT
 from mbongi.twin.plant.genset import RPM, GensetState
 from mbongi.twin.plant.model import UPS_SIDES, PlantModel
+from mbongi.twin.plant.ratings import POWER_FACTOR, VOLTS
 from mbongi.twin.plant.ups import LOW_SHARE
 
 Readings = dict[str, float]

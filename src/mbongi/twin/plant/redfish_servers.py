@@ -12,8 +12,9 @@ from typing import Any
 
 from mbongi.twin.firmware import HttpReply, HttpRequest, encode, json_object
 from mbongi.twin.listeners import Connection, HttpConnection, open_socket
-from mbongi.twin.plant.design import ACCOUNT, ACCOUNT_KEY, SERVER_BUSY_W, SERVER_IDLE_W
+from mbongi.twin.plant.design import ACCOUNT, ACCOUNT_KEY
 from mbongi.twin.plant.points import Panel, Readings
+from mbongi.twin.plant.ratings import SERVER_BUSY_W, SERVER_IDLE_W
 from mbongi.twin.plant.values import Device, Protocol
 from mbongi.twin.settings import Aftermath
 from mbongi.twin.values import Fault

@@ -151,7 +151,7 @@ class Objects(AbstractMibInstrumController):  # type: ignore[misc]
         for index, (name, value) in enumerate(varBinds):
             self._may("write", name, asked)
             oid = tuple(name)
-            is_outlet = device.map == "apc-rpdu2" and oid[:-1] == snmp_maps.OUTLET_COMMAND
+            is_outlet = device.map_name == "apc-rpdu2" and oid[:-1] == snmp_maps.OUTLET_COMMAND
             if not is_outlet or oid not in self._of(asked)[0]:
                 raise smi_error.NotWritableError(name=name, idx=index)
             if not isinstance(value, Integer32):
@@ -181,9 +181,9 @@ class Objects(AbstractMibInstrumController):  # type: ignore[misc]
         readings = self.panel.read(device.tag)
         kept = self.kept.get(device.tag)
         if kept is None or kept[0] is not readings:
-            make = snmp_maps.pdu if device.map == "apc-rpdu2" else snmp_maps.ups
+            make = snmp_maps.pdu if device.map_name == "apc-rpdu2" else snmp_maps.ups
             uptime_s = time.monotonic() - self.started_s
-            objects = snmp_maps.system(device.tag, device.map, uptime_s) | make(device.tag, readings)
+            objects = snmp_maps.system(device.tag, device.map_name, uptime_s) | make(device.tag, readings)
             kept = self.kept[device.tag] = (readings, objects, sorted(objects))
         return kept[1], kept[2]
 

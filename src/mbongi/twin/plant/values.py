@@ -1,24 +1,25 @@
 """Values of the virtual plant: its elements, the edges between them, the devices that answer for them. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What an element is."""
+    """What an element is: the inventory's words."""
 
     UTILITY_FEED = "utility_feed"
     TRANSFORMER = "transformer"
-    SWITCHBOARD = "switchboard"
+    SWITCHBOARD = "lv_switchboard"
+    """The changeover switch too: from it on one board is fed by either source."""
     BREAKER = "breaker"
-    ATS = "ats"
     GENSET = "genset"
     FUEL_TANK = "fuel_tank"
     PV = "pv"
     UPS = "ups"
     BATTERY = "battery"
     PDU = "pdu"
+    OUTLET = "outlet"
+    """Lights and sockets."""
     METER = "meter"
     SENSOR = "sensor"
     FAN_WALL = "fan_wall"
@@ -30,15 +31,14 @@ class Kind(StrEnum):
     SWITCH = "network_switch"
     SERVER = "server"
     MACHINE = "machine"
-    LOAD = "load"
-    """Lights and sockets."""
 
 
-class Medium(StrEnum):
-    """What flows along an edge."""
+class LinkKind(StrEnum):
+    """What flows along an edge; a meter's data link leads to what it measures."""
 
     POWER = "power"
     COOLING = "cooling"
+    DATA = "data"
 
 
 class Protocol(StrEnum):
@@ -58,49 +58,87 @@ PHASES = ("L1", "L2", "L3")
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A site, hall or rack, with its corner and size on the plan of the site."""
+
+    code: str
+    kind: str
+    name: str
+    parent: str = ""
+    slots: int | None = None
+    numbering: str = "shelf"
+    x_m: float | None = None
+    y_m: float | None = None
+    width_m: float | None = None
+    depth_m: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Element:
-    """One thing of the plant. ``rating`` by unit-bearing names such as ``rated_w``; ``place`` as HALL or HALL/RACK."""
+    """One thing of the plant, with the inventory's fields.
+
+    ``rated_kw`` is what it delivers or draws at most, of what cools the heat that it removes, whose own power is
+    ``demand_kw``; ``rated_v`` is between phases.
+    """
 
     tag: str
     kind: Kind
     name: str
     place: str = ""
-    model: str = ""
-    serial: str = ""
-    rating: Mapping[str, float] = field(default_factory=dict)
+    slot: int | None = None
+    manufacturer: str = "Mbongi"
+    model: str = "virtual"
+    rated_kw: float | None = None
+    rated_kva: float | None = None
+    rated_a: float | None = None
+    rated_v: float | None = None
+    phases: int | None = None
+    demand_kw: float | None = None
+    power_factor: float | None = None
+    efficiency: float | None = None
+    capacity_kwh: float | None = None
+    capacity_l: float | None = None
+    capacity_m3: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An edge from a source to what it feeds, or from what cools to what is cooled."""
+    """A directed edge, with the inventory's fields."""
 
     source: str
     target: str
-    medium: Medium = Medium.POWER
+    kind: LinkKind = LinkKind.POWER
     phases: str = THREE_PHASES
     side: str = ""
     """``A`` or ``B`` where the target has two feeds."""
-    outlet: int | None = None
-    """Of a PDU."""
+    normally_open: bool = False
+    """Carries only where the target has no other supply."""
+    tag: str = ""
+
+    @property
+    def label(self) -> str:
+        """Its own tag."""
+        return self.tag or f"{self.source}>{self.target}"
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Who answers for an element: ``unit`` is a Modbus unit or a BACnet instance; ``map`` names what it answers with.
+    """Who answers for an element, with the fields of a device on record.
 
-    ``name`` is the UPS's name on a NUT server. ``user`` and ``secret`` are practice credentials (SNMP community, SNMP
-    v3 user with one key for both, Redfish's account): they open virtual devices on loopback only.
+    ``selector`` is a Modbus unit, a UPS's name on its NUT server, a BACnet instance, or the digest of SNMP v3; of
+    Redfish ``map_name`` is the scheme. ``secret`` and ``privacy`` are practice credentials (community, pass phrases,
+    password): they open virtual devices on loopback only.
     """
 
     tag: str
     protocol: Protocol
     host: str
     port: int
-    map: str
-    unit: int = 0
-    name: str = ""
+    selector: str = ""
+    map_name: str = ""
     user: str = ""
     secret: str = ""
+    privacy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +160,11 @@ class Rack:
     number: int
     hall: int
     outlets: tuple[Outlet, ...]
+
+    @property
+    def place(self) -> str:
+        """Its code."""
+        return f"H{self.hall}-R{self.number}"
 
     @property
     def breaker(self) -> str:
