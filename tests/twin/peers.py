@@ -20,8 +20,8 @@ PORTS = ("rpc_port", "http_port", "framed_port", "control_port", "meter_port")
 
 
 def twin_ports() -> dict[str, int]:
-    """The ports of a virtual site."""
-    return dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    """The ports of a virtual site without a plant."""
+    return {**dict(zip(PORTS, free_ports(len(PORTS)), strict=True)), "plant_port": 0}
 
 
 @asynccontextmanager

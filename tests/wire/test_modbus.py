@@ -59,3 +59,26 @@ def test_what_is_no_header_is_refused(header: str) -> None:
 def test_an_answer_of_another_length_or_function_is_refused(pdu: str) -> None:
     with pytest.raises(ModbusError):
         modbus.read_answer(bytes.fromhex(pdu), function=3, count=3)
+
+
+def test_writes_are_those_of_the_specification() -> None:
+    # V1.1b3, 6.12: registers 2 and 3 become 00 0A and 01 02; 6.06: register 2 becomes 00 03.
+    asked = bytes.fromhex("10000100020400 0a 01 02")
+    assert modbus.write(1, [10, 0x0102]) == asked
+    wish = modbus.read_writing(asked)
+    assert wish == modbus.Writing(16, 1, (10, 0x0102))
+    assert modbus.written(wish).hex() == "1000010002"
+    single = modbus.read_writing(bytes.fromhex("0600010003"))
+    assert single == modbus.Writing(6, 1, (3,))
+    assert modbus.written(single).hex() == "0600010003"
+
+
+@pytest.mark.parametrize(
+    ("pdu", "code"),
+    [("10000100020300 0a01", 3), ("1000010000 00", 3), ("10ffff000204000a0102", 2), ("0600", 3), ("0500010000", 1)],
+)
+def test_writes_that_do_not_fit_are_refused(pdu: str, code: int) -> None:
+    refused = modbus.read_writing(bytes.fromhex(pdu))
+
+    assert isinstance(refused, modbus.Refused)
+    assert refused.code == code

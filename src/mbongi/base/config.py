@@ -330,9 +330,12 @@ class Twin:
     report_whatsminer_port: int = 8888
     seed: int = 1
     control_port: int = 8426
+    """Where faults are set while it runs; 127.0.0.1 only."""
     meter_port: int = 8502
     """Where its power meter answers Modbus TCP, loopback only."""
-    """Where faults are set while it runs; 127.0.0.1 only."""
+    plant_port: int = 8430
+    """First of five ports where its plant answers, at 127.HALL.255.N: Modbus TCP, SNMP, NUT, BACnet/IP, Redfish; 0: no
+    plant."""
     time_scale: float = 1.0
     """How much faster than the world's its time passes: 60 reboots a machine in a second."""
     hash_scale: float = 4.0

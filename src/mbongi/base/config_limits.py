@@ -70,16 +70,17 @@ LIMITS: Final[Mapping[str, tuple[float, float]]] = {
     "proxy.ban_s": (0, 604_800),
     "twin.machines": (0, 50_000),
     "twin.per_rack": (1, 254),
+    "twin.plant_port": (0, 65_531),
     "twin.time_scale": (0.01, 10_000),
     "twin.hash_scale": (0, 1000),
     "twin.v2_share": (0, 1),
 }
-"""Lowest and highest value that a site can run with; ports are 1..65535."""
+"""Lowest and highest value that a site can run with; other ports are 1..65535."""
 
 
 def require_sense(value: Any, section: str, key: str, where: str) -> None:
     """Raise ConfigError for a value of the right type that no site can run with."""
-    low, high = (1, 65_535) if key.endswith("port") else LIMITS.get(f"{section}.{key}", (None, None))
+    low, high = LIMITS.get(f"{section}.{key}", (1, 65_535) if key.endswith("port") else (None, None))
     if low is not None and high is not None and not low <= value <= high:
         raise ConfigError(f"{where}: found {value}; expected {low}..{high}")
     if (section, key) in {("fleet", "ranges"), ("twin", "network")}:

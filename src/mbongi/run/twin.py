@@ -40,6 +40,7 @@ OPTIONS = (
     "framed_port",
     "control_port",
     "meter_port",
+    "plant_port",
     "seed",
     "time_scale",
 )
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--framed-port", type=int, help="TCP port of Whatsminers with API 3 (default 4433)")
     parser.add_argument("--control-port", type=int, help="port on 127.0.0.1 where faults are set (default 8426)")
     parser.add_argument("--meter-port", type=int, help="port on 127.0.0.1 of the power meter (default 8502)")
+    parser.add_argument("--plant-port", type=int, help="first of five ports of the plant (default 8430); 0: none")
     parser.add_argument("--seed", type=int, help="the same seed gives the same machines (default 1)")
     parser.add_argument("--time-scale", type=float, help="how much faster than the world's its time passes (default 1)")
     parser.add_argument(
@@ -113,7 +115,7 @@ async def _serve(twin: Twin, pool: SitePool | None, faults: list[Wish]) -> int:
     site = VirtualSite(twin, pool=pool)
     for address, _ in faults:
         site.machine(address)
-    await site.start(control=True)
+    await site.start(control=True, plant=twin.plant_port > 0)
     for address, fault in faults:
         if isinstance(fault, WriteFault):
             site.machine(address).set_write_fault(fault)

@@ -18,6 +18,14 @@
     GET  /meter                                {"truth_w", "shown_w", "nameplate_w", "port", "fault", "grid", ...}
     POST /meter/fault                          {"fault": "frozen"}; none, hung, off, frozen, noisy, scale_jump
     POST /grid                                 {"hz": 49.6, "volts": 228}; either may be left out
+    GET  /plant                                {"power_w": {...}, "states": {TAG: "closed", ...}, "faults": {...}, ...}
+    GET  /plant/document                       {"elements": [...], "links": [...], "devices": [...]}
+    GET  /plant/events                         [{"at", "tag", "state"}, ...]: what changed, the newest last
+    GET  /plant/faults                         {TAG: ["none", "outage", ...], ...}
+    POST /plant/cut, /plant/restore            {}: the buttons of the drill: the grid goes, and comes back
+    POST /plant/TAG/fault                      {"fault": "no_start"}; "none" mends
+    POST /plant/TAG/switch                     {"closed": false}; a breaker, by hand
+    POST /plant/TAG/outlet                     {"outlet": 3, "on": false}; of a PDU
 
 Errors are {"error": "..."} with status 400, 403, 404 or 405. Web pages cannot reach it: a foreign Host or any Origin
 is refused.
@@ -35,6 +43,7 @@ from mbongi.twin.firmware import HttpReply, HttpRequest, encode, json_object
 from mbongi.twin.listeners import Connection, HttpConnection, open_socket
 from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.meter import SiteMeter
+from mbongi.twin.plant import buttons
 from mbongi.twin.settings import Aftermath, all_stated
 from mbongi.twin.values import Fault
 from mbongi.twin.write_faults import WriteFault
@@ -93,6 +102,7 @@ class Control:
             ("POST", "faults"): self._share_faults,
             **report.routes(site),
             **moving.routes(site),
+            **buttons.routes(site),
             ("GET", "meter"): lambda _, __: self._meter().document(),
             ("POST", "meter/*"): self._set_meter,
             ("POST", "grid"): self._set_grid,

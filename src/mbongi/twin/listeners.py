@@ -1,4 +1,4 @@
-"""The sockets of virtual machines: raw asyncio protocols for the RPC port and for HTTP, with faults built in.
+"""The sockets of virtual machines: raw asyncio protocols for the RPC port, HTTP and Modbus, with faults built in.
 
 A connection holds at most REQUEST_BYTES_MAX of request and IDLE_S of silence; beyond either it is closed.
 """
@@ -18,6 +18,7 @@ from mbongi.twin.flash import IMAGE_BYTES_MAX, Incoming
 from mbongi.twin.images import BadImageError
 from mbongi.twin.settings import Aftermath, Then
 from mbongi.twin.values import Fault
+from mbongi.wire import modbus
 
 REQUEST_BYTES_MAX = 256 * 1024
 HEAD_BYTES_MAX = 16 * 1024
@@ -288,6 +289,34 @@ class HttpConnection(Connection):
             self.abort()
         except httptools.HttpParserError:
             self.send(_rendered(HttpReply(400, b"Bad Request", "text/plain"), keep=False, head=False), close=True)
+
+
+class ModbusConnection(Connection):
+    """Modbus TCP: any number of questions on one connection, answered in order; an answer of None is silence."""
+
+    def __init__(self, host: Host, answer: Callable[[modbus.Frame], bytes | None]) -> None:
+        super().__init__(host)
+        self.answer = answer
+        self.received = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every question that is whole; what is no Modbus breaks the connection."""
+        if self.is_deaf:
+            return
+        self.expect_within(self.idle_s)
+        self.received += data
+        try:
+            while len(self.received) >= modbus.HEADER_BYTES:
+                length = modbus.frame_bytes(bytes(self.received[: modbus.HEADER_BYTES]))
+                if len(self.received) < length:
+                    return
+                asked = modbus.read_frame(bytes(self.received[:length]))
+                del self.received[:length]
+                pdu = self.answer(asked)
+                if pdu is not None:
+                    self.send(modbus.frame(asked.transaction, asked.unit, pdu), close=False)
+        except modbus.ModbusError:
+            self.abort()
 
 
 def _rendered(reply: HttpReply, *, keep: bool, head: bool) -> bytes:

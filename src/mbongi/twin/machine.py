@@ -4,6 +4,7 @@ State moves only when somebody looks: ``advance`` steps it from the last look to
 costs nothing. The same seed, address and moments give the same figures.
 """
 
+from collections.abc import Callable
 from random import Random
 from typing import Final
 
@@ -58,6 +59,10 @@ class VirtualMachine(Settable):
         """Whether a miner connects to the pools and counts what they answer; the counters are made up where not."""
         self.has_work = True
         """Without work from any pool the chips stand still."""
+        self.has_power = True
+        """Whether there is voltage at its outlet."""
+        self.air_c: Callable[[float], float] = ambient_c
+        """The air that it stands in, at a moment; its place adds ``inlet_rise_k``."""
         self._make_unique()
         self._start_warm()
 
@@ -82,7 +87,7 @@ class VirtualMachine(Settable):
         self.mining_since = now - age_s
         self.throttle = 1.0
         self.duty = 0.6
-        self.inlet_c = ambient_c(now) + self.inlet_rise_k
+        self.inlet_c = self.air_c(now) + self.inlet_rise_k
         self.temps_c = [self.model.target_c] * boards
         self.powers_w = [0.0] * boards
         self.rates_ths = [0.0] * boards
@@ -200,11 +205,25 @@ class VirtualMachine(Settable):
         self.advance()
         before, self.fault, self.fault_since = self.fault, fault, self.at
         if fault is Fault.OFF:
-            self.slots.cut_power()
-            self._halt()
-            self.phase, self.phase_until = Phase.OFF, float("inf")
-        elif before is Fault.OFF:
+            self._go_dark()
+        elif before is Fault.OFF and self.has_power:
             self._boot()
+
+    def set_power(self, *, on: bool) -> None:
+        """Cut the voltage at its outlet, or give it back: then it boots."""
+        if on is self.has_power:
+            return
+        self.advance()
+        self.has_power = on
+        if not on:
+            self._go_dark()
+        elif self.fault is not Fault.OFF:
+            self._boot()
+
+    def _go_dark(self) -> None:
+        self.slots.cut_power()
+        self._halt()
+        self.phase, self.phase_until = Phase.OFF, float("inf")
 
     def _take_effect(self, before: MachineSettings) -> None:
         for index in range(POOL_COUNT):
@@ -305,7 +324,7 @@ class VirtualMachine(Settable):
 
     def _move_heat(self, dt_s: float, moment: float) -> None:
         model, blocked = self.model, self.fault is Fault.OVERHEAT
-        self.inlet_c = ambient_c(moment) + self.inlet_rise_k + (EXHAUST_K if blocked else 0.0)
+        self.inlet_c = self.air_c(moment) + self.inlet_rise_k + (EXHAUST_K if blocked else 0.0)
         self.frequency_share = self._goal_share()
         self._turn_fans(dt_s)
         airflow = sum(self.rpm) / (model.fan_rpm_max * model.fans) * (BLOCKED_AIRFLOW if blocked else 1.0)

@@ -12,7 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from mbongi.twin.errors import TwinError, UnknownFaultError
-from mbongi.twin.listeners import Connection, open_socket
+from mbongi.twin.listeners import Connection, ModbusConnection, open_socket
 from mbongi.twin.settings import Aftermath
 from mbongi.twin.values import Fault, Phase
 from mbongi.wire import modbus, sunspec
@@ -24,6 +24,8 @@ HOST = "127.0.0.1"
 UNIT = 1
 REFRESH_S = 1.0
 LAG_S = 0.5
+VOLTS_DEAD = 20.0
+"""Below it there is no frequency to measure."""
 LOSS_SHARE = 0.02
 COOLING_SHARE = 0.03
 FIXED_SHARE = 0.004
@@ -109,7 +111,9 @@ class SiteMeter:
     async def _listen(self) -> None:
         listener = open_socket(HOST, self.port, "meter")
         self.port = listener.getsockname()[1]
-        self.server = await asyncio.get_running_loop().create_server(lambda: MeterConnection(self), sock=listener)
+        self.server = await asyncio.get_running_loop().create_server(
+            lambda: ModbusConnection(self, self.answer), sock=listener
+        )
 
     def shut(self) -> None:
         """Stop listening and measuring."""
@@ -128,7 +132,9 @@ class SiteMeter:
     # Measuring.
 
     def truth_w(self) -> float:
-        """What flows through the meter at this moment."""
+        """What flows through the meter at this moment: what the plant takes, or where there is none about as much."""
+        if self.site.plant is not None:
+            return self.site.plant.model.feed_w
         machines_w = sum(machine.power_w for machine in self.machines)
         return machines_w * (1 + LOSS_SHARE + COOLING_SHARE) + FIXED_SHARE * self.nameplate_w
 
@@ -152,7 +158,7 @@ class SiteMeter:
         share = NOISY_SHARE if self.meter_fault is MeterFault.NOISY else NOISE_SHARE
         power_w = max(self.shown_w * self.random.gauss(1.0, share), 0.0)
         volts = self.grid.volts * self.random.gauss(1.0, 0.0005)
-        hz = self.grid.hz + self.random.gauss(0.0, 0.004)
+        hz = self.grid.hz + self.random.gauss(0.0, 0.004) if self.grid.volts > VOLTS_DEAD else math.nan
         amps = power_w / max(volts, 1.0)
         words = [sunspec.NO_INT16] * (sunspec.METER_LENGTH + 2)
         words[:2] = sunspec.METER, sunspec.METER_LENGTH
@@ -175,6 +181,16 @@ class SiteMeter:
         held = [*sunspec.MARK, *common, *self.words, sunspec.END, 0]
         first = address - sunspec.BASE
         return held[first : first + count] if first >= 0 and first + count <= len(held) else None
+
+    def answer(self, frame: modbus.Frame) -> bytes:
+        """The PDU that answers a question, whatever unit it asks."""
+        asked = modbus.read_question(frame.pdu)
+        if isinstance(asked, modbus.Refused):
+            return modbus.refusal(asked)
+        words = self.read(asked.address, asked.registers)
+        if words is None:
+            return modbus.refusal(modbus.Refused(asked.function, modbus.Failure.ILLEGAL_ADDRESS))
+        return modbus.answer(asked.function, words)
 
     # The control interface.
 
@@ -215,44 +231,12 @@ class SiteMeter:
             if not low <= value <= high:
                 raise TwinError(f"grid: {name}: {value}; expected {low:g} to {high:g}")
             setattr(self.grid, name, float(value))
-
-
-class MeterConnection(Connection):
-    """Modbus TCP: any number of questions on one connection, answered in order."""
-
-    host: SiteMeter
-
-    def __init__(self, host: SiteMeter) -> None:
-        super().__init__(host)
-        self.received = bytearray()
-
-    def data_received(self, data: bytes) -> None:
-        """Answer every question that is whole; what is no Modbus breaks the connection."""
-        if self.host.fault is Fault.HUNG:
-            return
-        self.expect_within(self.idle_s)
-        self.received += data
-        try:
-            while len(self.received) >= modbus.HEADER_BYTES:
-                length = modbus.frame_bytes(bytes(self.received[: modbus.HEADER_BYTES]))
-                if len(self.received) < length:
-                    return
-                asked = modbus.read_frame(bytes(self.received[:length]))
-                del self.received[:length]
-                self.send(modbus.frame(asked.transaction, asked.unit, self._answer(asked.pdu)), close=False)
-        except modbus.ModbusError:
-            self.abort()
-
-    def _answer(self, pdu: bytes) -> bytes:
-        asked = modbus.read_question(pdu)
-        if isinstance(asked, modbus.Refused):
-            return modbus.refusal(asked)
-        words = self.host.read(asked.address, asked.registers)
-        if words is None:
-            return modbus.refusal(modbus.Refused(asked.function, modbus.Failure.ILLEGAL_ADDRESS))
-        return modbus.answer(asked.function, words)
+        if self.site.plant is not None:
+            self.site.plant.take_grid()
 
 
 def _word(value: float) -> int:
-    """A value as an int16 word; what is too large is cut."""
+    """A value as an int16 word; what is too large is cut, NaN is "not implemented"."""
+    if math.isnan(value):
+        return sunspec.NO_INT16
     return max(-32_767, min(32_767, round(value))) & 0xFFFF

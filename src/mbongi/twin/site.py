@@ -28,6 +28,7 @@ from mbongi.twin.machine import VirtualMachine
 from mbongi.twin.meter import SiteMeter
 from mbongi.twin.mining import Mining
 from mbongi.twin.models import model_of
+from mbongi.twin.plant.running import Plant
 from mbongi.twin.settings import Aftermath, SimClock
 from mbongi.twin.values import Fault, Phase, PoolEntry, SitePool
 from mbongi.twin.vnish import VNish
@@ -185,6 +186,7 @@ class VirtualSite:
         self.places = {position.address: self._place(position) for position in positions(config)}
         self.control: Control | None = None
         self.meter: SiteMeter | None = None
+        self.plant: Plant | None = None
         self.mining: Mining | None = None
         self._mining: asyncio.Task[None] | None = None
         self.moving: asyncio.Task[None] | None = None
@@ -236,8 +238,8 @@ class VirtualSite:
         """The addresses of one family."""
         return [address for address, place in self.places.items() if place.machine.model.family is family]
 
-    async def start(self, *, control: bool = False) -> None:
-        """Open every listener, and where asked the control interface and the site's meter.
+    async def start(self, *, control: bool = False, plant: bool = False) -> None:
+        """Open every listener, and where asked the control interface with the site's meter, and the plant.
 
         Raises TwinError; then nothing is left open.
         """
@@ -252,6 +254,9 @@ class VirtualSite:
                 await self.control.open()
                 self.meter = SiteMeter(self, port=self.config.meter_port)
                 await self.meter.open()
+            if plant:
+                self.plant = Plant(self)
+                await self.plant.open()
             if self.mining is not None:
                 self._mining = asyncio.get_running_loop().create_task(self.mining.run())
                 self._mining.add_done_callback(_report)
@@ -270,6 +275,8 @@ class VirtualSite:
         for each in (self.control, self.meter):
             if each is not None:
                 each.shut()
+        if self.plant is not None:
+            await self.plant.close()
         for place in self.places.values():
             if place.timer is not None:
                 place.timer.cancel()

@@ -1,4 +1,4 @@
-"""Modbus TCP: reading registers. Frames in and out as bytes; both ends.
+"""Modbus TCP: reading and writing registers. Frames in and out as bytes; both ends.
 
 A frame is the MBAP header (transaction, protocol 0, length of what follows, unit) and a PDU (function, data), all
 big-endian. Source: MODBUS Application Protocol Specification V1.1b3; MODBUS Messaging on TCP/IP Implementation Guide.
@@ -127,3 +127,47 @@ def read_answer(pdu: bytes, *, function: int, count: int) -> tuple[int, ...] | R
     """The registers that were asked for, or the device's refusal. Raises ModbusError for any other answer."""
     data = answer_data(pdu, function=function, count=count)
     return data if isinstance(data, Refused) else struct.unpack(f">{count}H", data)
+
+
+# Writing.
+
+WRITE_SINGLE = 6
+WRITE_MULTIPLE = 16
+WRITES_MAX = 123
+"""Registers of one write, at most."""
+
+
+class Writing(NamedTuple):
+    """A client's wish: so many ``words`` from ``address`` on."""
+
+    function: int
+    address: int
+    words: tuple[int, ...]
+
+
+def write(address: int, words: "tuple[int, ...] | list[int]") -> bytes:
+    """The PDU that writes registers."""
+    return struct.pack(f">BHHB{len(words)}H", WRITE_MULTIPLE, address, len(words), 2 * len(words), *words)
+
+
+def read_writing(pdu: bytes) -> Writing | Refused:
+    """What a client wants written, or the refusal that it gets."""
+    function = pdu[0]
+    if function == WRITE_SINGLE and len(pdu) == _READ.size:
+        _function, address, word = _READ.unpack(pdu)
+        return Writing(function, address, (word,))
+    if function == WRITE_MULTIPLE and len(pdu) > _READ.size:
+        _function, address, count = _READ.unpack_from(pdu)
+        data = pdu[_READ.size + 1 :]
+        if 1 <= count <= WRITES_MAX and pdu[_READ.size] == len(data) == 2 * count:
+            fits = address + count <= ADDRESSES
+            words = struct.unpack(f">{count}H", data)
+            return Writing(function, address, words) if fits else Refused(function, Failure.ILLEGAL_ADDRESS)
+    known = function in {WRITE_SINGLE, WRITE_MULTIPLE}
+    return Refused(function, Failure.ILLEGAL_VALUE if known else Failure.ILLEGAL_FUNCTION)
+
+
+def written(writing: Writing) -> bytes:
+    """The PDU that says so: the word itself for a single one, else how many."""
+    last = writing.words[0] if writing.function == WRITE_SINGLE else len(writing.words)
+    return _READ.pack(writing.function, writing.address, last)

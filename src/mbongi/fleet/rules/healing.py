@@ -352,11 +352,9 @@ class _Asking:
         return self.rule.mode is Mode.WATCH
 
     def _move(self, sight: Sight, since_ms: int, *, is_common: bool) -> tuple[Move, Cure | None, int, str]:
-        if sight.aside and not (sight.aside == "asleep" and Cure.WAKE in self.rule.document.steps):
-            return Move.ASIDE, None, 0, sight.aside
         tried = self.past.of_machine(self.rule.id, sight.machine_id, for_watch=self.is_watch)
-        if _is_told(tried, since_ms):
-            return Move.ASIDE, None, 0, "told"
+        if why := self._aside(sight, tried, since_ms):
+            return Move.ASIDE, None, 0, why
         if why := self._held(sight, tried, is_common=is_common):
             return Move.HOLD, None, 0, why
         today = [each for each in tried if each.started_ms > self.at_ms - DAY_MS and each.cure is not Cure.WORK_ORDER]
@@ -371,6 +369,11 @@ class _Asking:
         if self.rule.document.work_order:
             return Move.ORDER, Cure.WORK_ORDER, step, ""
         return Move.ASIDE, None, 0, "exhausted"
+
+    def _aside(self, sight: Sight, tried: Sequence[Attempt], since_ms: int) -> str:
+        if sight.aside and not (sight.aside == "asleep" and Cure.WAKE in self.rule.document.steps):
+            return sight.aside
+        return "told" if _is_told(tried, since_ms) else ""
 
     def _held(self, sight: Sight, tried: Sequence[Attempt], *, is_common: bool) -> str:
         taken = (sight.machine_id, False) in self.busy or (self.is_watch and (sight.machine_id, True) in self.busy)
