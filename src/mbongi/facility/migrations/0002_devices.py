@@ -7,9 +7,9 @@ from mbongi.core.identity.rls import site_policy
 
 class Migration(migrations.Migration):
 
-    initial = True
 
     dependencies = [
+        ('facility', '0001_inventory'),
         ('identity', '0002_cache'),
     ]
 

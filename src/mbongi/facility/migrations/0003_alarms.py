@@ -18,9 +18,9 @@ TABLES = ('alarmdefinition', 'alarm', 'alarmevent', 'alarmcursor', 'alarmrota', 
 
 class Migration(migrations.Migration):
 
-    initial = True
 
     dependencies = [
+        ('facility', '0002_devices'),
     ]
 
     operations = [

@@ -21,9 +21,9 @@ FOR EACH ROW EXECUTE FUNCTION facility_refuse_signature()
 
 class Migration(migrations.Migration):
 
-    initial = True
 
     dependencies = [
+        ('facility', '0003_alarms'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -13,7 +13,7 @@ TENANTS = "CREATE POLICY fleet_credential_scope ON fleet_credential USING ({0}) 
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('fleet', '0014_owners'),
+        ('fleet', '0015_campaign_settings'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
