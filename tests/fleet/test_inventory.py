@@ -198,6 +198,24 @@ def test_an_import_that_is_cut_off_keeps_what_it_has_entered_and_can_be_entered_
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("as_site")
+def test_an_import_is_entered_in_calls_of_some_seconds_and_counts_all_of_them(people, monkeypatch) -> None:
+    monkeypatch.setattr(inventory, "PART", 2)
+    ids = add_machines(5)
+    lead = people(Role.SHIFT_LEAD)
+    devices = [Device(name=f"{n}", address=f"10.20.0.{n}", hall=9, rack=1, slot=n) for n in range(1, 6)]
+    number = inventory.keep(lead, "file", devices)
+
+    calls = [inventory.apply(lead, number, reason="x", for_s=0.0) for _number in range(3)]
+
+    assert [(one["place"], one.get("left", 0)) for one in calls] == [(2, 3), (4, 1), (5, 0)]
+    assert (inventory.listing(number).outcome, inventory.listing(number).applied_at) != ({}, None)
+    assert inventory.listing(number).outcome["place"] == 5
+    assert [Machine.objects.get(pk=pk).placements.count() for pk in ids] == [1] * 5
+    assert len(ledger.entries(subject=f"inventory:{number}")) == 3
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("as_site")
 def test_machines_that_change_places_in_one_import_do_and_what_went_meanwhile_is_passed_over(people) -> None:
     first, second, gone = add_machines(3)
     lead = people(Role.SHIFT_LEAD)

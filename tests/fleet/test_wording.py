@@ -3,6 +3,8 @@
 import pytest
 from django.utils import translation
 
+from mbongi.fleet.healing_wording import refusal_text
+from mbongi.fleet.hosting_wording import why_text
 from mbongi.fleet.operation_wording import operation_text
 from mbongi.fleet.rules.figures import verdict
 from mbongi.fleet.values import EventKind
@@ -65,3 +67,30 @@ def test_an_event_states_its_reason_in_the_readers_language() -> None:
     with translation.override("fr"):
         text = event_text(EventKind.UNKNOWN, "", {"reason": "no answer within 5 s"})
     assert text == "Pas de réponse lisible\u00a0: aucune réponse en 5 s."
+
+
+@pytest.mark.parametrize(
+    ("message", "french"),
+    [
+        ("healing rule 7: nobody has switched it on", "Personne ne l’a activée."),
+        ("user:3: plan a heal: the role auditor does not permit it", "Celui qui l’a activée en dernier n’en a plus le"),
+        ("plan a heal: 200 operations are not over", "Trop d’opérations ne sont pas terminées"),
+        ("something else", "something else"),
+    ],
+)
+def test_why_a_rule_begins_nothing_is_said_in_the_readers_language(message: str, french: str) -> None:
+    with translation.override("fr"):
+        assert refusal_text(message).startswith(french)
+
+
+@pytest.mark.parametrize(
+    ("message", "french"),
+    [
+        ("contract 7: 2026-11: no approved version governs it", "Aucune version approuvée"),
+        ("close 2026-11 of contract 7: excuse 12 is proposed; decide on it first", "L’excuse 12"),
+        ("contract 7: not known", "contract 7: not known"),
+    ],
+)
+def test_why_a_statement_could_not_be_made_is_said_in_the_readers_language(message: str, french: str) -> None:
+    with translation.override("fr"):
+        assert french in why_text(message)

@@ -11,8 +11,11 @@ from django.test import Client
 
 from mbongi.core.identity.scope import SITE, acting
 from mbongi.core.identity.values import Role
+from mbongi.fleet import inventory
 from mbongi.fleet.models import Machine
+from mbongi.fleet.rules.netbox import Device
 from mbongi.web.label_sheets import SHEETS, Label, draw
+from mbongi.web.pages import inventory as inventory_pages
 from tests.web.conftest import Pilot
 
 PAGE = "/fleet/onboarding/netbox/"
@@ -67,6 +70,33 @@ def test_an_inventory_is_handed_in_looked_at_and_entered(pilot: Pilot, sign_in: 
     assert client.post(f"{PAGE}new/", {})["Location"] == PAGE
     assert client.get(f"{PAGE}99999/").status_code == 404
     assert sign_in(Role.TECHNICIAN).post(f"{place}enter/", {"reason": "x"}).status_code == 403
+
+
+def test_a_long_import_is_entered_in_parts_with_a_bar_and_leads_back_when_it_is_done(
+    pilot: Pilot, sign_in: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inventory_pages, "ENTER_S", 0.0)
+    monkeypatch.setattr(inventory, "PART", 1)
+    client = sign_in(Role.SHIFT_LEAD, language="en")
+    first, second = pilot.machines[:2]
+    devices = [
+        Device(name=f"{slot}", address=one.address or "", hall=30, rack=1, slot=slot)
+        for slot, one in enumerate((first, second), 1)
+    ]
+    with acting(SITE):
+        number = inventory.keep(client.user, "register", devices)  # type: ignore[attr-defined]
+    place = f"{PAGE}{number}/"
+
+    text = client.post(f"{place}enter/", {"reason": "moved <b>"}).content.decode()
+
+    assert '<progress max="2" value="1">' in text
+    assert f'hx-post="{place}enter/" hx-trigger="load"' in text
+    assert 'name="reason" value="moved &lt;b&gt;"' in text
+    answer = client.post(f"{place}enter/", {"reason": "moved"}, headers={"HX-Request": "true"})
+    assert (answer.status_code, answer["HX-Redirect"]) == (204, place)
+    with acting(SITE):
+        assert [Machine.objects.get(pk=one.pk).slot for one in (first, second)] == [1, 2]
+    assert "2 machines were placed." in client.get(place).content.decode()
 
 
 def test_our_machines_go_out_in_netboxs_columns(pilot: Pilot, sign_in: Callable[..., Client]) -> None:

@@ -1,5 +1,7 @@
 """Healing in the reader's language."""
 
+import re
+
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -104,6 +106,7 @@ _MESSAGES: dict[str, Promise] = {
     ),
     "the condition lasts": _("The condition lasts."),
     "it is not seen to mine": _("It is not seen to mine."),
+    "nothing of its profile could be written again": _("Nothing of its profile could be written again."),
 }
 _LEFT = "left to others: "
 
@@ -114,3 +117,21 @@ def message_text(message: str) -> str:
     if why != message and why in ASIDES:
         return str(_("Left to others: %(why)s")) % {"why": ASIDES[why]}
     return str(_MESSAGES.get(message, message))
+
+
+_REFUSALS: tuple[tuple[re.Pattern[str], Promise], ...] = (
+    (re.compile(r"healing rule \d+: nobody has switched it on"), _("Nobody has switched it on.")),
+    (
+        re.compile(r".*: the role \w+ does not permit it"),
+        _("Whoever switched it on last may not do this any more; somebody else must switch it on again."),
+    ),
+    (
+        re.compile(r".*: \d+ operations are not over"),
+        _("Too many operations are not over; end some first."),
+    ),
+)
+
+
+def refusal_text(message: str) -> str:
+    """Why a rule could begin nothing, in the reader's language: it is stored as the error says it."""
+    return next((str(text) for pattern, text in _REFUSALS if pattern.fullmatch(message)), message)

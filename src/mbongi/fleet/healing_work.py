@@ -194,7 +194,7 @@ class _Work:
                     operation_id = self._operation(row, rule, cure, steps)
             except (FleetError, PermissionError) as error:
                 # Whoever switched it on may have lost the right since; people must see that it does nothing.
-                self.refused[rule.id] = error.text if isinstance(error, ActionRefusedError) else str(error)
+                self.refused[rule.id] = str(error)
                 return
             self.done.begun.append(operation_id)
         for each in verdicts:

@@ -1,5 +1,6 @@
 """The words of hosting, in the reader's language."""
 
+import re
 from collections.abc import Mapping
 
 from django.utils.functional import Promise
@@ -74,3 +75,27 @@ TERMS: Mapping[str, Promise] = {
     "maintenance_s_max": _("Planned maintenance per machine and month"),
     "notes": _("Notes"),
 }
+
+_WHY: tuple[tuple[re.Pattern[str], Promise], ...] = (
+    (
+        re.compile(r".*: no approved version governs it"),
+        _("No approved version of the contract governs this month."),
+    ),
+    (
+        re.compile(r".*: excuse (?P<id>\d+) is proposed; decide on it first"),
+        _("Excuse %(id)d is proposed; it must be decided on first."),
+    ),
+    (
+        re.compile(r".*: it is closed \(version \d+\); a correction needs a reason"),
+        _("The month is closed; a correction needs a reason."),
+    ),
+)
+
+
+def why_text(message: str) -> str:
+    """Why a statement could not be made, in the reader's language: it is stored as the error says it."""
+    for pattern, text in _WHY:
+        if found := pattern.fullmatch(message):
+            numbers = {name: int(word) for name, word in found.groupdict().items()}
+            return str(text) % numbers if numbers else str(text)
+    return message

@@ -1,5 +1,7 @@
 """Inventories from elsewhere: kept as they came, compared with what is known, and entered on somebody's word."""
 
+import math
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +30,9 @@ KEPT_MAX = 20
 """Inventories that are kept; the oldest goes."""
 PART = 200
 """Machines placed in one transaction, at most: until it ends their rows, and at its end the ledger, are held."""
+
+
+_COMPARED = ("mac", "serial", "address", "model", "hall", "rack", "slot", "placed_at")
 
 
 class ListingRefusedError(ActionRefusedError):
@@ -109,7 +114,7 @@ def _listing(listing_id: int) -> Listing:
 def compare(listing_id: int) -> list[Line]:
     """The dry run: what each device would change now. Raises ListingRefusedError."""
     devices = msgspec.convert(_listing(listing_id).document, list[Device])
-    rows = list(Machine.objects.filter(retired_at=None))
+    rows = list(Machine.objects.filter(retired_at=None).only(*_COMPARED))
     maps = {
         "mac": {row.mac: row for row in rows if row.mac},
         "serial": {row.serial: row for row in rows if row.serial},
@@ -147,37 +152,47 @@ def _line(device: Device, machine: Machine | None, by: str) -> Line:
     return Line(device, verdict, machine.pk, machine.model, before, after, by)
 
 
-def apply(user: "User", listing_id: int, *, reason: str) -> dict[str, int]:
+def apply(user: "User", listing_id: int, *, reason: str, for_s: float = math.inf) -> dict[str, int]:
     """Enter the positions of an inventory; returns how many lines of each verdict there were, and were placed.
 
     A machine that stands elsewhere by the record moves, and one whose slot is given to another has none then: the dry
     run has shown both. PART machines at a time are entered, all or none of them, with an entry of the ledger: one that
     is cut off keeps what it has entered, the dry run shows the rest, and it can be entered again.
+    After ``for_s`` it ends with the part that it is at, and ``left`` counts what another call is to enter.
     Raises NotPermittedError, ListingRefusedError.
     """
     _require(user, f"enter inventory {listing_id}")
     if not reason.strip():
         raise ListingRefusedError(f"enter inventory {listing_id}: found no reason; state why", _("State a reason."))
-    source, lines = _listing(listing_id).source, compare(listing_id)
+    kept, lines, end = _listing(listing_id), compare(listing_id), time.monotonic() + for_s
     counts: dict[str, int] = dict(Counter(line.verdict for line in lines))
+    # What the calls before this one have entered stands there by now.
+    entered = kept.outcome.get("place", 0) if kept.outcome.get("left") else 0
     wanted = [
         (line.machine_id, line.after)
         for line in lines
         if line.verdict == "place" and line.machine_id is not None and line.after is not None
     ]
-    if wanted:
-        counts["place"] = 0
+    if wanted or entered:
+        counts["place"] = entered
+    if entered:
+        counts["same"] = max(0, counts.get("same", 0) - entered)
     for start in range(0, max(len(wanted), 1), PART):
         with transaction.atomic():
             part = wanted[start : start + PART]
             if part:
                 counts["place"] += placing.place_all(user, part, way="import")
-            if start + PART >= len(wanted):
-                row = Listing.objects.filter(pk=listing_id)
-                row.update(applied_at=utc_now(), applied_by=user, outcome=counts)
-            after = {"source": source, "devices": len(lines)} | counts
+            left = max(0, len(wanted) - start - PART)
+            is_last = not left or time.monotonic() >= end
+            if is_last:
+                counts |= {"left": left} if left else {}
+                over = {} if left else {"applied_at": utc_now(), "applied_by": user}
+                Listing.objects.filter(pk=listing_id).update(outcome=counts, **over)
+            after = {"source": kept.source, "devices": len(lines)} | counts
             subject = f"inventory:{listing_id}"
             ledger.append([NewEntry(user.actor, "fleet.inventory.import", subject, reason.strip(), None, after)])
+        if is_last:
+            break
     return counts
 
 

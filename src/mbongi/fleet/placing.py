@@ -1,12 +1,13 @@
 """Where machines stand: said by people in a rack walk, or by an inventory; in the ledger, and taken back if need be."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils.translation import gettext as _
 
 from mbongi.base.clock import utc_now
@@ -27,6 +28,17 @@ NUMBER_MAX = 32_767
 UNDO_FOR = timedelta(days=1)
 _LOCK = 0x6D626F_12
 """Advisory lock: two people at one slot take turns."""
+_NEVER = datetime.max.replace(tzinfo=UTC)
+_PLACES = """
+UPDATE fleet_machine SET hall = told.hall, rack = told.rack, slot = told.slot, placed_at = told.placed_at
+FROM unnest(%s::bigint[], %s::smallint[], %s::smallint[], %s::smallint[], %s::timestamptz[])
+    AS told (id, hall, rack, slot, placed_at)
+WHERE fleet_machine.id = told.id
+"""
+_STANDING = """
+SELECT fleet_machine.id FROM fleet_machine
+JOIN unnest(%s::smallint[], %s::smallint[], %s::smallint[]) AS told (hall, rack, slot) USING (hall, rack, slot)
+"""
 _WAYS = {"walk": "rack walk", "hand": "by hand", "import": "import of an inventory"}
 
 
@@ -132,21 +144,39 @@ def place_all(user: "User", wanted: Sequence[tuple[int, Spot]], *, way: str) -> 
     """
     _require(user, f"place {len(wanted)} machines")
     _take_turns()
-    slots = Q(pk__in=[machine_id for machine_id, _spot in wanted])
-    for _machine_id, spot in wanted:
-        slots |= Q(hall=spot.hall, rack=spot.rack, slot=spot.slot)
+    ids = {machine_id for machine_id, _spot in wanted} | _standing_at([spot for _machine_id, spot in wanted])
     # Always in the order of their ids, so that two writers cannot wait for each other.
-    list(Machine.objects.select_for_update().filter(slots, retired_at=None).order_by("pk").values_list("pk"))
+    rows = Machine.objects.select_for_update().filter(pk__in=ids, retired_at=None).defer("detail").order_by("pk")
+    machines = {row.pk: row for row in rows}
+    standing: dict[tuple[int | None, ...], list[Machine]] = defaultdict(list)
+    for machine in machines.values():
+        standing[machine.hall, machine.rack, machine.slot].append(machine)
+    placements: list[Placement] = []
     entries: list[NewEntry] = []
-    count = 0
     for machine_id, spot in wanted:
-        machine = Machine.objects.filter(pk=machine_id, retired_at=None).first()
-        if machine is None or _position(machine) == _at(spot):
+        known = machines.get(machine_id)
+        if known is None or _position(known) == _at(spot):
             continue
-        entries += _place(user, machine, spot, way=way, replace=True)[1]
-        count += 1
+        others = [one for one in standing[spot.hall, spot.rack, spot.slot] if one is not known]
+        other = min(others, key=lambda one: (one.placed_at is None, one.placed_at or _NEVER, one.pk), default=None)
+        pair = [known] if other is None else [known, other]
+        for one in pair:
+            standing[one.hall, one.rack, one.slot].remove(one)
+        row, told = _moved(user, known, other, spot, way)
+        placements.append(row)
+        entries += told
+        for one in pair:
+            standing[one.hall, one.rack, one.slot].append(one)
+    Placement.objects.bulk_create(placements)
+    _keep({one.pk: one for row in placements for one in (row.machine, row.displaced) if one is not None}.values())
     ledger.append(entries)
-    return count
+    return len(placements)
+
+
+def _standing_at(spots: Sequence[Spot]) -> set[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(_STANDING, [[getattr(one, name) for one in spots] for name in ("hall", "rack", "slot")])
+        return {pk for (pk,) in cursor.fetchall()}
 
 
 def _take_turns() -> None:
@@ -156,20 +186,29 @@ def _take_turns() -> None:
 
 def _place(user: "User", machine: Machine, spot: Spot, *, way: str, replace: bool) -> tuple[int, list[NewEntry]]:
     """The placement's number, and what is to be written down of it."""
-    entries = []
     other = _make_room(machine, spot, replace=replace)
+    row, entries = _moved(user, machine, other, spot, way)
+    _keep([machine] if other is None else [other, machine])
+    row.save()
+    return row.pk, entries
+
+
+def _moved(
+    user: "User", machine: Machine, other: Machine | None, spot: Spot, way: str
+) -> tuple[Placement, list[NewEntry]]:
+    """The machine stands there now and ``other``, who did, nowhere; neither is saved yet."""
+    entries = []
     row = Placement(machine=machine, tenant_id=machine.tenant_id, author=user, way=way, at=utc_now())
     row.hall, row.rack, row.slot = spot.hall, spot.rack, spot.slot
     row.former = _position(machine)
     if other is not None:
         row.displaced, row.displaced_former = other, _position(other)
-        _put(other, {"hall": None, "rack": None, "slot": None, "placed": False})
+        _stand(other, {"hall": None, "rack": None, "slot": None, "placed": False})
         reason = f"{_WAYS[way]}: machine {machine.pk} stands there"
         entries.append(_entry(user, other, "place", reason, row.displaced_former))
-    _put(machine, _at(spot))
-    row.save()
+    _stand(machine, _at(spot))
     entries.append(_entry(user, machine, "place", _WAYS[way], row.former))
-    return row.pk, entries
+    return row, entries
 
 
 def _ask_whether_moved(machine: Machine, spot: Spot, *, moved: bool) -> None:
@@ -252,16 +291,25 @@ def _at(spot: Spot) -> dict[str, Any]:
 
 
 def _put(machine: Machine, position: Mapping[str, Any]) -> None:
+    _stand(machine, position)
+    _keep([machine])
+
+
+def _stand(machine: Machine, position: Mapping[str, Any]) -> None:
     machine.hall, machine.rack, machine.slot = position["hall"], position["rack"], position["slot"]
     machine.placed_at = utc_now() if position["placed"] else None
-    machine.save(update_fields=["hall", "rack", "slot", "placed_at"])
+
+
+def _keep(machines: Iterable[Machine]) -> None:
+    """Write down where machines stand, and tell the bus. In one statement: an inventory has ten thousand of them."""
+    some, now_ms = list(machines), int(utc_now().timestamp() * 1000)
+    if not some:
+        return
+    with connection.cursor() as cursor:
+        columns = ([getattr(one, name) for one in some] for name in ("pk", "hall", "rack", "slot", "placed_at"))
+        cursor.execute(_PLACES, list(columns))
     outbox.emit(
-        MachineChanged(
-            machine_id=machine.pk,
-            tenant_id=machine.tenant_id,
-            retired=False,
-            at_ms=int(utc_now().timestamp() * 1000),
-        )
+        *(MachineChanged(machine_id=one.pk, tenant_id=one.tenant_id, retired=False, at_ms=now_ms) for one in some)
     )
 
 

@@ -25,7 +25,7 @@ from mbongi.core.telemetry.client import Store
 from mbongi.fleet import hosting_readings as readings
 from mbongi.fleet.asked_sleeps import asked_sleeps
 from mbongi.fleet.contracts import checked_reason, refused, require
-from mbongi.fleet.errors import FleetError, HostingRefusedError, UnknownContractError
+from mbongi.fleet.errors import FleetError, UnknownContractError
 from mbongi.fleet.hosting_readings import AT_ONCE, Window, windows
 from mbongi.fleet.hosting_rows import ClosingRow, ExcuseRow, closing, contract, day_records, excuses, governing
 from mbongi.fleet.machine_models import machine_model
@@ -326,9 +326,8 @@ def _finish_contract(row: Closing, contract_id: int, site: Site, now: datetime) 
             outcome = {"statement": found.pk, "why": ""}
             Closing.objects.filter(pk=row.pk).update(done=row.done | {str(contract_id): outcome}, step="")
     except FleetError as error:
-        # In the site's own language: who reads it later is not known here.
-        why = error.text if isinstance(error, HostingRefusedError) else str(error)
-        outcome = {"statement": None, "why": why[:300]}
+        # Its words for a person come with the reader's language: ``hosting_wording.why_text``.
+        outcome = {"statement": None, "why": str(error)[:300]}
         Closing.objects.filter(pk=row.pk).update(done=row.done | {str(contract_id): outcome}, step="")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from mbongi.fleet import healing, healing_rows
+from mbongi.fleet import healing, healing_rows, healing_wording
 from mbongi.fleet.healing_rows import AttemptFilter, AttemptRow, ReplayRow, RuleRow
 from mbongi.fleet.rules.healing import Outcome
 from mbongi.web import filters
@@ -24,9 +24,12 @@ def healing_rule(call: Call) -> structs.HealingRule:
 
 
 def _rule(row: RuleRow) -> structs.HealingRule:
-    names = ("id", "key", "name", "rank", "mode", "version", "document", "author", "changed_at", "refused")
+    names = ("id", "key", "name", "rank", "mode", "version", "document", "author", "changed_at")
     return structs.HealingRule(
-        counts=dict(row.counts), standing=dict(row.standing), **{name: getattr(row, name) for name in names}
+        counts=dict(row.counts),
+        standing=dict(row.standing),
+        refused=healing_wording.refusal_text(row.refused),
+        **{name: getattr(row, name) for name in names},
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mbongi.fleet import contracts, hosting_rows, statements
+from mbongi.fleet import contracts, hosting_rows, hosting_wording, statements
 from mbongi.fleet.errors import HostingRefusedError
 from mbongi.fleet.hosting_rows import ClosingRow, ContractRow, ExcuseRow, StatementRow, VersionRow
 from mbongi.web import filters, hosting_sight
@@ -169,7 +169,7 @@ def _statement(row: StatementRow) -> dict[str, Any]:
 
 def _closing(row: ClosingRow) -> structs.HostingClosing:
     done = [
-        structs.HostingOutcome(contract_id=contract_id, statement_id=number, why=why)
+        structs.HostingOutcome(contract_id=contract_id, statement_id=number, why=hosting_wording.why_text(why))
         for contract_id, (number, why) in row.done.items()
     ]
     names = ("id", "month", "author", "asked_at", "finished_at")

@@ -77,7 +77,11 @@ def _progress(run: ClosingRow) -> dict[str, Any]:
         "now": names.get(int(contract_id), "") if contract_id else "",
         "read": int(read or 0),
         "days": int(whole_days or 0),
-        "failures": [(names.get(key, f"#{key}"), why) for key, (number, why) in run.done.items() if number is None],
+        "failures": [
+            (names.get(key, f"#{key}"), hosting_wording.why_text(why))
+            for key, (number, why) in run.done.items()
+            if number is None
+        ],
     }
 
 

@@ -25,6 +25,8 @@ from mbongi.web.pages.paging import Pager
 
 PAGE = "/fleet/onboarding/netbox/"
 BYTES_MAX = 16 * 1024 * 1024
+ENTER_S = 2.0
+"""How long one request enters positions: so often its bar moves."""
 FILES = ("devices", "interfaces", "mac-addresses")
 
 
@@ -104,16 +106,27 @@ def dry_run(request: HttpRequest, listing_id: int) -> HttpResponse:
 @require_POST
 @needs(Permission.MACHINE_MANAGE)
 def enter(request: HttpRequest, listing_id: int) -> HttpResponse:
-    """Enter the positions of an inventory."""
+    """Enter the positions of an inventory, some seconds of them; the page that shows how far asks for the rest."""
     user: Any = request.user
+    reason, page = request.POST.get("reason", ""), f"{PAGE}{listing_id}/"
     try:
-        counts = inventory.apply(user, listing_id, reason=request.POST.get("reason", ""))
+        counts = inventory.apply(user, listing_id, reason=reason, for_s=ENTER_S)
+        if left := counts.get("left", 0):
+            done = counts.get("place", 0)
+            content = {"id": listing_id, "reason": reason, "done": done, "total": done + left}
+            is_part = request.headers.get("HX-Request")
+            template = "parts/entering.html" if is_part else "pages/netbox_entering.html"
+            return render(request, template, content | {"listing": inventory.listing(listing_id)})
         messages.success(request, _("%(count)d machines were placed.") % {"count": counts.get("place", 0)})
     except ActionRefusedError as error:
         messages.error(request, error.text)
     except NotPermittedError as error:
         raise PermissionDenied from error
-    return redirect(f"{PAGE}{listing_id}/")
+    if request.headers.get("HX-Request"):
+        answer = HttpResponse(status=204)
+        answer["HX-Redirect"] = page
+        return answer
+    return redirect(page)
 
 
 @require_safe

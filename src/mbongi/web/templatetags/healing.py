@@ -98,6 +98,12 @@ def kept_words(word: str) -> str:
 
 
 @register.filter
+def refusal_words(message: str) -> str:
+    """Why a rule could begin nothing."""
+    return healing_wording.refusal_text(message)
+
+
+@register.filter
 def attempt_machine(row: AttemptRow) -> str:
     """The name of the machine."""
     return machine_name(row.rack_label, row.slot, row.address, row.machine_id)
