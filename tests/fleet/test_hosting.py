@@ -235,7 +235,7 @@ def test_an_excuse_counts_once_a_second_person_agreed_and_one_that_waits_holds_t
 
     run = close(manager, "2026-11", store)
 
-    assert "Excuse" in run.done[made.contract_id][1]
+    assert "is proposed" in run.done[made.contract_id][1]
     contracts.refuse_excuse(manager, waiting.id, reason="no evidence")
     assert close(manager, "2026-11", store).failed == 0
     [found] = hosting_rows.statements()

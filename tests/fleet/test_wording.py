@@ -74,7 +74,7 @@ def test_an_event_states_its_reason_in_the_readers_language() -> None:
     [
         ("healing rule 7: nobody has switched it on", "Personne ne l’a activée."),
         ("user:3: plan a heal: the role auditor does not permit it", "Celui qui l’a activée en dernier n’en a plus le"),
-        ("plan a heal: 200 operations are not over", "Trop d’opérations ne sont pas terminées"),
+        ("plan a heal: 200 operations are not over", "Trop d’opérations sont en cours"),
         ("something else", "something else"),
     ],
 )

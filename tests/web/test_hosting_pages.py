@@ -7,19 +7,23 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
+import msgspec
 import pytest
 from django.test import Client
 
 from mbongi.base.clock import utc_now
-from mbongi.core.identity.models import Tenant
+from mbongi.core.identity.models import Tenant, User
 from mbongi.core.identity.scope import SITE, acting
 from mbongi.core.identity.values import Role, Scope
-from mbongi.fleet import hosting_rows
-from mbongi.fleet.models import Closing, Contract, Excuse, HostedDay
+from mbongi.fleet import contracts, hosting_rows, statements
+from mbongi.fleet.models import Action, Closing, Contract, Excuse, HostedDay, Machine
 from mbongi.fleet.rules.hosting_days import days_of, month_span
+from mbongi.fleet.rules.hosting_terms import ExcuseClass
+from mbongi.fleet.values import ActionKind, ActionStatus
 from mbongi.web import hosting_sight
 from tests.web import work_site
 from tests.web.conftest import Pilot
@@ -143,6 +147,61 @@ def test_a_running_month_is_shown_as_of_its_last_reading_and_old_when_that_is_ol
     assert sight.document.sums.unknown_s == today.since - month_span(month, zone)[0]
     assert sight.is_stale is (now.timestamp() - read_s > hosting_sight.STALE_S)
     assert "so far" in page(tenant_client, f"/hosting/{hosting.north}/")
+
+
+def test_a_month_is_added_up_again_only_once_something_that_it_is_made_of_has_changed(
+    hosting: HostingSite, pilot: Pilot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole: list[int] = []
+    reckon = statements.reckon
+
+    def counted(contract_id: int, month: str, site: Any, **options: Any) -> Any:
+        if options.get("only") is None:
+            whole.append(contract_id)
+        return reckon(contract_id, month, site, **options)
+
+    monkeypatch.setattr(statements, "reckon", counted)
+    machine, people = pilot.machines[4], list(User.objects.filter(name__in=["Ada", "Grace"]).order_by("-name"))
+    span = month_span(hosting.month, hosting_sight.site().zone)
+
+    def look() -> Any:
+        sight = hosting_sight.month_sight(hosting.north, hosting.month)
+        fresh = reckon(hosting.north, hosting.month, hosting_sight.site(), now=sight.now)
+        assert sight.document is not None
+        assert sight.document == msgspec.structs.replace(fresh.document, closed_at=sight.document.closed_at)
+        assert sight.machines[0].sums == sight.document.sums
+        return sight.document.sums.hash_milli, sight.document.sums.excused_all_s, sight.machines[0].name
+
+    def read_anew() -> None:
+        day = HostedDay.objects.filter(contract_id=hosting.north).order_by("day")[5]
+        HostedDay.objects.filter(pk=day.pk).update(hash_milli=day.hash_milli + 7)
+
+    def excuse() -> None:
+        begin = moment(span[0] + 86_400 + 4 * 3600)
+        row = contracts.enter_excuse(
+            people[1], ExcuseClass.GRID, begin, begin + timedelta(hours=1), note="x", evidence=""
+        )
+        contracts.approve_excuse(people[0], row.id, reason="seen")
+
+    def move() -> None:
+        Machine.objects.filter(pk=machine.pk).update(slot=99)
+
+    def sleep() -> None:
+        begin = moment(span[0] + 2 * 86_400)
+        Action.objects.create(
+            machine=machine, kind=ActionKind.SLEEP, status=ActionStatus.DONE, reason="x", author=people[0],
+            requested_at=begin, finished_at=begin,
+        )  # fmt: skip
+
+    with acting(SITE):
+        first = look()
+        assert (look(), len(whole)) == (first, 1)
+        for number, change in enumerate((read_anew, excuse, move, sleep), 2):
+            change()
+            found = look()
+            assert (look(), len(whole)) == (found, number), change.__name__
+            assert found != first or change is sleep
+            first = found
 
 
 def moment(second: int) -> datetime:

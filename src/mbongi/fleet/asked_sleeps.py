@@ -4,9 +4,11 @@ The evidence is the operation or action itself, which is in the ledger with its 
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+from django.db.models import Count, Max
 
 from mbongi.fleet.models import Action
 from mbongi.fleet.rules.hosting import Excuse
@@ -31,6 +33,13 @@ def asked_sleeps(machine_ids: Sequence[int], span: Span, tenant_id: int) -> dict
     for row in rows:
         by_machine[row[1]].append(row)
     return {machine_id: _excuses(own, span, tenant_id) for machine_id, own in by_machine.items()}
+
+
+def switch_marks(machine_ids: Collection[int], until: int) -> dict[str, Any]:
+    """What changes whenever a machine was put to sleep, or woken, before ``until``."""
+    told = Action.objects.filter(SWITCHED, dry_run=False, finished_at__lt=datetime.fromtimestamp(until, UTC))
+    own = told.filter(machine_id__in=list(machine_ids))
+    return own.aggregate(count=Count("pk"), newest=Max("pk"), last=Max("finished_at"))
 
 
 def _excuses(rows: list[Any], span: Span, tenant_id: int) -> list[Excuse]:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -39,10 +39,17 @@ class Window:
     span: Span
 
 
-def windows(contract_id: int, month: str, zone: str, until: int | None = None, since: int = 0) -> list[Window]:
+def windows(
+    contract_id: int,
+    month: str,
+    zone: str,
+    until: int | None = None,
+    since: int = 0,
+    only: Collection[int] | None = None,
+) -> list[Window]:
     """Every machine's time under the contract in a month, day by day; nothing from ``until`` on.
 
-    Days that end at ``since`` or before are left out.
+    Days that end at ``since`` or before are left out, and so are other machines than ``only``, where these are given.
 
     Empty where no version governs the month.
     """
@@ -56,6 +63,7 @@ def windows(contract_id: int, month: str, zone: str, until: int | None = None, s
         Window(machine_id, day, common)
         for day in days
         for machine_id, own in members
+        if only is None or machine_id in only
         if (common := overlap(own, (day.since, day.until))) is not None
     ]
 

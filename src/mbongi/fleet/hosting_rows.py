@@ -4,13 +4,13 @@ A tenant sees its contracts once they are in force, with their approved versions
 is the site's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
-from django.db.models import Count, F, Max, Min, Q
+from django.db.models import Count, F, Max, Min, Q, Sum
 
 from mbongi.core.identity.scope import current_scope
 from mbongi.core.identity.selectors import tenants
@@ -263,15 +263,36 @@ def _own_spans(contract_id: int, terms: Terms, span: Span, zone: str) -> list[tu
     ]
 
 
-def day_records(contract_id: int, month: str) -> dict[int, list[DayRecord]]:
-    """What was seen of each machine of a contract in a month."""
+_DAY = ("machine_id", "day", "since", "until", "runs", "hash_milli", "energy_wh", "power_s", "pool_milli")
+
+
+def day_marks(contract_id: int, month: str) -> dict[str, Any]:
+    """What changes whenever anything that was seen of a contract's machines in a month is written anew."""
     first, after = month_of(month)
     rows = HostedDay.objects.filter(contract_id=contract_id, day__gte=first, day__lt=after)
+    return rows.aggregate(
+        days=Count("pk"),
+        newest=Max("pk"),
+        read_at=Max("read_at"),
+        until=Max("until"),
+        hashes=Sum("hash_milli"),
+        energy=Sum("energy_wh"),
+        power=Sum("power_s"),
+        pool=Sum("pool_milli"),
+    )
+
+
+def day_records(contract_id: int, month: str, only: Collection[int] | None = None) -> dict[int, list[DayRecord]]:
+    """What was seen of each machine of a contract in a month; of ``only`` these, where they are given."""
+    first, after = month_of(month)
+    rows = HostedDay.objects.filter(contract_id=contract_id, day__gte=first, day__lt=after)
+    if only is not None:
+        rows = rows.filter(machine_id__in=list(only))
     found: dict[int, list[DayRecord]] = {}
-    for row in rows.iterator():
-        span = int(row.since.timestamp()), int(row.until.timestamp())
-        what = Seen(row.runs, row.hash_milli, row.energy_wh, row.power_s, row.pool_milli)
-        found.setdefault(row.machine_id, []).append(DayRecord(row.day, span, what))
+    # Three hundred thousand of ten thousand machines: without a model's instance for each.
+    for machine_id, day, since, until, *figures in rows.values_list(*_DAY).iterator(chunk_size=20_000):
+        span = int(since.timestamp()), int(until.timestamp())
+        found.setdefault(machine_id, []).append(DayRecord(day, span, Seen(*figures)))
     return found
 
 

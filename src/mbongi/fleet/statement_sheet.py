@@ -8,6 +8,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from mbongi.fleet.rules.hosting import Line
 from mbongi.fleet.rules.hosting_terms import EXCUSED
@@ -39,7 +40,7 @@ def sheet(lines: Sequence[Line], machines: Mapping[int, tuple[str, str, str]]) -
 
 
 def _row(line: Line, machine: tuple[str, str, str]) -> list[str | int]:
-    since, until = (datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for moment in line.span)
+    since, until = map(_moment, line.span)
     return [
         line.machine_id,
         *map(_cell, machine),
@@ -48,6 +49,11 @@ def _row(line: Line, machine: tuple[str, str, str]) -> list[str | int]:
         *(line.unexcused_s, line.unknown_s, thousandths(line.hash_milli), thousandths(line.promised_milli)),
         *(thousandths(line.energy_wh), line.no_power_s, thousandths(line.pool_milli)),
     ]
+
+
+@lru_cache(maxsize=10_000)
+def _moment(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _cell(text: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -85,10 +86,32 @@ def checked_month(text: str, default: str) -> str:
     return text
 
 
-def month_sight(contract_id: int, month: str, *, offset: int = 0, limit: int = 50) -> MonthSight:
+_KEPT_MAX = 8
+_kept: dict[tuple[Any, ...], tuple[Document, list[DaySight]]] = {}
+"""The newest reckonings by what they were made of: whoever looks again, or leafs through, has nothing added up anew."""
+
+
+def _reckoned(
+    contract_id: int, month: str, days: Sequence[date], now: datetime, *, with_sheet: bool
+) -> tuple[Document, list[DaySight]]:
+    """The month and its days, machines together. Needs the scope of the whole site; raises HostingRefusedError."""
+    key = (contract_id, month, with_sheet, *statements.mark(contract_id, month, site(), now=now))
+    if (known := _kept.pop(key, None)) is None:
+        found = statements.reckon(contract_id, month, site(), now=now, with_sheet=with_sheet)
+        known = found.document, _days(days, found.lines)
+    _kept[key] = known
+    while len(_kept) > _KEPT_MAX:
+        _kept.pop(next(iter(_kept)), None)
+    return known
+
+
+def month_sight(
+    contract_id: int, month: str, *, offset: int = 0, limit: int = 50, with_sheet: bool = True
+) -> MonthSight:
     """A contract's month, which the asker may see. Raises UnknownContractError.
 
-    ``machines`` are ``limit`` of them from ``offset`` on, those with the least uptime first.
+    ``machines`` are ``limit`` of them from ``offset`` on, those with the least uptime first. Without its sheet, which
+    nobody needs but to compare it with a closed one, the document states no hash.
     """
     row, now = hosting_rows.contract(contract_id), utc_now()
     span = month_span(month, site().zone)
@@ -99,22 +122,28 @@ def month_sight(contract_id: int, month: str, *, offset: int = 0, limit: int = 5
     try:
         # The contract is the asker's to see. What excuses its downtime lies with the site: only sums of it come out.
         with acting(SITE):
-            found = statements.reckon(contract_id, month, site(), now=min(now, read_at or now))
+            at = min(now, read_at or now)
+            document, together = _reckoned(contract_id, month, days, at, with_sheet=with_sheet)
+            ranked = sorted(document.machines, key=lambda one: (_rank(one.sums), one.name))
+            shown = ranked[offset : offset + limit]
+            own = {one.machine_id for one in shown}
+            lines = (
+                statements.reckon(contract_id, month, site(), now=at, only=own, with_sheet=False).lines if own else []
+            )
     except HostingRefusedError:
         return MonthSight(row, month, now, None, [DaySight(day, None) for day in days], [], is_over)
     by_machine: dict[int, list[Line]] = {}
-    for line in found.lines:
+    for line in lines:
         by_machine.setdefault(line.machine_id, []).append(line)
-    ranked = sorted(found.document.machines, key=lambda one: (_rank(one.sums), one.name))
     return MonthSight(
         contract=row,
         month=month,
-        now=min(now, read_at or now),
-        document=found.document,
-        days=_days(days, found.lines),
+        now=at,
+        document=document,
+        days=together,
         machines=[
-            MachineDays(one.machine_id, one.name, one.model, one.sums, _days(days, by_machine[one.machine_id]))
-            for one in ranked[offset : offset + limit]
+            MachineDays(one.machine_id, one.name, one.model, one.sums, _days(days, by_machine.get(one.machine_id, [])))
+            for one in shown
         ],
         is_over=is_over,
         is_stale=is_stale,

@@ -187,6 +187,12 @@ def machine_month(
     left_s = terms.maintenance_s_max
     lines = []
     for record, spans in days:
+        if not (spans[DOWN] or spans[ASLEEP] or spans[SILENT]):
+            # Most days of most machines: nothing is to be excused.
+            line = Line(machine_id, record.day, record.span, up_s=seconds(spans[UP]), unknown_s=seconds(spans[UNSEEN]))
+            _measure(line, record.seen, terms, nominal_milli)
+            lines.append(line)
+            continue
         line = Line(machine_id, record.day, record.span, up_s=seconds(spans[UP]), unknown_s=seconds(spans[UNSEEN]))
         blind, silent = split(spans[SILENT], by_class.get(ExcuseClass.MONITORING, []))
         line.unknown_s += seconds(blind)
@@ -217,6 +223,8 @@ def _measure(line: Line, what: Seen, terms: Terms, nominal_milli: int | None) ->
 def _by_class(
     excuses: Sequence[Excuse], days: Sequence[tuple[DayRecord, Mapping[str, list[Span]]]], terms: Terms
 ) -> dict[ExcuseClass, list[Span]]:
+    if not excuses:
+        return {}
     up = merged([span for _record, spans in days for span in spans[UP]])
     idle = merged([span for _record, spans in days for span in (*spans[DOWN], *spans[ASLEEP], *spans[SILENT])])
     found: dict[ExcuseClass, list[Span]] = {}

@@ -79,16 +79,32 @@ def sums(lines: Iterable[Line]) -> Sums:
     """The lines' sums."""
     total = Sums(excused_s=dict.fromkeys(EXCUSED, 0))
     for line in lines:
-        total.seconds += line.seconds
-        for name in ("up_s", "unexcused_s", "unknown_s", "hash_milli", "energy_wh", "no_power_s"):
-            setattr(total, name, getattr(total, name) + getattr(line, name))
-        for klass, excused_s in line.excused_s.items():
-            total.excused_s[klass] += excused_s
-        for name in ("promised_milli", "pool_milli"):
-            value = getattr(line, name)
-            if value is not None:
-                setattr(total, name, (getattr(total, name) or 0) + value)
+        _add(total, line)
     return total
+
+
+def total_of(parts: Iterable[Sums]) -> Sums:
+    """The sums of sums: of a contract from those of its machines."""
+    total = Sums(excused_s=dict.fromkeys(EXCUSED, 0))
+    for part in parts:
+        _add(total, part)
+    return total
+
+
+def _add(total: Sums, line: "Line | Sums") -> None:
+    total.seconds += line.seconds
+    total.up_s += line.up_s
+    total.unexcused_s += line.unexcused_s
+    total.unknown_s += line.unknown_s
+    total.hash_milli += line.hash_milli
+    total.energy_wh += line.energy_wh
+    total.no_power_s += line.no_power_s
+    for klass, excused_s in line.excused_s.items():
+        total.excused_s[klass] += excused_s
+    if line.promised_milli is not None:
+        total.promised_milli = (total.promised_milli or 0) + line.promised_milli
+    if line.pool_milli is not None:
+        total.pool_milli = (total.pool_milli or 0) + line.pool_milli
 
 
 class Bill(msgspec.Struct, kw_only=True):

@@ -59,13 +59,15 @@ def contract(request: HttpRequest, contract_id: int) -> HttpResponse:
     try:
         month = hosting_sight.checked_month(request.GET.get("month", ""), hosting_sight.this_month())
         part = part_query(request.GET)
-        sight = hosting_sight.month_sight(contract_id, month, offset=part.offset, limit=part.limit)
+        closed = hosting_rows.statements(contract_id=contract_id, limit=36)
+        latest = next((one for one in closed if one.month == month and one.newest), None)
+        sight = hosting_sight.month_sight(
+            contract_id, month, offset=part.offset, limit=part.limit, with_sheet=latest is not None
+        )
     except UnknownContractError as error:
         raise Http404 from error
     except (HostingRefusedError, QueryError) as error:
         return render(request, "pages/refused.html", {"here": "hosting", "error": error}, status=400)
-    closed = hosting_rows.statements(contract_id=contract_id, limit=36)
-    latest = next((one for one in closed if one.month == month and one.newest), None)
     total = 0 if sight.document is None else len(sight.document.machines)
     found = content(
         request,
