@@ -40,7 +40,7 @@ def test_a_correction_is_a_new_version_that_states_the_difference(lead, manager,
     with pytest.raises(HostingRefusedError, match="reason"):
         statements.ask_closing(manager, "2026-11", BRAZZAVILLE, now=LATER, contract_ids=again)
     run = close(manager, "2026-11", store, reason="complaint 4", contract_ids=again)
-    assert "Nothing differs" in run.done[made.contract_id][1]
+    assert "nothing differs" in run.done[made.contract_id][1]
     late = contracts.enter_excuse(
         lead, ExcuseClass.GRID, utc(2026, 11, 20), utc(2026, 11, 30), note="x", contract_id=made.contract_id
     )

@@ -88,6 +88,7 @@ def test_why_a_rule_begins_nothing_is_said_in_the_readers_language(message: str,
     [
         ("contract 7: 2026-11: no approved version governs it", "Aucune version approuvée"),
         ("close 2026-11 of contract 7: excuse 12 is proposed; decide on it first", "L’excuse 12"),
+        ("close 2026-11 of contract 7: nothing differs from version 2", "Rien ne diffère de la version 2."),
         ("contract 7: not known", "contract 7: not known"),
     ],
 )

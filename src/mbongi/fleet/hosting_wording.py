@@ -89,6 +89,10 @@ _WHY: tuple[tuple[re.Pattern[str], Promise], ...] = (
         re.compile(r".*: it is closed \(version \d+\); a correction needs a reason"),
         _("The month is closed; a correction needs a reason."),
     ),
+    (
+        re.compile(r".*: nothing differs from version (?P<number>\d+)"),
+        _("Nothing differs from version %(number)d."),
+    ),
 )
 
 
