@@ -6,7 +6,7 @@ A statement can be reckoned anew by anybody from its sheet: its sums are the sum
 import hashlib
 import time
 import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,7 @@ from mbongi.fleet.positions import rack_label
 from mbongi.fleet.rules.hosting import DayRecord, Excuse, Line, Seen, machine_month
 from mbongi.fleet.rules.hosting_bill import bill, differences, promised, sums, total_of
 from mbongi.fleet.rules.hosting_days import Span, contract_span, month_span, overlap
+from mbongi.fleet.rules.hosting_terms import Terms
 from mbongi.fleet.statement_document import (
     ENERGY_SOURCE,
     Document,
@@ -130,13 +131,7 @@ def reckon(
     machines = _machines({window.machine_id for window in wanted})
     by_machine, unread_days = _records(contract_id, month, wanted, only)
     excused = _excuses(row.tenant_id, contract_id, machines, span)
-    lines = [
-        line
-        for machine_id, records in sorted(by_machine.items())
-        for line in machine_month(
-            machine_id, records, [one for one, _row in excused[machine_id]], terms, machines[machine_id].nominal_milli
-        )
-    ]
+    lines = _lines(by_machine, excused, terms, machines)
     facts = {pk: (each.name, each.model, each.serial) for pk, each in machines.items()}
     content = sheet(lines, facts) if with_sheet else b""
     part = overlap(contract_span(terms.starts, terms.ends, site.zone), span) or (span[0], span[0])
@@ -167,6 +162,18 @@ def reckon(
         closed_at=now,
     )
     return Month(document, lines, content)
+
+
+def _lines(
+    by_machine: Mapping[int, list[DayRecord]], excused: "Excused", terms: Terms, machines: Mapping[int, _Machine]
+) -> list[Line]:
+    return [
+        line
+        for machine_id, records in sorted(by_machine.items())
+        for line in machine_month(
+            machine_id, records, [one for one, _row in excused[machine_id]], terms, machines[machine_id].nominal_milli
+        )
+    ]
 
 
 def mark(contract_id: int, month: str, site: Site, *, now: datetime) -> tuple[Any, ...]:
