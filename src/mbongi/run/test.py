@@ -12,9 +12,9 @@ from pathlib import Path
 
 from mbongi.base.config import Config
 
-PARTS = (("not system", 2), ("system", 4))
+PARTS = (("not system", 2), ("system", 3))
 """Marker expressions and how many pytest processes share each part. System tests wait for other processes most of the
-time and use about a third of a core each; the others are bound by their computing."""
+time and use less than half a core each; the others are bound by their computing."""
 NOTHING_COLLECTED = 5
 """Pytest's exit status when no test matched; right for one of the two parts, wrong for both."""
 _CLOSING = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed|warnings?|deselected)\b")
