@@ -126,7 +126,7 @@ def machine_by_label(text: str) -> WaitingRow | None:
     digits = re.sub(r"[\s:.-]", "", text)
     if re.fullmatch(r"[0-9A-Fa-f]{12}", digits):
         known |= Q(mac__iexact=":".join(re.findall("..", digits)))
-    machines = Machine.objects.filter(known, retired_at=None)[:2] if text else []
+    machines = list(Machine.objects.filter(known, retired_at=None)[:2]) if text else []
     return machine_rows(machines)[0] if len(machines) == 1 else None
 
 
