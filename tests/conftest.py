@@ -11,6 +11,7 @@ Asynchronous views run on a thread of their own: a test that calls some ends wit
 ``MBONGI_TEST_POSTGRES_URL`` runs the session on another server; its user must own databases and be able to create them.
 """
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "mbongi.settings"
 django.setup()
 
 from allauth.account.models import EmailAddress  # noqa: E402 -- models need Django set up
+from django.contrib.auth.hashers import make_password  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.db.backends.postgresql.operations import DatabaseOperations  # noqa: E402
 from django.utils import translation  # noqa: E402
@@ -120,13 +122,19 @@ def tenant(db: None) -> Callable[[str], Tenant]:
     return make
 
 
+@functools.cache
+def _hashed_password() -> str:
+    """Argon2 takes a quarter of a second on purpose; one hash serves every account of the session."""
+    return make_password(PASSWORD)
+
+
 @pytest.fixture
 def people(db: None) -> Callable[..., User]:
     """Makes accounts: ``people(Role.TENANT, tenant=...)``. The password of all is ``tests.conftest.PASSWORD``."""
 
     def make(role: Role = Role.SITE_MANAGER, *, tenant: Tenant | None = None, email: str = "") -> User:
         user = User(email=email or f"{role}{User.objects.count()}@example.org", name="Ada", role=role, tenant=tenant)
-        user.set_password(PASSWORD)
+        user.password = _hashed_password()
         user.save()
         EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=True)
         return user

@@ -12,6 +12,8 @@ import pytest
 from mbongi.base.keys import stored_key
 from tests import embedded
 
+pytestmark = pytest.mark.system
+
 HERE = Path(__file__).parent
 TESTS = ("identity", "ledger/test_append.py", "ledger/test_verify.py", "outbox")
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ PURE = "Rules and values are pure"
 
 def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        [str(Path(sys.executable).with_name("lint-imports")), "--cache-dir", str(root / "cache")],
         cwd=root,
         env=os.environ | {"PYTHONPATH": str(root / "src"), "COLUMNS": "300"},
         capture_output=True,
@@ -28,11 +29,36 @@ def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources once for all tests of this file, each of which takes back what it plants."""
+    root = tmp_path_factory.mktemp("copy")
+    shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__", "locale", "static"))
+    shutil.copy(ROOT / "pyproject.toml", root)
+    return root
+
+
 @pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "locale", "static"))
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    return tmp_path
+def plant(copy: Path) -> Iterator[Callable[[str, str], None]]:
+    """Adds a line to a module, which may be new, for one test."""
+    taken_back: list[Callable[[], object]] = []
+
+    def add(module: str, line: str) -> None:
+        path = copy / "src/mbongi" / module
+        if not path.parent.exists():
+            path.parent.mkdir()
+            taken_back.append(lambda: shutil.rmtree(path.parent))
+        elif path.exists():
+            before = path.read_bytes()
+            taken_back.append(lambda: path.write_bytes(before))
+        else:
+            taken_back.append(path.unlink)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"\n{line}\n")
+
+    yield add
+    for take_back in taken_back:
+        take_back()
 
 
 def test_the_house_keeps_its_own_import_rules(copy: Path) -> None:
@@ -73,16 +99,21 @@ def test_the_house_keeps_its_own_import_rules(copy: Path) -> None:
         ("core/identity/rules.py", "import socket", PURE),
     ],
 )
-def test_a_planted_violation_breaks_its_contract(copy: Path, module: str, line: str, contract: str) -> None:
-    path = copy / "src/mbongi" / module
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"\n{line}\n")
+def test_a_planted_violation_breaks_its_contract(
+    copy: Path, plant: Callable[[str, str], None], module: str, line: str, contract: str
+) -> None:
+    plant(module, line)
 
     result = lint_imports(copy)
 
     assert result.returncode != 0
     assert broken(result.stdout, contract), result.stdout
+
+
+def test_nothing_planted_is_left_behind(copy: Path) -> None:
+    result = lint_imports(copy)
+
+    assert result.returncode == 0, result.stdout
 
 
 def broken(output: str, contract: str) -> bool:

@@ -31,18 +31,17 @@ def files(root: Path, *suffixes: str) -> Iterator[Path]:
             yield path
 
 
-def modules(root: Path) -> Iterator[tuple[Path, str, ast.Module]]:
-    """Every Python file with its text and tree; migrations are written by Django and left out."""
+def modules(root: Path) -> Iterator[tuple[Path, str]]:
+    """Every Python file with its text; migrations are written by Django and left out."""
     for path in files(root, ".py"):
         if "migrations" not in path.parts:
-            text = path.read_text(encoding="utf-8")
-            yield path.relative_to(root), text, ast.parse(text)
+            yield path.relative_to(root), path.read_text(encoding="utf-8")
 
 
 def long_files(root: Path) -> list[str]:
     return [
         f"{path}: {count} lines; at {FILE_LINES_MAX} it becomes a folder"
-        for path, text, _tree in modules(root)
+        for path, text in modules(root)
         if (count := text.count("\n")) > FILE_LINES_MAX
     ]
 
@@ -50,8 +49,8 @@ def long_files(root: Path) -> list[str]:
 def long_functions(root: Path) -> list[str]:
     return [
         f"{path}:{node.lineno}: {node.name} has {count} lines; at most {FUNCTION_LINES_MAX}"
-        for path, _text, tree in modules(root)
-        for node in ast.walk(tree)
+        for path, text in modules(root)
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (count := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_MAX
     ]
@@ -79,9 +78,10 @@ def catch_all_names(root: Path) -> list[str]:
 def package_inits(root: Path) -> list[str]:
     """A package under src says in its docstring what it owns, and imports nothing; ``models`` lists its tables."""
     complaints = []
-    for path, _text, tree in modules(root):
+    for path, text in modules(root):
         if path.name != "__init__.py" or path.parts[0] != "src" or {"management", "commands"} & set(path.parts):
             continue
+        tree = ast.parse(text)
         if not ast.get_docstring(tree):
             complaints.append(f"{path}: says nothing")
         if len(tree.body) > 1 and path.parent.name != "models":
@@ -92,9 +92,10 @@ def package_inits(root: Path) -> list[str]:
 def public_docstrings(root: Path) -> list[str]:
     """Modules and top-level public classes and functions under src and bench say what they are."""
     complaints = []
-    for path, _text, tree in modules(root):
+    for path, text in modules(root):
         if path.parts[0] not in {"src", "bench"}:
             continue
+        tree = ast.parse(text)
         if not ast.get_docstring(tree):
             complaints.append(f"{path}: no docstring")
         for node in tree.body:
@@ -108,7 +109,7 @@ def config_loaders(root: Path) -> list[str]:
     """Only ``run/`` and ``settings.py`` load the configuration; everything else is handed its part."""
     return [
         f"{path}: loads the configuration"
-        for path, text, _tree in modules(root)
+        for path, text in modules(root)
         if path.parts[:2] == ("src", "mbongi")
         and path.parts[2] not in {"run", "settings.py"}
         and path.name != "config.py"
@@ -181,7 +182,7 @@ def unwatched_tests(root: Path) -> list[str]:
     switches = re.compile(r"pytest\.(skip|mark\.skip|mark\.xfail|xfail|importorskip)|unittest\.skip")
     return [
         f"{path}: switched off: {found[0]}"
-        for path, text, _tree in modules(root)
+        for path, text in modules(root)
         if path.parts[0] == "tests" and path.parts[1] != "house" and (found := switches.search(text))
     ]
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-import json
 import os
 import signal
 import subprocess
@@ -27,7 +26,7 @@ from tests.core.data_plane import SOURCE, ask
 from tests.embedded import free_ports
 from tests.pool.practice import Miner
 from tests.regtest import PROGRAM, Chain, extend, full_node
-from tests.system.running import PREAMBLE, until
+from tests.system.running import Colleague, until
 
 pytestmark = pytest.mark.system
 SHARE_DIFFICULTY = 2.0**-24
@@ -76,6 +75,7 @@ class PoolSite:
         )
         self.bus_port, self.directory = bus_port, directory
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._colleague: Colleague | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -112,6 +112,8 @@ class PoolSite:
         process.wait(timeout=30)
 
     def end_all(self) -> None:
+        if self._colleague is not None:
+            self._colleague.close()
         for name in ("pool", "pool-accounts", "postgres"):
             if name in self._running:
                 self.end(name)
@@ -128,16 +130,9 @@ class PoolSite:
         )
 
     def books(self) -> dict[str, Any]:
-        result = subprocess.run(
-            [sys.executable, "-c", PREAMBLE + BOOKS],
-            env=self.environment | {"DJANGO_SETTINGS_MODULE": "mbongi.settings"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert result.returncode == 0, result.stderr
-        return json.loads(result.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+        if self._colleague is None:
+            self._colleague = Colleague(self.environment, self.directory / "colleague.log")
+        return self._colleague.run(BOOKS)  # type: ignore[no-any-return]
 
     def logged(self) -> "Counter[tuple[str, str]]":
         """What stands in the share logs: worker and share."""

@@ -19,6 +19,8 @@ from mbongi.pool.telemetry import WORKER, worker_number
 from tests.core.data_plane import DataPlane
 from tests.pool.daemon.test_server import Bed, Miner
 
+pytestmark = pytest.mark.system
+
 MINUTES = 180
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 HS = HASHES_PER_DIFFICULTY / 60

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -47,6 +48,7 @@ class RunningSite:
         self.hall = 30 + os.getpid() % 200
         self.output = folder / "up.output"
         self._child: subprocess.Popen[bytes] | None = None
+        self._colleague: Colleague | None = None
 
     @property
     def data_dir(self) -> Path:
@@ -89,6 +91,9 @@ class RunningSite:
 
     def stop(self) -> int:
         """Stop as Ctrl-C does; returns the exit status."""
+        if self._colleague is not None:
+            self._colleague.close()
+            self._colleague = None
         child = self._child
         assert child is not None
         if child.poll() is None:
@@ -167,16 +172,9 @@ class RunningSite:
 
         The processes' public services are used as a colleague's program would use them, not through their pages.
         """
-        result = subprocess.run(
-            [sys.executable, "-c", PREAMBLE + script],
-            env=self.environment | {"PYTHONPATH": str(ROOT / "src"), "DJANGO_SETTINGS_MODULE": "mbongi.settings"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert result.returncode == 0, result.stderr
-        return json.loads(result.stdout.splitlines()[-1])
+        if self._colleague is None:
+            self._colleague = Colleague(self.environment, self.output.with_name("colleague.output"))
+        return self._colleague.run(script)
 
     def command(self, *words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
         """Run another ``./mbongi`` command against this site."""
@@ -190,17 +188,72 @@ class RunningSite:
         )
 
 
-PREAMBLE = """
-import asyncio, json
+COLLEAGUE = """
+import asyncio, json, os, sys, traceback
 from mbongi.base.config import load_config
 from mbongi.run.database import use_database
 use_database()
+from django.db import connections
 from mbongi.core.identity.scope import SITE, acting
-scope = acting(SITE)
-scope.__enter__()
 config = load_config()
-def answer(value): print(json.dumps(value, default=str))
+with acting(SITE), os.fdopen(int(sys.argv[1]), "w") as answers:
+    for line in sys.stdin:
+        said = {"answer": None, "error": ""}
+        def answer(value):
+            said["answer"] = value
+        try:
+            exec(json.loads(line), {"asyncio": asyncio, "json": json, "config": config, "answer": answer})
+        except BaseException:
+            said["error"] = traceback.format_exc()
+        connections.close_all()  # the next script finds whatever is there by then
+        print(json.dumps(said, default=str), file=answers, flush=True)
 """
+
+
+class Colleague:
+    """A Python process beside the site that runs one script after the other.
+
+    Starting one for each script would cost more computing than all of the site's processes together.
+    """
+
+    def __init__(self, environment: dict[str, str], output: Path) -> None:
+        answers, its_end = os.pipe()
+        self._answers = os.fdopen(answers)
+        self._output = output
+        with output.open("wb") as file:
+            self._child = subprocess.Popen(
+                [sys.executable, "-c", COLLEAGUE, str(its_end)],
+                env=environment | {"PYTHONPATH": str(ROOT / "src"), "DJANGO_SETTINGS_MODULE": "mbongi.settings"},
+                stdin=subprocess.PIPE,
+                stdout=file,
+                stderr=file,
+                text=True,
+                pass_fds=(its_end,),
+            )
+        os.close(its_end)
+
+    def run(self, script: str) -> Any:
+        """What the script ``answer``s. Fails with its traceback, and after two minutes."""
+        assert self._child.stdin is not None
+        self._child.stdin.write(json.dumps(script) + "\n")
+        self._child.stdin.flush()
+        is_there, _, _ = select.select([self._answers], [], [], 120)
+        assert is_there, f"no answer within 120 s to {script}\n{self._output.read_text()}"
+        line = self._answers.readline()
+        assert line, self._output.read_text()
+        said = json.loads(line)
+        assert not said["error"], said["error"]
+        return said["answer"]
+
+    def close(self) -> None:
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+        try:
+            self._child.wait(20)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        self._answers.close()
 
 
 def until(condition: Callable[[], object], limit_s: float, explain: Callable[[], str] = str) -> None:

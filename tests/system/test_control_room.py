@@ -215,6 +215,23 @@ def test_what_a_technician_enters_without_a_link_arrives_once(
     context.close()
 
 
+def test_where_the_browser_reads_no_codes_a_machine_is_found_by_what_its_label_says(
+    visit: Visit, site: RunningSite
+) -> None:
+    visit.page.add_init_script("delete self.BarcodeDetector")  # as in most browsers on desks and on iPhones
+    serial = visit.page.request.get(f"{site.address}/api/v1/machines/1").json()["serial"]
+    page = visit.go("/fleet/onboarding/walk/?p=9-8-7")
+    expect(page.locator("[data-scan]")).to_be_hidden()
+
+    page.fill("#label", serial)
+    page.locator("form").filter(has=page.locator("#label")).locator("button").click()
+
+    expect(page.locator(".offer")).to_contain_text(serial)
+    expect(page.locator(".offer button")).to_contain_text("09/08/07")
+    page.locator("button[name=end]").click()
+    expect(page).to_have_url(at("/fleet/onboarding/"))
+
+
 @pytest.mark.parametrize("width", [1440, 390])
 def test_no_page_complains_asks_others_or_runs_over_its_edge(visit: Visit, width: int) -> None:
     visit.page.set_viewport_size({"width": width, "height": 900})

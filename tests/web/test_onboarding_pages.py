@@ -72,6 +72,38 @@ def test_a_code_that_is_no_label_begins_no_walk(p: str, pilot: Pilot, sign_in: C
     assert client.post(f"{WALK}to/", {"hall": "x", "rack": "1", "slot": "1"}).status_code == 302
 
 
+@pytest.mark.parametrize("label", ["SN0", " sn0 ", "02:00:00:00:00:00", "02-00-00-00-00-00", "020000000000"])
+def test_who_cannot_scan_types_what_the_machines_label_says(
+    label: str, pilot: Pilot, sign_in: Callable[..., Client]
+) -> None:
+    client = sign_in(Role.TECHNICIAN, language="en")
+    assert 'name="label"' not in client.get(WALK).content.decode(), "first the walk says where"
+    client.post(f"{WALK}to/", {"hall": "30", "rack": "2", "slot": "7"})
+    assert 'name="label"' in client.get(WALK).content.decode()
+
+    page = client.get(WALK, {"label": label}).content.decode()
+
+    assert "By its label" in page
+    assert f'name="machine" value="{pilot.machines[0].pk}"' in page
+    assert 'name="p" value="30-2-7"' in page
+
+
+@pytest.mark.parametrize("label", ["SN", "SN99", "02:00:00:00:00", "02:00:00:00:00:ff", "SN5", "<b>"])
+def test_a_label_of_no_machine_or_of_two_is_said_to_be_so(
+    label: str, pilot: Pilot, sign_in: Callable[..., Client]
+) -> None:
+    with acting(SITE):
+        Machine.objects.filter(pk=pilot.machines[4].pk).update(serial="SN5")
+    client = sign_in(Role.TECHNICIAN, language="en")
+    client.get(f"{WALK}?p=30-2-7")
+
+    page = client.get(WALK, {"label": label}).content.decode()
+
+    assert "No machine that is known has this serial number or MAC, or several have." in page
+    assert "By its label" not in page
+    assert "<b>" not in page.partition('name="label"')[2].partition("</form>")[0]
+
+
 def test_the_api_places_shows_and_rotates(pilot: Pilot, sign_in: Callable[..., Client]) -> None:
     client, machine = sign_in(Role.SITE_MANAGER, language="en"), pilot.machines[0].pk
     post = {"content_type": "application/json"}

@@ -1,5 +1,6 @@
 """Reads of onboarding: how far it has come, what waits, and what is offered to somebody who walks along a rack."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -117,6 +118,16 @@ def machine_row(machine_id: int) -> WaitingRow | None:
     """One machine; None where there is none."""
     machine = Machine.objects.filter(pk=machine_id, retired_at=None).first()
     return None if machine is None else machine_rows([machine])[0]
+
+
+def machine_by_label(text: str) -> WaitingRow | None:
+    """The machine with this serial number or MAC, however it is written; None where there is none, or several."""
+    known = Q(serial__iexact=text)
+    digits = re.sub(r"[\s:.-]", "", text)
+    if re.fullmatch(r"[0-9A-Fa-f]{12}", digits):
+        known |= Q(mac__iexact=":".join(re.findall("..", digits)))
+    machines = list(Machine.objects.filter(known, retired_at=None)[:2]) if text else []
+    return machine_rows(machines)[0] if len(machines) == 1 else None
 
 
 def _machine(machine: Machine, report: Report | None, credential: str) -> WaitingRow:

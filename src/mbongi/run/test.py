@@ -12,7 +12,9 @@ from pathlib import Path
 
 from mbongi.base.config import Config
 
-WORKERS = 2
+PARTS = (("not system", 2), ("system", 3))
+"""Marker expressions and how many pytest processes share each part. System tests wait for other processes most of the
+time and use less than half a core each; the others are bound by their computing."""
 NOTHING_COLLECTED = 5
 """Pytest's exit status when no test matched; right for one of the two parts, wrong for both."""
 _CLOSING = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed|warnings?|deselected)\b")
@@ -33,9 +35,9 @@ def main(config: Config, arguments: argparse.Namespace | None = None) -> int:  #
     began_s = time.monotonic()
     counts: Counter[str] = Counter()
     statuses = []
-    for part in ("not system", "system"):
+    for part, workers in PARTS:
         print(f"mbongi test: {part} tests", flush=True)
-        status, found = _pytest(["-m", part, "-n", str(WORKERS), "--dist", "loadscope", *words], root)
+        status, found = _pytest(["-m", part, "-n", str(workers), "--dist", "loadscope", *words], root)
         statuses.append(status)
         counts += found
     print(closing_line(counts, time.monotonic() - began_s), flush=True)

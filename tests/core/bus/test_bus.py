@@ -12,6 +12,8 @@ from mbongi.run.bus import ready
 from tests.core.data_plane import DataPlane
 from tests.embedded import free_ports
 
+pytestmark = pytest.mark.system
+
 
 async def opened(plane: DataPlane) -> Bus:
     bus = await Bus.open(plane.config, name="test")

@@ -14,6 +14,8 @@ from mbongi.base.keys import stored_key
 from mbongi.run.cluster import Cluster, PostgresError
 from tests import embedded
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory) -> Cluster:

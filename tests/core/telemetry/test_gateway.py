@@ -19,6 +19,8 @@ from mbongi.run.telemetry import ready
 from tests.core.data_plane import DataPlane
 from tests.embedded import free_ports
 
+pytestmark = pytest.mark.system
+
 FOREVER = "SELECT sum(cityHash64(number)) FROM numbers(1000000000000)"
 
 

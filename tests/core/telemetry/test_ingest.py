@@ -18,6 +18,8 @@ from mbongi.core.telemetry.schema import known_schemas, migrate
 from mbongi.core.telemetry.tables import Column, Table
 from tests.core.data_plane import READING, DataPlane, batch
 
+pytestmark = pytest.mark.system
+
 DAY_MS = 86_400_000
 SUBJECT = "telemetry.machine_reading.test"
 
@@ -90,7 +92,6 @@ async def test_rows_reach_the_store_the_roll_ups_and_the_latest(plane: DataPlane
     assert (total, machines) == (0 + 100 + 200 + 300 + 400, 5)
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("victims", [("telemetry",), ("ingest",), ("bus",), ("telemetry", "ingest", "bus")])
 async def test_every_row_is_stored_once_through_kill_9(plane: DataPlane, victims: tuple[str, ...]) -> None:
     """Rows flow for a while; the victims die several times, also in the middle of inserts."""

@@ -16,6 +16,8 @@ from mbongi.core.telemetry.native import join_batches
 from mbongi.core.telemetry.schema import migrate
 from tests.core.data_plane import READING, DataPlane, batch
 
+pytestmark = pytest.mark.system
+
 NOW_MS = int(time.time() * 1_000)
 
 

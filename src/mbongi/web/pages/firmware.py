@@ -17,18 +17,10 @@ from mbongi.fleet.images import NewImage
 from mbongi.fleet.values import Family
 from mbongi.web.guard import needs
 from mbongi.web.pages.attempts import attempt
+from mbongi.web.templatetags.fleet import family_name
 
 HERE = "/fleet/firmware/"
 SIGNATURE_MAX = 4096
-NAMES = {
-    Family.ANTMINER: "Antminer",
-    Family.WHATSMINER: "Whatsminer",
-    Family.WHATSMINER_V3: "Whatsminer (API 3)",
-    Family.BITAXE: "Bitaxe",
-    Family.VNISH: "VNish",
-    Family.BRAIINS: "Braiins OS",
-}
-"""As their makers write them."""
 
 
 @require_http_methods(["GET", "POST"])
@@ -48,7 +40,7 @@ def firmware(request: HttpRequest) -> HttpResponse:
     content = {
         "images": image_rows.images(),
         "keys": image_rows.trusted_keys(),
-        "families": [(family.value, NAMES.get(family, family.value)) for family in image_rows.flashable()],
+        "families": [(family.value, family_name(family)) for family in image_rows.flashable()],
         "limit_mb": settings.CONFIG.fleet.image_bytes_max // 2**20,
         "may_upload": user.may(Permission.FIRMWARE_MANAGE),
         "may_trust": user.may(Permission.FIRMWARE_TRUST),

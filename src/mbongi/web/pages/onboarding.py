@@ -21,6 +21,7 @@ from mbongi.web.pages.paging import Pager
 
 WALK = "/fleet/onboarding/walk/"
 CAMERA = HEADERS["Permissions-Policy"].replace("camera=()", "camera=(self)")
+LABEL_MAX = 64
 WHATS = ("position", "password", "unknown")
 
 
@@ -86,13 +87,21 @@ def rotate(request: HttpRequest) -> HttpResponse:
 @require_safe
 @needs(Permission.MACHINE_PLACE)
 def walk(request: HttpRequest) -> HttpResponse:
-    """The walk's page. ``?p=HALL-RACK-SLOT`` from a position's label begins it there, ``?m=ID`` offers a machine."""
+    """The walk's page. ``?p=HALL-RACK-SLOT`` from a position's label begins it there, ``?m=ID`` offers a machine.
+
+    ``?label=`` does too: a serial number or MAC, typed where the browser reads no codes.
+    """
     user: Any = request.user
     spot = _spot_of(request.GET.get("p", ""))
     if spot is not None:
         placing.walk_to(user, spot)
         return redirect(WALK)
-    content = {"sight": onboarding_rows.walk(user), "number_max": NUMBER_MAX, "scanned": _scanned(request)}
+    content = {
+        "sight": onboarding_rows.walk(user),
+        "number_max": NUMBER_MAX,
+        "scanned": _scanned(request),
+        "label": request.GET.get("label", ""),
+    }
     name = "parts/walk.html" if request.headers.get("HX-Request") else "pages/walk.html"
     answer = render(request, name, content)
     # The one page that may open the camera: it reads labels.
@@ -114,6 +123,8 @@ def _is_number(text: str) -> bool:
 
 
 def _scanned(request: HttpRequest) -> onboarding_rows.WaitingRow | None:
+    if label := request.GET.get("label", "").strip():
+        return onboarding_rows.machine_by_label(label[:LABEL_MAX])
     number = request.GET.get("m", "")
     return onboarding_rows.machine_row(int(number)) if _is_number(number) else None
 

@@ -13,13 +13,29 @@ from mbongi.fleet.reconcile import Preview
 from mbongi.fleet.rules.desired import Difference
 from mbongi.fleet.rules.triggers import TriggerKind
 from mbongi.fleet.selectors import MachineRow
-from mbongi.fleet.values import ActionKind, ActionStatus, DesiredField, MachineState, OperationKind, OperationState
+from mbongi.fleet.values import (
+    ActionKind,
+    ActionStatus,
+    DesiredField,
+    Family,
+    MachineState,
+    OperationKind,
+    OperationState,
+)
 from mbongi.fleet.values import ProfileState as Version
 from mbongi.web import figures
 from mbongi.web.sight import machine_name
 
 register = template.Library()
 
+_FAMILIES = {
+    Family.ANTMINER: "Antminer",
+    Family.WHATSMINER: "Whatsminer",
+    Family.WHATSMINER_V3: "Whatsminer (API 3)",
+    Family.BITAXE: "Bitaxe",
+    Family.VNISH: "VNish",
+    Family.BRAIINS: "Braiins OS",
+}
 _OPERATIONS = {
     OperationState.AWAITING: "unknown",
     OperationState.PLANNED: "off",
@@ -52,6 +68,12 @@ BAR = (ActionStatus.DONE, ActionStatus.FAILED, ActionStatus.RUNNING, ActionStatu
 def _chip(style: str, words: object) -> SafeString:
     mark = '<span class="chip s-{0}"><svg aria-hidden="true"><use href="#i-s-{0}"/></svg><span>{1}</span></span>'
     return format_html(mark, style, words)
+
+
+@register.filter
+def family_name(family: Family) -> str:
+    """A family that can be flashed, as its maker writes it."""
+    return _FAMILIES.get(family, family.value)
 
 
 @register.simple_tag
