@@ -14,7 +14,7 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from mbongi.facility.adapters.modbus_link import ModbusLinks
-from mbongi.facility.adapters.registry import Wiring
+from mbongi.facility.adapters.registry import Wiring, scorecard
 from mbongi.facility.device_errors import DeviceError, GarbledError, MissingError, SilentError, UnreachableError
 from mbongi.facility.ports import DeviceTarget
 from mbongi.facility.values import Protocol
@@ -179,6 +179,15 @@ async def test_a_genset_controller_states_tenths_and_names_what_it_lacks() -> No
     assert found["power_w"] == 250_000
     assert found["energy_wh"] == pytest.approx(123_400)
     assert (found["run_time_s"], found["starts"]) == (360_000, 77)
+
+
+def test_every_protocol_says_what_it_reads_and_what_it_does_not() -> None:
+    for protocol in Protocol:
+        card = scorecard(protocol)
+        assert card.title
+        assert card.reads
+        assert card.not_done
+        assert bool(card.writes) == (protocol is Protocol.REDFISH)
 
 
 async def test_units_behind_one_gateway_share_its_connection() -> None:
