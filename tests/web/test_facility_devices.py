@@ -75,13 +75,19 @@ def test_an_empty_list_says_what_to_do_and_that_nobody_asks(pilot: Pilot, sign_i
 def test_values_are_shown_with_their_unit_and_age(pilot: Pilot, sign_in: Any) -> None:
     client = sign_in(Role.SITE_MANAGER, language="en")
     row = entered(METER)
-    told(row, observed(Quantity.POWER_W, 208_250.0), observed(Quantity.FAULT, 0.0))
+    told(
+        row,
+        observed(Quantity.POWER_W, 208_250.0),
+        observed(Quantity.FAULT, 0.0),
+        observed(Quantity.RUN_TIME_S, 36_000.0),
+    )
     text = page(client)
     assert "answers" in text
     assert "208.2" in text or "208.3" in text
     assert "kW" in text
     text = page(client, f"{row.id}/")
     assert "Fault" in text
+    assert "10 h" in text
     assert "data-age" in text
     assert "Janitza" in text
 
