@@ -1,8 +1,11 @@
 """Devices on record: who may enter them, what is refused, where secrets are and are not."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +28,13 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
 METER = DeviceDraft("TR-1", Protocol.MODBUS, "10.9.0.4", 502, "1", "janitza-umg96")
 PDU = DeviceDraft("PDU-1", Protocol.SNMP2, "10.9.0.5", 161, map_name="apc-rpdu2", secret="a community")
 SERVER = DeviceDraft("SRV-1", Protocol.REDFISH, "10.9.0.6", 443, map_name="https", user="reader", secret="a secret")
+
+
+@pytest.fixture(autouse=True)
+def _own_key(tmp_path: Path, settings: Any) -> None:
+    """Keys of the tests stay out of the working folder."""
+    site = dataclasses.replace(settings.CONFIG.site, data_dir=tmp_path)
+    settings.CONFIG = dataclasses.replace(settings.CONFIG, site=site)
 
 
 @pytest.fixture

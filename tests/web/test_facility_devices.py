@@ -1,6 +1,8 @@
 """The pages of the plant's devices: empty, answering, silent, stale, away; entering, trying and removing."""
 
+import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -34,6 +36,13 @@ FORM = {
     "is_enabled": "on",
     "reason": "new",
 }
+
+
+@pytest.fixture(autouse=True)
+def _own_key(tmp_path: Path, settings: Any) -> None:
+    """Keys of the tests stay out of the working folder."""
+    site = dataclasses.replace(settings.CONFIG.site, data_dir=tmp_path)
+    settings.CONFIG = dataclasses.replace(settings.CONFIG, site=site)
 
 
 @pytest.fixture(autouse=True)
