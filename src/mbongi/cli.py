@@ -29,7 +29,7 @@ GROUPS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
             ("ingest", "bus to telemetry store; serves the latest reading of every machine"),
             ("recorder", "committed events to the bus"),
             ("fleet", "find, poll and control machines; `fleet scan RANGE` looks once"),
-            ("facility", "ask the plant's meters, UPS, PDU, gensets and cooling over their protocols"),
+            ("facility", "ask the plant's meters, UPS, PDU and cooling; `facility devices FILE` enters a list"),
             ("energy", "plan supply and load every five minutes; watch for black-outs"),
             ("twin", "the virtual site"),
             ("pool", "the mining pool: templates, Stratum V1 and V2, the log of shares"),

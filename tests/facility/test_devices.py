@@ -1,8 +1,11 @@
 """Devices on record: who may enter them, what is refused, where secrets are and are not."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +19,7 @@ from mbongi.facility.device_box import unseal
 from mbongi.facility.device_wording import ERRORS, QUANTITIES, WRONGS
 from mbongi.facility.errors import DeviceRefusedError, NotPermittedError, UnknownDeviceError
 from mbongi.facility.models import Device
+from mbongi.facility.rules.device_list import read_devices
 from mbongi.facility.rules.devices import PORTS, DeviceDraft, Wrong
 from mbongi.facility.values import Protocol, Quantity
 
@@ -24,6 +28,13 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
 METER = DeviceDraft("TR-1", Protocol.MODBUS, "10.9.0.4", 502, "1", "janitza-umg96")
 PDU = DeviceDraft("PDU-1", Protocol.SNMP2, "10.9.0.5", 161, map_name="apc-rpdu2", secret="a community")
 SERVER = DeviceDraft("SRV-1", Protocol.REDFISH, "10.9.0.6", 443, map_name="https", user="reader", secret="a secret")
+
+
+@pytest.fixture(autouse=True)
+def _own_key(tmp_path: Path, settings: Any) -> None:
+    """Keys of the tests stay out of the working folder."""
+    site = dataclasses.replace(settings.CONFIG.site, data_dir=tmp_path)
+    settings.CONFIG = dataclasses.replace(settings.CONFIG, site=site)
 
 
 @pytest.fixture
@@ -138,6 +149,30 @@ def test_a_power_cap_is_in_the_ledger_before_and_after_and_a_dry_run_is_not(lead
     ]
     with pytest.raises(DeviceRefusedError):
         devices.cap_request(lead, row.id, 5.0, dry_run=True, reason="")
+
+
+def test_a_list_adds_changes_and_leaves_alone_all_or_none(lead: User) -> None:
+    devices.save_device(lead, PDU, reason="new")
+    lines = [
+        "tag,protocol,host,port,map_name,selector,user,secret",
+        "TR-1,modbus,10.9.0.4,,janitza-umg96,1,,",
+        "PDU-1,snmp2,10.9.0.5,,apc-rpdu2,,,",
+        "UPS-B,nut,10.9.0.7,,nut-ups,ups-b,reader,a secret",
+    ]
+    drafts = read_devices(lines)
+    assert [draft.port for draft in drafts] == [502, 161, 3493]
+    dry = devices.enter_list(drafts, actor="process:facility", reason="list", dry_run=True)
+    assert (dry.added, dry.changed, dry.same) == (2, 0, 1)
+    assert len(device_rows.devices()) == 1
+    devices.enter_list(drafts, actor="process:facility", reason="list")
+    again = devices.enter_list([replace(drafts[0], period_s=5.0), *drafts[1:]], actor="process:facility", reason="list")
+    assert (again.added, again.changed, again.same) == (0, 1, 2)
+    assert LedgerEntry.objects.latest("index").actor == "process:facility"
+    with pytest.raises(DeviceRefusedError, match="GEN-1"):
+        devices.enter_list(
+            [replace(METER, tag="M-7"), replace(METER, tag="GEN-1", port=0)], actor="process:facility", reason="list"
+        )
+    assert "M-7" not in {row.tag for row in device_rows.devices()}
 
 
 def test_a_tenant_sees_no_device(lead: User) -> None:

@@ -1,6 +1,8 @@
 """The pages of the plant's devices: empty, answering, silent, stale, away; entering, trying and removing."""
 
+import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -34,6 +36,13 @@ FORM = {
     "is_enabled": "on",
     "reason": "new",
 }
+
+
+@pytest.fixture(autouse=True)
+def _own_key(tmp_path: Path, settings: Any) -> None:
+    """Keys of the tests stay out of the working folder."""
+    site = dataclasses.replace(settings.CONFIG.site, data_dir=tmp_path)
+    settings.CONFIG = dataclasses.replace(settings.CONFIG, site=site)
 
 
 @pytest.fixture(autouse=True)
@@ -75,13 +84,19 @@ def test_an_empty_list_says_what_to_do_and_that_nobody_asks(pilot: Pilot, sign_i
 def test_values_are_shown_with_their_unit_and_age(pilot: Pilot, sign_in: Any) -> None:
     client = sign_in(Role.SITE_MANAGER, language="en")
     row = entered(METER)
-    told(row, observed(Quantity.POWER_W, 208_250.0), observed(Quantity.FAULT, 0.0))
+    told(
+        row,
+        observed(Quantity.POWER_W, 208_250.0),
+        observed(Quantity.FAULT, 0.0),
+        observed(Quantity.RUN_TIME_S, 36_000.0),
+    )
     text = page(client)
     assert "answers" in text
     assert "208.2" in text or "208.3" in text
     assert "kW" in text
     text = page(client, f"{row.id}/")
     assert "Fault" in text
+    assert "10 h" in text
     assert "data-age" in text
     assert "Janitza" in text
 

@@ -13,16 +13,19 @@ def seal(data_dir: Path, key_file: str, owner: str, secret: str) -> str:
     return _cipher(data_dir, key_file).encrypt(f"{owner}:{secret}".encode()).decode("ascii")
 
 
-def unseal(data_dir: Path, key_file: str, owner: str, sealed: str) -> str:
-    """The secret again. Raises ConfigError where it was encrypted with another key, or for another owner."""
+def unseal(data_dir: Path, key_file: str, owner: str, sealed: str, *, kind: str) -> str:
+    """The secret again. Raises ConfigError where it was encrypted with another key, or for another owner.
+
+    ``kind`` says in messages what an owner is, such as ``machine``.
+    """
     try:
         found, _colon, secret = _cipher(data_dir, key_file).decrypt(sealed.encode("ascii")).decode().partition(":")
     except InvalidToken as error:
         raise ConfigError(
-            f"secret of {owner}: cannot be decrypted; restore secrets/{key_file} of the data folder"
+            f"secret of {kind} {owner}: cannot be decrypted; restore secrets/{key_file} of the data folder"
         ) from error
     if found != owner:
-        raise ConfigError(f"secret of {owner}: the record is of {found}")
+        raise ConfigError(f"secret of {kind} {owner}: the record is of {kind} {found}")
     return secret
 
 

@@ -21,6 +21,6 @@ def unseal(tag: str, protocol: str, user: str, sealed: str) -> Credentials:
     """How we sign in. Raises ConfigError where it was encrypted with another key, or for another device."""
     if not sealed:
         return Credentials(user)
-    both = sealing.unseal(settings.CONFIG.site.data_dir, KEY_FILE, f"{tag}/{protocol}", sealed)
+    both = sealing.unseal(settings.CONFIG.site.data_dir, KEY_FILE, f"{tag}/{protocol}", sealed, kind="device")
     secret, privacy = msgspec.json.decode(both, type=tuple[str, str])
     return Credentials(user, secret, privacy)

@@ -1,6 +1,8 @@
 """Devices on record: entered, changed, removed, tried. Each change is in the ledger; no secret ever is."""
 
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -30,6 +32,15 @@ CAP_W = (50.0, 20_000.0)
 _FIELDS = ("tag", "protocol", "host", "port", "selector", "map_name", "period_s", "timeout_s", "user", "is_enabled")
 
 
+@dataclass(frozen=True, slots=True)
+class ListOutcome:
+    """What a list of devices did, or would do."""
+
+    added: int
+    changed: int
+    same: int
+
+
 @transaction.atomic
 def save_device(user: "User", draft: DeviceDraft, *, device_id: int | None = None, reason: str) -> DeviceRow:
     """Enter a device, or change one. Raises NotPermittedError, DeviceRefusedError, UnknownDeviceError."""
@@ -37,6 +48,34 @@ def save_device(user: "User", draft: DeviceDraft, *, device_id: int | None = Non
     _require(user, what)
     reason = _checked_reason(reason, what)
     row = None if device_id is None else _locked(device_id)
+    return device(_store(user.actor, draft, row, reason, what).pk)
+
+
+@transaction.atomic
+def enter_list(drafts: Sequence[DeviceDraft], *, actor: str, reason: str, dry_run: bool = False) -> ListOutcome:
+    """Enter a whole list of devices, all or none; one on record is known by its tag and protocol, and brought to it.
+
+    What is on record and not in the list stays. Raises DeviceRefusedError naming the first that cannot be.
+    """
+    reason = _checked_reason(reason, "enter a list of devices")
+    on_record = {(row.tag, row.protocol): row for row in Device.objects.select_for_update().order_by("pk")}
+    counts = Counter[str]()
+    for draft in drafts:
+        what = f"enter the device {draft.tag} ({draft.protocol})"
+        row = on_record.get((draft.tag, draft.protocol))
+        settled, known = _settled(draft, row, what)
+        if row is not None and _is_as(row, settled, known):
+            counts["same"] += 1
+            continue
+        counts["added" if row is None else "changed"] += 1
+        if not dry_run:
+            on_record[draft.tag, draft.protocol] = _store(actor, draft, row, reason, what)
+    return ListOutcome(counts["added"], counts["changed"], counts["same"])
+
+
+def _store(actor: str, draft: DeviceDraft, row: Device | None, reason: str, what: str) -> Device:
+    """Add the draft, or bring ``row`` to it. Raises DeviceRefusedError."""
+    device_id = None if row is None else row.pk
     draft, known = _settled(draft, row, what)
     twin = Device.objects.filter(tag=draft.tag, protocol=draft.protocol).first()
     if twin is not None and twin.pk != device_id:
@@ -52,8 +91,8 @@ def save_device(user: "User", draft: DeviceDraft, *, device_id: int | None = Non
     row.sealed = seal(draft.tag, draft.protocol, known)
     row.save()
     after = _facts(row) | {"secret_given": bool(draft.secret or draft.privacy)}
-    _record(user, "add" if before is None else "change", row.pk, reason, before, after)
-    return device(row.pk)
+    _record(actor, "add" if before is None else "change", row.pk, reason, before, after)
+    return row
 
 
 @transaction.atomic
@@ -64,7 +103,7 @@ def remove_device(user: "User", device_id: int, *, reason: str) -> None:
     row = _locked(device_id)
     before = _facts(row)
     row.delete()
-    _record(user, "remove", device_id, reason, before, None)
+    _record(user.actor, "remove", device_id, reason, before, None)
 
 
 def try_request(user: "User", draft: DeviceDraft, *, device_id: int | None = None) -> TryRequest:
@@ -108,7 +147,7 @@ def cap_request(user: "User", device_id: int, watts: float | None, *, dry_run: b
         text = _("A power cap is from %(least)d to %(most)d W.") % {"least": CAP_W[0], "most": CAP_W[1]}
         raise DeviceRefusedError(f"{what}: {watts} W; expected {CAP_W[0]:g} to {CAP_W[1]:g}", text)
     if not dry_run:
-        _record(user, "cap", device_id, reason, None, {"watts": watts})
+        _record(user.actor, "cap", device_id, reason, None, {"watts": watts})
     return CapRequest(device_id=device_id, watts=watts, dry_run=dry_run)
 
 
@@ -118,7 +157,7 @@ def cap_done(user: "User", asked: CapRequest, reply: CapReply) -> None:
     if asked.dry_run:
         return
     after = {"watts": reply.after_w, "error": reply.error, "detail": reply.detail[:200]}
-    _record(user, "cap_done", asked.device_id, "", {"watts": reply.before_w}, after)
+    _record(user.actor, "cap_done", asked.device_id, "", {"watts": reply.before_w}, after)
 
 
 def _settled(draft: DeviceDraft, row: Device | None, what: str) -> tuple[DeviceDraft, Credentials]:
@@ -166,6 +205,12 @@ def _facts(row: Device) -> dict[str, Any]:
     return {name: getattr(row, name) for name in _FIELDS} | {"has_secret": bool(row.sealed)}
 
 
-def _record(user: "User", verb: str, device_id: int, reason: str, before: Any, after: Any) -> None:
+def _is_as(row: Device, draft: DeviceDraft, known: Credentials) -> bool:
+    """Whether the record says the same already, its secrets included."""
+    same = all(getattr(row, name) == getattr(draft, name) for name in _FIELDS) and row.note == draft.note.strip()
+    return same and unseal(row.tag, row.protocol, row.user, row.sealed) == known
+
+
+def _record(actor: str, verb: str, device_id: int, reason: str, before: Any, after: Any) -> None:
     subject = f"facility_device:{device_id}"
-    ledger.append([NewEntry(user.actor, f"facility.device.{verb}", subject, reason, before, after)])
+    ledger.append([NewEntry(actor, f"facility.device.{verb}", subject, reason, before, after)])

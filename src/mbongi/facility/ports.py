@@ -62,7 +62,7 @@ class DeviceReader(Interface):
     """One device. What goes wrong breaks its connection; the next reading opens another."""
 
     async def read(self) -> list[Found]:
-        """What it says now. Raises a DeviceError; never waits longer than the target's ``timeout_s``."""
+        """What it says now. Raises a DeviceError; never waits longer than the target's ``timeout_s`` for an answer."""
         ...
 
     async def close(self) -> None:

@@ -14,4 +14,4 @@ def seal(machine_id: int, password: str) -> str:
 
 def unseal(machine_id: int, sealed: str) -> str:
     """The password again. Raises ConfigError where it was encrypted with another key, or for another machine."""
-    return sealing.unseal(settings.CONFIG.site.data_dir, KEY_FILE, str(machine_id), sealed)
+    return sealing.unseal(settings.CONFIG.site.data_dir, KEY_FILE, str(machine_id), sealed, kind="machine")

@@ -1,6 +1,8 @@
 """Asks the plant's devices over their protocols, tells what they measure and keeps the record of it."""
 
 import argparse
+import sys
+from pathlib import Path
 
 import uvloop
 
@@ -9,18 +11,84 @@ from mbongi.base.log import get_log
 from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusError
 from mbongi.facility.device_board import STATUS_SUBJECT
+from mbongi.facility.rules.device_list import DeviceListError, read_devices
+from mbongi.facility.rules.devices import DeviceDraft
+from mbongi.facility.values import Protocol
 from mbongi.run.database import use_database
 from mbongi.run.only_one import only_one
 from mbongi.run.stopping import stop_event
+from mbongi.twin.plant.design import designed
 
 log = get_log(__name__)
 
+ACTOR = "process:facility"
+TWIN_PERIOD_S = 5.0
+"""How often the virtual plant's devices are asked."""
 
-def main(config: Config, arguments: argparse.Namespace | None = None) -> int:  # noqa: ARG001
-    """Run until told to stop."""
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """``facility`` alone runs the process; ``facility devices FILE`` enters a list of devices."""
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    devices = commands.add_parser("devices", help="enter the devices of a CSV, or bring those on record to it")
+    devices.add_argument("file", type=Path, help="columns tag, protocol, host and more; the guide has them")
+    devices.add_argument("--reason", default="list of devices", help="for the ledger")
+    devices.add_argument("--dry-run", action="store_true", help="only say what would change")
+    commands.add_parser("twin-devices", help="enter the virtual plant's devices, as up does where it runs one")
+
+
+def main(config: Config, arguments: argparse.Namespace | None = None) -> int:
+    """Run until told to stop, or enter a list once."""
     use_database()
+    if arguments is not None and arguments.command == "devices":
+        return _enter(arguments.file, arguments.reason, dry_run=arguments.dry_run)
+    if arguments is not None and arguments.command == "twin-devices":
+        return _enter_twin(config)
     with only_one(config.site.data_dir, "facility"):
         return uvloop.run(_run(config))
+
+
+def _enter(file: Path, reason: str, *, dry_run: bool) -> int:
+    from mbongi.core.identity.scope import SITE, acting  # noqa: PLC0415 -- Django must be set up first
+    from mbongi.facility.devices import enter_list  # noqa: PLC0415
+    from mbongi.facility.errors import DeviceRefusedError  # noqa: PLC0415
+
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            drafts = read_devices(lines)
+        with acting(SITE):
+            found = enter_list(drafts, actor=ACTOR, reason=reason, dry_run=dry_run)
+    except (OSError, DeviceListError, DeviceRefusedError) as error:
+        text = f" {error.text}" if isinstance(error, DeviceRefusedError) else ""
+        print(f"mbongi facility: {file}: {error}.{text}", file=sys.stderr)
+        return 1
+    verb = "would be" if dry_run else "were"
+    print(f"{found.added} devices {verb} added, {found.changed} changed; {found.same} are as the list says")
+    return 0
+
+
+def _enter_twin(config: Config) -> int:
+    from mbongi.core.identity.scope import SITE, acting  # noqa: PLC0415 -- Django must be set up first
+    from mbongi.facility.devices import enter_list  # noqa: PLC0415
+
+    drafts = [
+        DeviceDraft(
+            tag=each.tag,
+            protocol=Protocol(each.protocol.value),
+            host=each.host,
+            port=each.port,
+            selector=each.selector,
+            map_name=each.map_name,
+            period_s=TWIN_PERIOD_S,
+            user=each.user,
+            secret=each.secret or None,
+            privacy=each.privacy or None,
+        )
+        for each in designed(config.twin).devices
+    ]
+    with acting(SITE):
+        found = enter_list(drafts, actor=ACTOR, reason="the virtual plant's devices")
+    print(f"{found.added} devices of the virtual plant were added, {found.changed} changed")
+    return 0
 
 
 async def _run(config: Config) -> int:

@@ -14,7 +14,7 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from mbongi.facility.adapters.modbus_link import ModbusLinks
-from mbongi.facility.adapters.registry import Wiring
+from mbongi.facility.adapters.registry import Wiring, scorecard
 from mbongi.facility.device_errors import DeviceError, GarbledError, MissingError, SilentError, UnreachableError
 from mbongi.facility.ports import DeviceTarget
 from mbongi.facility.values import Protocol
@@ -181,6 +181,15 @@ async def test_a_genset_controller_states_tenths_and_names_what_it_lacks() -> No
     assert (found["run_time_s"], found["starts"]) == (360_000, 77)
 
 
+def test_every_protocol_says_what_it_reads_and_what_it_does_not() -> None:
+    for protocol in Protocol:
+        card = scorecard(protocol)
+        assert card.title
+        assert card.reads
+        assert card.not_done
+        assert bool(card.writes) == (protocol is Protocol.REDFISH)
+
+
 async def test_units_behind_one_gateway_share_its_connection() -> None:
     real = [SimData(0, values=[1000.0 * n for n in range(13)], datatype=REAL)]
     other = [SimData(0, values=[5000.0] * 13, datatype=REAL)]
@@ -254,6 +263,21 @@ async def test_a_sunspec_meter_says_itself_where_its_registers_are() -> None:
     assert math.isnan(found["current_l1_a"])
 
 
+async def test_units_that_wait_for_a_silent_one_behind_their_gateway_are_read_all_the_same() -> None:
+    async def gateway(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(100):
+            if data[6] != 1:  # unit 1 is silent, and so is the gateway about it
+                writer.write(data[:4] + bytes.fromhex("0005") + data[6:7] + bytes.fromhex("03020007"))
+
+    async with answering(gateway) as port:
+        link = ModbusLinks().take("127.0.0.1", port)
+        asked = [link.read(unit, 3, 0, 1, limit_s=0.2) for unit in (1, 2, 1, 3)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert [isinstance(one, SilentError) for one in found] == [True, False, True, False]
+        assert found[1] == found[3] == b"\0\7"
+        link.close()
+
+
 async def test_a_question_that_is_given_up_leaves_nothing_for_the_next() -> None:
     """The slow answer of the first question must not be taken for the second's."""
     asked = 0
@@ -268,8 +292,7 @@ async def test_a_question_that_is_given_up_leaves_nothing_for_the_next() -> None
 
     async with answering(slow) as port:
         link = ModbusLinks().take("127.0.0.1", port)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await link.read(1, 3, 0, 1)
-        assert await link.read(1, 3, 0, 1) == b"\0\2"
+        with pytest.raises(SilentError):
+            await link.read(1, 3, 0, 1, limit_s=0.05)
+        assert await link.read(1, 3, 0, 1, limit_s=2.0) == b"\0\2"
         link.close()

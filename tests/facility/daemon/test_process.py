@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from mbongi.facility.device_board import (
 )
 from mbongi.facility.device_errors import DeniedError
 from mbongi.facility.telemetry import POINT
-from mbongi.facility.values import Protocol, Quality, Quantity
+from mbongi.facility.values import Observation, Protocol, Quality, Quantity
 from mbongi.web.live.plant_board import PlantBoard
 from tests.core.data_plane import DataPlane
 from tests.facility.fake_devices import Plant, target
@@ -47,8 +47,8 @@ class Record:
 
 
 @contextlib.asynccontextmanager
-async def process(plane: DataPlane, plant: Plant) -> AsyncIterator[FacilityProcess]:
-    made = FacilityProcess(plane.config, Record(), listeners=[plant.take])  # type: ignore[arg-type]
+async def process(plane: DataPlane, plant: Plant, *watches: "Keeping") -> AsyncIterator[FacilityProcess]:
+    made = FacilityProcess(plane.config, Record(), listeners=[plant.take], watches=watches)  # type: ignore[arg-type]
     made.polling.wiring = plant  # type: ignore[assignment]
     stop = asyncio.Event()
     running = asyncio.create_task(made.run(stop))
@@ -57,6 +57,28 @@ async def process(plane: DataPlane, plant: Plant) -> AsyncIterator[FacilityProce
     finally:
         stop.set()
         await running
+
+
+class Keeping:
+    """A watch whose disk is full at first."""
+
+    def __init__(self) -> None:
+        self.kept: list[Observation] = []
+        self.refusals = 2
+        self.is_open = self.is_run = False
+
+    async def open(self) -> None:
+        self.is_open = True
+
+    async def run(self) -> None:
+        self.is_run = True
+        await asyncio.Event().wait()
+
+    async def observe(self, batch: Sequence[Observation]) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise OSError("no space left on device")
+        self.kept += batch
 
 
 async def stored(bus: Bus) -> list[tuple[str, float]]:
@@ -88,6 +110,16 @@ async def test_nothing_is_lost_while_the_bus_is_away_and_who_looks_later_knows_a
     await bus.close()
     assert len(rows) == len(plant.heard)
     assert set(rows) == {5.0}
+
+
+async def test_a_watch_is_handed_every_observation_and_tried_again_when_it_could_keep_none(plane: DataPlane) -> None:
+    plant, watch = Plant(), Keeping()
+    async with process(plane, plant, watch):
+        await plant.until(lambda: len(watch.kept) >= 5)
+    assert watch.is_open
+    assert watch.is_run
+    first = plant.heard.index(watch.kept[0])
+    assert watch.kept == plant.heard[first : first + len(watch.kept)]
 
 
 async def _looked_at(plane: DataPlane) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from mbongi.facility.rules.device_list import DeviceListError, read_devices
 from mbongi.facility.rules.devices import DeviceDraft, Wrong, wrongs
 from mbongi.facility.values import Protocol
 
@@ -46,3 +47,18 @@ def test_devices_of_every_kind_are_as_they_should_be() -> None:
 def test_what_could_not_be_asked_is_found(draft: DeviceDraft, expected: Wrong) -> None:
     maps = frozenset({"janitza-umg96"} if draft.protocol is Protocol.MODBUS else {"apc-rpdu2", "nut-ups"})
     assert expected in wrongs(draft, maps=maps, has_secret=False)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["tag,protocol", "TR-1,modbus"], "line 1: columns"),
+        (["tag,protocol,host,colour", "TR-1,modbus,10.9.0.4,red"], "line 1: columns"),
+        (["tag,protocol,host", "TR-1,profibus,10.9.0.4"], "line 2: 'profibus'"),
+        (["tag,protocol,host,port", "TR-1,modbus,10.9.0.4,", "TR-2,modbus,10.9.0.4,x"], "line 3"),
+        ([], "line 1: columns"),
+    ],
+)
+def test_a_list_that_cannot_be_read_names_its_line(lines: list[str], message: str) -> None:
+    with pytest.raises(DeviceListError, match=message):
+        read_devices(lines)

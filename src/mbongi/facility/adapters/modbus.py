@@ -3,10 +3,8 @@
 Source: MODBUS Application Protocol Specification V1.1b3; the registers are the maps' (``facility/maps``).
 """
 
-import asyncio
-
 from mbongi.facility.adapters.modbus_link import ModbusLinks
-from mbongi.facility.device_errors import MissingError, SilentError
+from mbongi.facility.device_errors import MissingError
 from mbongi.facility.point_maps import point_map
 from mbongi.facility.ports import DeviceTarget, Scorecard
 from mbongi.facility.rules.point_maps import Block, blocks
@@ -34,13 +32,6 @@ class ModbusReader:
 
     async def read(self) -> list[Found]:
         """As ``DeviceReader``. A block that the device lacks costs its own values, not the others'."""
-        try:
-            async with asyncio.timeout(self._target.timeout_s):
-                return await self._read()
-        except TimeoutError as error:
-            raise SilentError(f"{self._link.name}: no answer within {self._target.timeout_s:g} s") from error
-
-    async def _read(self) -> list[Found]:
         found: list[Found] = []
         missing: list[MissingError] = []
         for block in self._blocks:
@@ -54,7 +45,8 @@ class ModbusReader:
         return found
 
     async def _data(self, block: Block) -> bytes:
-        return await self._link.read(self._unit, block.function, block.address, block.count)
+        place = (self._unit, block.function, block.address, block.count)
+        return await self._link.read(*place, limit_s=self._target.timeout_s)
 
     async def close(self) -> None:
         """As ``DeviceReader``."""

@@ -77,7 +77,7 @@ class _Connection(asyncio.Protocol):
 
 
 class ModbusLink:
-    """The way to one address and port. Time limits are the caller's."""
+    """The way to one address and port."""
 
     def __init__(self, host: str, port: int) -> None:
         self.name = f"{host}:{port}"
@@ -86,32 +86,41 @@ class ModbusLink:
         self._turn = asyncio.Lock()
         self._connection: _Connection | None = None
 
-    async def read(self, unit: int, function: int, address: int, count: int) -> bytes:
-        """The bytes of so many registers. Raises UnreachableError, GarbledError, MissingError or SilentError."""
+    async def read(self, unit: int, function: int, address: int, count: int, *, limit_s: float) -> bytes:
+        """The bytes of so many registers, within ``limit_s`` from when it is this question's turn.
+
+        Raises UnreachableError, GarbledError, MissingError or SilentError.
+        """
+        question = modbus.ask(address, count, function=function)
         async with self._turn:
-            connection = self._connection
-            if connection is None or not connection.is_open:
-                connection = self._connection = await self._connect()
             try:
-                pdu = await connection.ask(unit, modbus.ask(address, count, function=function))
-                data = modbus.answer_data(pdu, function=function, count=count)
+                async with asyncio.timeout(limit_s):
+                    pdu = await self._ask(unit, question)
+            except TimeoutError as error:
+                raise SilentError(f"{self.name}: unit {unit}: no answer within {limit_s:g} s") from error
             except DeviceError as error:
                 raise type(error)(f"{self.name}: {error}") from error
-            except WireError as error:
-                connection.close()
-                raise GarbledError(f"{self.name}: {error}") from error
+        try:
+            data = modbus.answer_data(pdu, function=function, count=count)
+        except WireError as error:
+            self.close()
+            raise GarbledError(f"{self.name}: {error}") from error
         if isinstance(data, modbus.Refused):
             if data.code in _BUSY:
                 raise SilentError(f"{self.name}: unit {unit}: the gateway says that it does not answer ({data.code})")
             raise MissingError(f"{self.name}: unit {unit}: registers from {address}: exception {data.code}")
         return data
 
-    async def _connect(self) -> _Connection:
-        try:
-            _transport, made = await asyncio.get_running_loop().create_connection(_Connection, self._host, self._port)
-        except OSError as error:
-            raise UnreachableError(f"{self.name}: {error.strerror or error}") from error
-        return made
+    async def _ask(self, unit: int, question: bytes) -> bytes:
+        connection = self._connection
+        if connection is None or not connection.is_open:
+            loop = asyncio.get_running_loop()
+            try:
+                _transport, connection = await loop.create_connection(_Connection, self._host, self._port)
+            except OSError as error:
+                raise UnreachableError(str(error.strerror or error)) from error
+            self._connection = connection
+        return await connection.ask(unit, question)
 
     def close(self) -> None:
         """Break the connection at once; the next question opens another."""

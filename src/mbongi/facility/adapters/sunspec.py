@@ -3,11 +3,10 @@
 Source: SunSpec models 201 to 204; the codec and the search are ``wire.sunspec``.
 """
 
-import asyncio
 import struct
 
 from mbongi.facility.adapters.modbus_link import ModbusLinks
-from mbongi.facility.device_errors import GarbledError, MissingError, SilentError
+from mbongi.facility.device_errors import GarbledError, MissingError
 from mbongi.facility.ports import DeviceTarget, Scorecard
 from mbongi.facility.values import Found, Quantity
 from mbongi.wire import modbus, sunspec
@@ -32,14 +31,9 @@ class SunSpecReader:
     async def read(self) -> list[Found]:
         """As ``DeviceReader``."""
         try:
-            async with asyncio.timeout(self._target.timeout_s):
-                if self._model_at is None:
-                    self._model_at = await self._find()
-                words = await self._words(self._model_at, sunspec.METER_LENGTH + 2)
-            points = sunspec.read_meter(words)
-        except TimeoutError as error:
-            self._model_at = None
-            raise SilentError(f"{self._link.name}: no answer within {self._target.timeout_s:g} s") from error
+            if self._model_at is None:
+                self._model_at = await self._find()
+            points = sunspec.read_meter(await self._words(self._model_at, sunspec.METER_LENGTH + 2))
         except sunspec.SunSpecError as error:
             self._model_at = None
             raise GarbledError(f"{self._link.name}: {error}") from error
@@ -70,7 +64,8 @@ class SunSpecReader:
             return None
 
     async def _words(self, address: int, count: int) -> tuple[int, ...]:
-        data = await self._link.read(self._unit, modbus.READ_HOLDING, address, count)
+        place = (self._unit, modbus.READ_HOLDING, address, count)
+        data = await self._link.read(*place, limit_s=self._target.timeout_s)
         return struct.unpack(f">{count}H", data)
 
     async def close(self) -> None:

@@ -1,6 +1,6 @@
 """Asks every device by its period: staggered, so many at a time, each for itself.
 
-A device that hangs holds one place for as long as its time limit, and one that stays silent is asked ever less often,
+A device that hangs holds one place for a few of its time limits, and one that stays silent is asked ever less often,
 up to BACKOFF_S_MAX; neither delays another. A value that is not renewed in time is told once more, as stale.
 """
 
@@ -29,8 +29,10 @@ FIRST_S_MAX = 5.0
 STALE_PERIODS = 3.0
 """A value older than so many periods, and the time limit, is stale."""
 SWEEP_S = 1.0
+LIMITS_MAX = 4
 GRACE_S = 1.0
-"""A reader that goes on so long after its time limit is broken off."""
+"""A reader that goes on for so many of its time limits, and so long, is broken off: a map takes several questions, and
+units behind one gateway wait for each other."""
 DETAIL_MAX = 300
 OnObservations = Callable[[Sequence[Observation]], None]
 
@@ -148,14 +150,14 @@ class Polling:
     async def _ask(self, device: _Device) -> None:
         began_s = monotonic_s()
         try:
-            async with asyncio.timeout(device.target.timeout_s + GRACE_S):
+            async with asyncio.timeout(LIMITS_MAX * device.target.timeout_s + GRACE_S):
                 if device.reader is None:
                     device.reader = self.wiring.reader(device.target, lambda found: self._take(device, found))
                 found = await device.reader.read()
         except TimeoutError as error:
             # A SilentError is a TimeoutError too, and knows more.
             kind = error.kind if isinstance(error, DeviceError) else "silent"
-            await self._failed(device, kind, str(error) or "it went on after its time limit")
+            await self._failed(device, kind, str(error) or "it was waited for several times its time limit")
         except DeviceError as error:
             await self._failed(device, error.kind, str(error))
         except MapError as error:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from django.db import InterfaceError, OperationalError
@@ -41,7 +41,8 @@ from mbongi.facility.device_errors import DeviceError
 from mbongi.facility.ports import DeviceTarget
 from mbongi.facility.rules.point_maps import MapError
 from mbongi.facility.telemetry import POINT, columns_of
-from mbongi.facility.values import Found, Observation, Protocol, Quality
+from mbongi.facility.values import Found, Observation, Quality
+from mbongi.facility.values import Protocol as Spoken
 
 log = get_log(__name__)
 
@@ -53,8 +54,23 @@ RETRY_S = 1.0
 DRAIN_S = 3.0
 STORE_S = 1.0
 """Observations of so long go into the telemetry together."""
+WAITING_MAX = 200_000
+"""Observations that wait for a part of the process that keeps them, at most."""
 TRIES_MAX = 8
 """Devices tried at the same time, at most; the next waits."""
+
+
+class Watch(Protocol):
+    """A part of the process that must see every observation and keep what it makes of them, such as the alarms."""
+
+    async def open(self) -> None:
+        """Take up where it ended; may wait for the database."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+
+    async def observe(self, batch: Sequence[Observation]) -> object:
+        """Take observations, in their order. Raises OSError where they cannot be kept; then the next say the same."""
 
 
 class FacilityProcess:
@@ -66,14 +82,16 @@ class FacilityProcess:
         bridge: ThreadBridge,
         *,
         listeners: Sequence[OnObservations] = (),
+        watches: Sequence[Watch] = (),
         on_bus: Callable[[Bus], Awaitable[None]] | None = None,
     ) -> None:
         """``listeners`` take every observation as it comes, in this process; they neither block nor raise.
 
-        ``on_bus`` is called with the bus once it is there.
+        ``watches`` are opened, run and handed every observation; ``on_bus`` is called with the bus once it is there.
         """
         self._config, self._bridge = config, bridge
         self._listeners, self._on_bus = tuple(listeners), on_bus
+        self._fed = [_Fed(watch) for watch in watches]
         self.polling = Polling(self._take)
         self.outgoing = Outgoing(POINT, "facility")
         self._to_store: list[Observation] = []
@@ -90,6 +108,7 @@ class FacilityProcess:
             self._keep_devices(),
             self._store(),
             self._serve_bus(),
+            *(fed.run() for fed in self._fed),
         ]
         tasks = [asyncio.create_task(each) for each in work]
         stopping = asyncio.create_task(stop.wait())
@@ -121,6 +140,8 @@ class FacilityProcess:
             self._to_tell += observations
         for listener in self._listeners:
             listener(observations)
+        for fed in self._fed:
+            fed.put(observations)
 
     async def _store(self) -> None:
         """Hand what came over to the telemetry; while the bus is away it waits there."""
@@ -244,13 +265,52 @@ class FacilityProcess:
     async def _answer_cap(self, data: bytes) -> bytes:
         asked = msgspec.json.decode(data, type=CapRequest)
         target = self.polling.target(asked.device_id)
-        if target is None or target.protocol is not Protocol.REDFISH:
+        if target is None or target.protocol is not Spoken.REDFISH:
             return msgspec.json.encode(CapReply(error="missing", detail="this server is not asked at present"))
         try:
             change = await RedfishReader(target).cap(asked.watts, dry_run=asked.dry_run)
         except DeviceError as error:
             return msgspec.json.encode(CapReply(error=error.kind, detail=str(error)))
         return msgspec.json.encode(CapReply(before_w=change.before_w, after_w=change.after_w))
+
+
+class _Fed:
+    """A watch and what waits to be seen by it; at WAITING_MAX the newest of each point stays."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._waiting: list[Observation] = []
+        self._wake = asyncio.Event()
+
+    def put(self, observations: Sequence[Observation]) -> None:
+        self._waiting += observations
+        if len(self._waiting) > WAITING_MAX:
+            newest = {one.point: one for one in self._waiting}
+            log.warning("observations_folded", kept=len(newest), left_out=len(self._waiting) - len(newest))
+            self._waiting = list(newest.values())
+        self._wake.set()
+
+    async def run(self) -> None:
+        await self._watch.open()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch.run())
+            group.create_task(self._feed())
+
+    async def _feed(self) -> None:
+        is_told = False
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            batch, self._waiting = self._waiting, []
+            try:
+                await self._watch.observe(batch)
+            except OSError as error:
+                if not is_told:
+                    log.warning("observations_not_kept", error=str(error))
+                is_told = True
+                await asyncio.sleep(RETRY_S)
+            else:
+                is_told = False
 
 
 def _target(asked: TryRequest) -> DeviceTarget:

@@ -28,6 +28,7 @@ from mbongi.facility.point_maps import point_map, point_maps
 from mbongi.facility.rules.devices import PORTS, SCHEMES, DeviceDraft
 from mbongi.facility.rules.point_maps import MapError
 from mbongi.facility.values import Protocol, Quality, Quantity
+from mbongi.web import figures
 from mbongi.web.guard import needs
 from mbongi.web.live.plant_board import PLANT, PointNow
 
@@ -46,7 +47,7 @@ FIRST_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value as people read it. ``text`` replaces figure and unit where the quantity is a yes or no."""
+    """A value as people read it. ``text`` replaces figure and unit where it is a yes or no, or a length of time."""
 
     quantity: Quantity
     label: Promise
@@ -362,6 +363,8 @@ def _value(
     text = ""
     if quantity in YES_NO and value in {0.0, 1.0}:
         text = _("yes") if value else _("no")
+    elif quantity.unit == "s" and value is not None:
+        text = figures.span(value)
     figure, unit = value, quantity.unit
     if unit in {"W", "VA", "var", "Wh"} and value is not None and abs(value) >= 10_000:
         figure, unit = value / 1000.0, f"k{unit}"
