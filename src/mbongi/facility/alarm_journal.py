@@ -13,7 +13,7 @@ from mbongi.facility.events import AlarmsChanged, AlarmWord
 from mbongi.facility.models import Alarm, AlarmEvent
 from mbongi.facility.rules.alarm_flood import SETTLE, WINDOW
 from mbongi.facility.rules.alarm_limits import RANK, Priority
-from mbongi.facility.rules.alarm_state import Change, State, after
+from mbongi.facility.rules.alarm_state import UNANSWERED, Change, State, after
 
 PROCESS = "process:facility"
 TOLD_MAX = 200
@@ -78,7 +78,7 @@ class Journal:
             wait = change is Change.RAISE and bool(alarm.follows)
             alarm.announce_at = at + WINDOW if wait else at
             alarm.escalate_at = alarm.announce_at
-        elif alarm.state != State.UNACKNOWLEDGED:
+        elif alarm.state not in UNANSWERED:
             alarm.escalate_at = None
         if alarm.state != State.SHELVED:
             alarm.shelved_until = None
