@@ -8,7 +8,7 @@ from mbongi.base.clock import utc_now
 from mbongi.core.identity.values import Role
 from mbongi.core.ledger import selectors as ledger
 from mbongi.facility import alarm_answers, alarm_rows, alarms
-from mbongi.facility.errors import AlarmNotPermittedError, AlarmRefusedError, UnknownAlarmError
+from mbongi.facility.errors import AlarmRefusedError, NotPermittedError, UnknownAlarmError
 from mbongi.facility.models import Alarm, AlarmDefinition
 from mbongi.facility.rules.alarm_state import State
 from tests.facility.alarm_bed import HOT, OK, TRIP, UP, Bed, at
@@ -45,13 +45,13 @@ def test_an_alarm_that_returned_is_normal_once_it_is_acknowledged(bed, lead):
 
 def test_whoever_may_not_answer_may_not(bed, people):
     trainee, technician = people(Role.TRAINEE), people(Role.TECHNICIAN)
-    with pytest.raises(AlarmNotPermittedError):
+    with pytest.raises(NotPermittedError):
         alarm_answers.acknowledge(trainee, [trip().pk])
-    with pytest.raises(AlarmNotPermittedError):
+    with pytest.raises(NotPermittedError):
         alarm_answers.shelve(trainee, [trip().pk], minutes=5, reason="x")
-    with pytest.raises(AlarmNotPermittedError):
+    with pytest.raises(NotPermittedError):
         alarm_answers.suppress(technician, [trip().pk], reason="x")
-    with pytest.raises(AlarmNotPermittedError):
+    with pytest.raises(NotPermittedError):
         alarms.write_definition(technician, "x", TRIP, reason="x")
     assert trip().state == State.UNACKNOWLEDGED
 
