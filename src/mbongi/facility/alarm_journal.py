@@ -1,24 +1,25 @@
 """How alarms are written: one writer at a time, each change with its line in the journal and its word on the bus."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
+import psycopg
 from django.db import connection
 
 from mbongi.base.clock import utc_now
 from mbongi.core.bus import outbox
 from mbongi.facility.errors import AlarmRefusedError
 from mbongi.facility.events import AlarmsChanged, AlarmWord
-from mbongi.facility.models import Alarm, AlarmEvent
+from mbongi.facility.models import Alarm
 from mbongi.facility.rules.alarm_flood import SETTLE, WINDOW
 from mbongi.facility.rules.alarm_limits import RANK, Priority
-from mbongi.facility.rules.alarm_state import Change, State, after
+from mbongi.facility.rules.alarm_state import UNANSWERED, Change, State, after
 
 PROCESS = "process:facility"
 TOLD_MAX = 200
 """Alarms named in one message, at most; it says how many there are."""
-BATCH = 1000
 _LOCK = 0x6D626F_05
 
 
@@ -28,6 +29,22 @@ def lock_alarms() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
 
 
+class Line(NamedTuple):
+    """A line of the journal: the columns of ``AlarmEvent``."""
+
+    alarm_id: int
+    at: datetime
+    noted_at: datetime
+    change: Change
+    before: State
+    after: str
+    priority: str
+    value: float | None
+    root_id: int | None
+    actor: str
+    reason: str
+
+
 @dataclass(slots=True)
 class Journal:
     """What one transaction changes; ``write`` writes all of it. Made after ``lock_alarms``."""
@@ -35,7 +52,7 @@ class Journal:
     actor: str = PROCESS
     now: datetime = field(default_factory=utc_now)
     changed: dict[int, Alarm] = field(default_factory=dict)
-    events: list[AlarmEvent] = field(default_factory=list)
+    events: list[Line] = field(default_factory=list)
     told: set[int] = field(default_factory=set)
 
     def touch(self, alarm: Alarm) -> None:
@@ -78,7 +95,7 @@ class Journal:
             wait = change is Change.RAISE and bool(alarm.follows)
             alarm.announce_at = at + WINDOW if wait else at
             alarm.escalate_at = alarm.announce_at
-        elif alarm.state != State.UNACKNOWLEDGED:
+        elif alarm.state not in UNANSWERED:
             alarm.escalate_at = None
         if alarm.state != State.SHELVED:
             alarm.shelved_until = None
@@ -88,7 +105,7 @@ class Journal:
     def _line(self, alarm: Alarm, change: Change, at: datetime, before: State, reason: str) -> None:
         alarm.reason = reason[:500] if change in _WITH_REASON else alarm.reason
         self.events.append(
-            AlarmEvent(
+            Line(
                 alarm_id=alarm.pk,
                 at=at,
                 noted_at=self.now,
@@ -134,11 +151,8 @@ class Journal:
         rows = sorted(self.changed.values(), key=lambda each: each.pk)
         for alarm in rows:
             alarm.due_at = _due(alarm)
-        if rows:
-            Alarm.objects.bulk_create(
-                rows, batch_size=BATCH, update_conflicts=True, unique_fields=["id"], update_fields=_UPDATED
-            )
-        AlarmEvent.objects.bulk_create(self.events, batch_size=BATCH)
+        _write(_UPDATE, rows, _ROW)
+        _write(_INSERT, self.events, _LINE)
         if self.told:
             self._tell([self.changed[each] for each in self.told])
 
@@ -161,11 +175,54 @@ class Journal:
 
 
 _WITH_REASON = {Change.SHELVE, Change.SUPPRESS, Change.REMOVE}
-_UPDATED = (
-    *("state", "active", "seen", "seen_at", "value", "pending_at", "raised_at", "cleared_at", "answered_at"),
-    *("answered_by", "root", "shelved_until", "reason", "announce_at", "release_at", "escalate_at", "step"),
-    *("due_at", "raises"),
+
+
+def _columns(*lines: str) -> dict[str, str]:
+    """Columns with their types, from lines of ``type: name name``."""
+    pairs = (line.split(": ") for line in lines)
+    return {name: kind for kind, names in pairs for name in names.split()}
+
+
+_ROW = _columns(
+    "bigint: id root_id",
+    "text: state answered_by reason",
+    "bool: active",
+    "int: seen step raises",
+    "float8: value",
+    "timestamptz: seen_at pending_at raised_at cleared_at answered_at shelved_until announce_at release_at escalate_at",
+    "timestamptz: due_at",
 )
+_LINE = _columns(
+    "bigint: alarm_id root_id",
+    "timestamptz: at noted_at",
+    "text: change before after priority actor reason",
+    "float8: value",
+)
+
+
+def _arrays(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"%b::{kind}[]" for kind in columns.values())
+
+
+# Thousands of rows in a second: Django's own ways of writing many take ten times as long. The names are those above.
+_UPDATE = (
+    f"UPDATE facility_alarm SET {', '.join(f'{name} = new.{name}' for name in _ROW if name != 'id')}"  # noqa: S608
+    f" FROM unnest({_arrays(_ROW)}) AS new ({', '.join(_ROW)}) WHERE facility_alarm.id = new.id"
+)
+_INSERT = f"INSERT INTO facility_alarmevent ({', '.join(_LINE)}) SELECT * FROM unnest({_arrays(_LINE)})"  # noqa: S608
+
+
+def _write(statement: str, rows: Sequence[object], columns: Mapping[str, str]) -> None:
+    if not rows:
+        return
+    words = {name for name, kind in columns.items() if kind == "text"}
+    values = [
+        [str(getattr(row, name)) for row in rows] if name in words else [getattr(row, name) for row in rows]
+        for name in columns
+    ]
+    connection.ensure_scope()  # type: ignore[attr-defined]  # the statement below goes round Django's cursor
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(statement, values)
 
 
 def _due(alarm: Alarm) -> datetime | None:

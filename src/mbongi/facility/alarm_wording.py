@@ -32,10 +32,10 @@ CHANGES = {
     Change.RETURN: _("came back to service"),
 }
 KINDS = {
-    Kind.HIHI: _("Very high"),
-    Kind.HI: _("High"),
-    Kind.LO: _("Low"),
-    Kind.LOLO: _("Very low"),
+    Kind.HIHI: _("Far too high"),
+    Kind.HI: _("Too high"),
+    Kind.LO: _("Too low"),
+    Kind.LOLO: _("Far too low"),
     Kind.DISCRETE: _("State"),
     Kind.DEVIATION: _("Deviation"),
     Kind.RATE: _("Rate of change"),
@@ -49,6 +49,12 @@ FOLLOWS = {
     Follows.COOLING: _("all cooling lost"),
     Follows.COOLING_PART: _("a cooling feed lost"),
 }
+REASONS = {
+    "cleared": _("its condition is gone"),
+    "the time is over": _("the time is over"),
+    "its cause is gone, it lasts": _("its root is gone, it lasts"),
+}
+"""Reasons that the process itself writes into the journal."""
 CHANNELS = {Channel.EMAIL: _("E-mail"), Channel.SMS: _("SMS"), Channel.WEBHOOK: _("Webhook")}
 
 _RESPONSE = _("Look at the element itself: its breaker, its supply, and the link to its device.")

@@ -143,7 +143,7 @@ class _Step:
 
     def _load(self, tags: Collection[str]) -> None:
         if tags:
-            self._keep(Alarm.objects.filter(tag__in=tags))
+            self._keep(Alarm.objects.extra(where=["tag = ANY(%s)"], params=[list(tags)]))
 
     def _keep(self, found: Iterable[Alarm]) -> list[Alarm]:
         """Each row once in a step, however it was found."""
@@ -204,7 +204,8 @@ class _Step:
         waiting = Alarm.objects.filter(active=True, root=None, announce_at__gt=self.now - LEAD).exclude(follows="")
         if not self.is_moved and not waiting.exists():
             return
-        self._keep(Alarm.objects.filter(active=True))
+        known = [each.pk for each in self.rows.values()]
+        self._keep(Alarm.objects.filter(active=True).extra(where=["NOT (id = ANY(%s))"], params=[known]))
         active = {each.pk: each for each in self.rows.values() if each.active}
         self._infer(active)
         found = roots(self.site.plant, [_standing(each) for each in active.values()])

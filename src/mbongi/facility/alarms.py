@@ -107,7 +107,7 @@ def remove_definition(user: "User", key: str, *, reason: str) -> None:
         raise AlarmRefusedError(f"{what}: one of its alarms is active", _("One of its alarms is there now."))
     row.removed_at, row.changed_at, row.changed_by = utc_now(), utc_now(), user.actor
     row.save(update_fields=["removed_at", "changed_at", "changed_by"])
-    _record(row, user.actor, "remove", reason, row.document)
+    _record(row, user.actor, "delete", reason, row.document)
 
 
 @transaction.atomic

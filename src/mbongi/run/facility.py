@@ -1,6 +1,7 @@
 """Asks the plant's devices over their protocols, tells what they measure and keeps the record of it."""
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 
@@ -93,11 +94,25 @@ def _enter_twin(config: Config) -> int:
 
 async def _run(config: Config) -> int:
     from mbongi.core.threads import ThreadBridge  # noqa: PLC0415 -- Django must be set up first
+    from mbongi.facility.daemon.alarming import Alarming  # noqa: PLC0415
     from mbongi.facility.daemon.process import FacilityProcess  # noqa: PLC0415
 
     stop = stop_event()
-    async with ThreadBridge() as bridge:
-        await FacilityProcess(config, bridge).run(stop)
+    # Alarms have a connection of their own: the record of devices must not make them wait.
+    async with ThreadBridge() as bridge, ThreadBridge() as alarms_bridge:
+        alarming = Alarming(config, alarms_bridge)
+        process = FacilityProcess(config, bridge, listeners=[alarming.take])
+        watching, working = asyncio.create_task(alarming.run()), asyncio.create_task(process.run(stop))
+        await asyncio.wait({watching, working}, return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            # Without alarms the process is of no use: it ends, and is started anew.
+            stop.set()
+        else:
+            watching.cancel()
+        await asyncio.gather(watching, working, return_exceptions=True)
+        working.result()
+        if not watching.cancelled():
+            watching.result()
     log.info("facility_stopped")
     return 0
 

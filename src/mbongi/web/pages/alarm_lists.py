@@ -20,7 +20,7 @@ from mbongi.facility.rules.alarm_state import Change
 from mbongi.web import alarm_sheet
 from mbongi.web.exports import download
 from mbongi.web.guard import needs
-from mbongi.web.pages.alarms import attempt, reader
+from mbongi.web.pages.alarms import attempt, reader, with_names
 
 SPANS = {"day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta(days=30)}
 EXPORT_MAX = 20_000
@@ -41,7 +41,7 @@ def journal(request: HttpRequest) -> HttpResponse:
     content = {
         "here": "alarms",
         "tab": "journal",
-        "lines": lines,
+        "lines": with_names(lines),
         "changes": list(alarm_wording.CHANGES.items()),
         "change": change,
         "continued": before is not None,

@@ -1,6 +1,6 @@
 """Alarms: those that stand, one with its history, and what operators do with them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,14 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mbongi.base.clock import utc_now
+from mbongi.core.identity import selectors as identity
 from mbongi.core.identity.values import Permission
 from mbongi.facility import alarm_answers, alarm_rows
-from mbongi.facility.alarm_rows import AlarmRow
+from mbongi.facility.alarm_rows import AlarmRow, EventLine
 from mbongi.facility.errors import AlarmRefusedError, NotPermittedError, UnknownAlarmError
 from mbongi.facility.rules.alarm_state import State
 from mbongi.web.guard import needs
+from mbongi.web.pages.ledger import actor_names
 
 if TYPE_CHECKING:
     from mbongi.core.identity.models import User
@@ -77,7 +79,8 @@ def alarm(request: HttpRequest, alarm_id: int) -> HttpResponse:
         "spans": alarm_rows.spans(alarm_id, now - HISTORY),
         "since": now - HISTORY,
         "until": now,
-        "lines": alarm_rows.events(alarm_id=alarm_id, limit=50),
+        "lines": with_names(alarm_rows.events(alarm_id=alarm_id, limit=50)),
+        "answered_by": _name_of(row.answered_by),
         "notices": alarm_rows.notices(alarm_id=alarm_id, limit=20),
         "verbs": [(verb, VERBS[verb][0]) for verb in _verbs(row) if user.may(VERBS[verb][1])],
         "may_answer": user.may(Permission.ALARM_ANSWER),
@@ -150,6 +153,19 @@ def reader(request: HttpRequest) -> "User":
     user = request.user
     assert user.is_authenticated, "a guarded page was opened by nobody"
     return user
+
+
+def _name_of(actor: str) -> str:
+    number = actor.removeprefix("user:")
+    if not number.isdigit():
+        return actor
+    return identity.users().filter(pk=int(number)).values_list("name", flat=True).first() or actor
+
+
+def with_names(lines: Sequence[EventLine]) -> list[tuple[EventLine, str]]:
+    """Lines of the journal, each with the name of whoever did it."""
+    names = actor_names(lines)
+    return [(line, names.get(line.actor, line.actor)) for line in lines]
 
 
 def back_of(request: HttpRequest, otherwise: str) -> str:

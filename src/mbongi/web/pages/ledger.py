@@ -1,7 +1,8 @@
 """The ledger: who did what, on what and why, and whether the record still holds."""
 
 import base64
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -117,6 +118,20 @@ _WORDS: dict[str, Promise] = {
     "fleet.contract.refuse": _("Contract's version refused"),
     "fleet.contract.follow": _("Contract's machines changed"),
     "fleet.excuse.enter": _("Excuse entered"),
+    "facility.alarm.acknowledge": _("Alarm acknowledged"),
+    "facility.alarm.reset": _("Alarm reset"),
+    "facility.alarm.shelve": _("Alarm shelved"),
+    "facility.alarm.unshelve": _("Alarm taken off the shelf"),
+    "facility.alarm.suppress": _("Alarm suppressed by design"),
+    "facility.alarm.release": _("Suppression of an alarm ended"),
+    "facility.alarm.remove": _("Alarm taken out of service"),
+    "facility.alarm.return": _("Alarm back in service"),
+    "facility.alarm_definition.add": _("Alarm defined"),
+    "facility.alarm_definition.change": _("Definition of an alarm changed"),
+    "facility.alarm_definition.delete": _("Definition of an alarm removed"),
+    "facility.alarm_definition.remove": _("Definition of an alarm out of service"),
+    "facility.alarm_definition.return": _("Definition of an alarm back in service"),
+    "facility.alarm_rota.change": _("Rota of alarms changed"),
     "fleet.excuse.approve": _("Excuse agreed to"),
     "fleet.excuse.refuse": _("Excuse refused"),
     "fleet.statement.ask": _("Closing asked for"),
@@ -237,7 +252,15 @@ def ledger(request: HttpRequest) -> HttpResponse:
     )
 
 
-def actor_names(entries: list[Entry]) -> dict[str, str]:
+class Acted(Protocol):
+    """Something that somebody did."""
+
+    @property
+    def actor(self) -> str:
+        """Who: ``user:3`` or ``process:fleet``."""
+
+
+def actor_names(entries: Sequence[Acted]) -> dict[str, str]:
     """The names of the people among the actors, and of the practice persons."""
     ids = {int(entry.actor.removeprefix("user:")) for entry in entries if entry.actor.startswith("user:")}
     people = {user.actor: user.name for user in identity.users().filter(pk__in=ids)} if ids else {}

@@ -64,6 +64,12 @@ def change_word(change: Change) -> str:
 
 
 @register.filter
+def reason_words(reason: str) -> str:
+    """Why: the process's own reasons in the reader's language, people's as they wrote them."""
+    return str(alarm_wording.REASONS.get(reason, reason))
+
+
+@register.filter
 def channel_word(channel: Any) -> str:
     """How somebody is told."""
     return str(alarm_wording.CHANNELS[channel])
