@@ -5,6 +5,7 @@ import argparse
 import uvloop
 
 from mbongi.base.config import Config
+from mbongi.base.errors import MbongiError
 from mbongi.base.log import get_log
 from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusError
@@ -26,9 +27,14 @@ def main(config: Config, arguments: argparse.Namespace | None = None) -> int:  #
 async def _run(config: Config) -> int:
     from mbongi.core.threads import ThreadBridge  # noqa: PLC0415 -- Django must be set up first
     from mbongi.facility.daemon.process import FacilityProcess  # noqa: PLC0415
+    from mbongi.run import virtual_plant  # noqa: PLC0415 -- nothing else needs it
 
     stop = stop_event()
     async with ThreadBridge() as bridge:
+        try:
+            await bridge.call(virtual_plant.enter, config)
+        except MbongiError as error:
+            log.warning("virtual_plant_not_entered", reason=str(error))
         await FacilityProcess(config, bridge).run(stop)
     log.info("facility_stopped")
     return 0
