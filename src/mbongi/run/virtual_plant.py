@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 log = get_log(__name__)
 REASON = "The virtual site's plant, as it is built"
-PERIOD_S = 5.0
 LINES_MAX = 20_000
 """A virtual site of so many elements and links, some five thousand machines, is entered; a larger one is left out."""
 
@@ -65,9 +64,7 @@ def enter(config: Config) -> bool:
         log.info("virtual_plant_too_large_to_enter", lines_max=LINES_MAX)
         return False
     builder = cast("User", Builder())
-    drafts = [
-        DeviceDraft(**{**row, "protocol": Protocol(row["protocol"])}, period_s=PERIOD_S) for row in document["devices"]
-    ]
+    drafts = [DeviceDraft(**{**row, "protocol": Protocol(row["protocol"])}) for row in document["devices"]]
     with transaction.atomic():
         inventory.enter(builder, given, reason=REASON)
         for draft in drafts:
