@@ -302,6 +302,7 @@ def test_without_its_pump_the_loop_lets_the_servers_get_hot() -> None:
     settled = loop.chip_c
     assert settled == pytest.approx(loop.water_c + 15.0, abs=0.1)  # 1,500 W over 100 W/K
     assert 35.0 < loop.water_c < 41.0
+    assert loop.return_c - loop.water_c == pytest.approx(1_500 / 415, abs=0.1)  # 0.1 l/s of water
 
     loop.pump_works = False
     for _ in range(600):

@@ -249,3 +249,34 @@ def test_a_power_limit_is_kept_and_lifted_again() -> None:
     clock.pass_s(600)
     subject.advance()
     assert subject.rate_ths == pytest.approx(full_ths, rel=0.05)
+
+
+def test_a_machine_without_voltage_goes_off_and_boots_with_it_unless_it_is_switched_off() -> None:
+    clock = HandClock(MIDNIGHT)
+    one = machine(Family.ANTMINER, clock)
+    one.set_power(on=False)
+    assert (one.phase, one.power_w) == (Phase.OFF, 0.0)
+    one.reboot()
+    assert one.phase is Phase.OFF
+    one.set_power(on=True)
+    assert one.phase is Phase.BOOTING
+
+    one.set_power(on=False)
+    one.set_fault(Fault.OFF)
+    one.set_power(on=True)
+    assert one.phase is Phase.OFF
+    one.set_power(on=False)
+    one.set_fault(Fault.NONE)
+    assert one.phase is Phase.OFF
+    one.set_power(on=True)
+    assert one.phase is Phase.BOOTING
+
+
+def test_a_machine_breathes_the_air_of_its_hall() -> None:
+    clock = HandClock(MIDNIGHT)
+    one = machine(Family.ANTMINER, clock)
+    one.air_c = lambda _moment: 40.0
+    clock.now += 60.0
+    one.advance()
+
+    assert one.inlet_c == pytest.approx(40.0 + one.inlet_rise_k)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mbongi.base.config import Config, Twin, as_environment
 from mbongi.run.twin import ready
+from tests.embedded import free_ports
 from tests.twin.peers import NETWORK, twin_ports
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -85,6 +86,20 @@ async def test_a_fault_given_at_the_start_is_in_force() -> None:
             return
         writer.close()
     raise AssertionError("the machine that should be off accepted a connection")
+
+
+async def test_a_fault_of_the_plant_is_in_force_from_the_start_and_mended_while_it_runs() -> None:
+    ports = twin_ports()
+    ports["plant_port"] = min(free_ports(1)[0], 65_000)
+    config = Config(twin=Twin(machines=3, per_rack=3, network="127.25.0.0/16", **ports))
+    async with running(config, "--plant-fault", "FEED-1=outage"):
+        assert await ready(config)
+        code, _, err = await finished(await started(config, "--plant-fault", "FEED-1=rain"))
+        assert (code, err) == (1, "mbongi twin: FEED-1: fault 'rain': expected one of none, outage, sag\n")
+        code, out, _ = await finished(await started(config, "--plant-fault", "FEED-1=none"))
+        assert (code, out) == (0, "FEED-1: fault none, live\n")
+        code, out, _ = await finished(await started(config, "--plant-fault", "TR-1=hot"))
+        assert (code, out) == (0, "TR-1: fault hot\n")
 
 
 async def test_a_busy_control_port_a_wrong_network_and_a_wrong_word_are_one_line_each() -> None:

@@ -4,27 +4,27 @@ import argparse
 import asyncio
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
 from mbongi.base.config import Config
+from mbongi.base.errors import MbongiError
 from mbongi.base.log import get_log
 from mbongi.core.bus.client import Bus
 from mbongi.core.bus.errors import BusError
 from mbongi.facility.device_board import STATUS_SUBJECT
 from mbongi.facility.rules.device_list import DeviceListError, read_devices
-from mbongi.facility.rules.devices import DeviceDraft
-from mbongi.facility.values import Protocol
 from mbongi.run.database import use_database
 from mbongi.run.only_one import only_one
 from mbongi.run.stopping import stop_event
-from mbongi.twin.plant.design import designed
+
+if TYPE_CHECKING:
+    from mbongi.core.threads import ThreadBridge
 
 log = get_log(__name__)
 
 ACTOR = "process:facility"
-TWIN_PERIOD_S = 5.0
-"""How often the virtual plant's devices are asked."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     devices.add_argument("file", type=Path, help="columns tag, protocol, host and more; the guide has them")
     devices.add_argument("--reason", default="list of devices", help="for the ledger")
     devices.add_argument("--dry-run", action="store_true", help="only say what would change")
-    commands.add_parser("twin-devices", help="enter the virtual plant's devices, as up does where it runs one")
 
 
 def main(config: Config, arguments: argparse.Namespace | None = None) -> int:
@@ -42,8 +41,6 @@ def main(config: Config, arguments: argparse.Namespace | None = None) -> int:
     use_database()
     if arguments is not None and arguments.command == "devices":
         return _enter(arguments.file, arguments.reason, dry_run=arguments.dry_run)
-    if arguments is not None and arguments.command == "twin-devices":
-        return _enter_twin(config)
     with only_one(config.site.data_dir, "facility"):
         return uvloop.run(_run(config))
 
@@ -67,31 +64,6 @@ def _enter(file: Path, reason: str, *, dry_run: bool) -> int:
     return 0
 
 
-def _enter_twin(config: Config) -> int:
-    from mbongi.core.identity.scope import SITE, acting  # noqa: PLC0415 -- Django must be set up first
-    from mbongi.facility.devices import enter_list  # noqa: PLC0415
-
-    drafts = [
-        DeviceDraft(
-            tag=each.tag,
-            protocol=Protocol(each.protocol.value),
-            host=each.host,
-            port=each.port,
-            selector=each.selector,
-            map_name=each.map_name,
-            period_s=TWIN_PERIOD_S,
-            user=each.user,
-            secret=each.secret or None,
-            privacy=each.privacy or None,
-        )
-        for each in designed(config.twin).devices
-    ]
-    with acting(SITE):
-        found = enter_list(drafts, actor=ACTOR, reason="the virtual plant's devices")
-    print(f"{found.added} devices of the virtual plant were added, {found.changed} changed")
-    return 0
-
-
 async def _run(config: Config) -> int:
     from mbongi.core.threads import ThreadBridge  # noqa: PLC0415 -- Django must be set up first
     from mbongi.facility.daemon.alarming import Alarming  # noqa: PLC0415
@@ -100,6 +72,7 @@ async def _run(config: Config) -> int:
     stop = stop_event()
     # Alarms have a connection of their own: the record of devices must not make them wait.
     async with ThreadBridge() as bridge, ThreadBridge() as alarms_bridge:
+        await _begin(config, bridge)
         alarming = Alarming(config, alarms_bridge)
         process = FacilityProcess(config, bridge, listeners=[alarming.take])
         watching, working = asyncio.create_task(alarming.run()), asyncio.create_task(process.run(stop))
@@ -115,6 +88,18 @@ async def _run(config: Config) -> int:
             watching.result()
     log.info("facility_stopped")
     return 0
+
+
+async def _begin(config: Config, bridge: "ThreadBridge") -> None:
+    """The first record of a virtual plant and the first list of alarms, where there are none."""
+    from mbongi.facility import starting  # noqa: PLC0415 -- Django must be set up first
+    from mbongi.run import virtual_plant  # noqa: PLC0415
+
+    for first in (lambda: virtual_plant.enter(config), starting.enter_alarms):
+        try:
+            await bridge.call(first)
+        except MbongiError as error:
+            log.warning("first_record_not_entered", reason=str(error))
 
 
 async def ready(config: Config) -> bool:

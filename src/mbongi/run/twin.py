@@ -1,7 +1,7 @@
 """The process ``mbongi twin``: the virtual site, and how to make its machines fail.
 
-Started while one already runs, ``--fault ADDRESS=WORD`` and ``--write-fault ADDRESS=WORD`` are sent to that one;
-otherwise the site starts with them.
+Started while one already runs, ``--fault ADDRESS=WORD``, ``--write-fault ADDRESS=WORD`` and ``--plant-fault TAG=WORD``
+are sent to that one; otherwise the site starts with them.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from mbongi.run.practice import site_pool
 from mbongi.run.stopping import stop_event
 from mbongi.twin.control import HOST, fault_named, write_fault_named
 from mbongi.twin.errors import TwinError
+from mbongi.twin.plant import buttons
 from mbongi.twin.scale import twin_mines
 from mbongi.twin.site import VirtualSite
 from mbongi.twin.values import Fault, SitePool
@@ -26,8 +27,15 @@ from mbongi.twin.write_faults import WriteFault
 
 log = get_log(__name__)
 
-Wish = tuple[str, Fault | WriteFault]
-"""The address of a machine, and what is to go wrong with it."""
+
+class PlantWord(str):
+    """A fault of an element of the plant; which words there are depends on the element."""
+
+    __slots__ = ()
+
+
+Wish = tuple[str, Fault | WriteFault | PlantWord]
+"""The address of a machine or an element's tag, and what is to go wrong with it."""
 PROBE_S = 0.8
 ASK_S = 5.0
 OPTIONS = (
@@ -75,6 +83,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"make what is written to a machine go wrong; words: {', '.join(WriteFault)}; may be repeated",
     )
 
+    parser.add_argument(
+        "--plant-fault",
+        action="append",
+        default=[],
+        metavar="TAG=WORD",
+        help="make an element of the plant fail, such as FEED-1=outage, or mend it with none; may be repeated",
+    )
+
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
@@ -113,12 +129,15 @@ async def ready(config: Config) -> bool:
 async def _serve(twin: Twin, pool: SitePool | None, faults: list[Wish]) -> int:
     stopped = stop_event()
     site = VirtualSite(twin, pool=pool)
-    for address, _ in faults:
-        site.machine(address)
+    for address, fault in faults:
+        if not isinstance(fault, PlantWord):
+            site.machine(address)
     await site.start(control=True, plant=twin.plant_port > 0)
     for address, fault in faults:
         if isinstance(fault, WriteFault):
             site.machine(address).set_write_fault(fault)
+        elif isinstance(fault, PlantWord):
+            buttons.plant_of(site).fail(address, fault)
         else:
             site.set_fault(address, fault)
     log.info("virtual_site_listens", machines=len(site.places), network=twin.network, control_port=twin.control_port)
@@ -136,9 +155,11 @@ def _settings(twin: Twin, arguments: argparse.Namespace | None) -> Twin:
 def _wishes(arguments: argparse.Namespace | None) -> list[Wish]:
     faults = [_named("--fault", text) for text in getattr(arguments, "fault", None) or []]
     write_faults = [_named("--write-fault", text) for text in getattr(arguments, "write_fault", None) or []]
+    plant_faults = [_named("--plant-fault", text) for text in getattr(arguments, "plant_fault", None) or []]
     return [
         *((address, fault_named(word)) for address, word in faults),
         *((address, write_fault_named(word)) for address, word in write_faults),
+        *((tag, PlantWord(word)) for tag, word in plant_faults),
     ]
 
 
@@ -152,9 +173,14 @@ def _named(option: str, text: str) -> tuple[str, str]:
 def _send(twin: Twin, faults: list[Wish]) -> int:
     for address, fault in faults:
         what = "write-fault" if isinstance(fault, WriteFault) else "fault"
-        found = _ask(twin, "POST", f"/machines/{address}/{what}", {"fault": fault})
+        kind = "plant" if isinstance(fault, PlantWord) else "machines"
+        found = _ask(twin, "POST", f"/{kind}/{address}/{what}", {"fault": fault})
         if not isinstance(found, dict) or "error" in found:
             raise TwinError(found["error"] if isinstance(found, dict) else "the virtual site stopped answering")
+        if isinstance(fault, PlantWord):
+            state = found["states"].get(address, "")
+            sys.stdout.write(f"{address}: fault {fault}{state and ', '}{state}\n")
+            continue
         sys.stdout.write(f"{address}: {what} {found[what.replace('-', '_')]}, {found['phase']}\n")
     return 0
 

@@ -171,7 +171,6 @@ class Site:
         self._config = config
         self._screen = Screen()
         self._steps = plan(config, with_twin=with_twin)
-        self._with_plant = with_twin and config.facility.enabled and config.twin.plant_port != 0
         services = [service for step in self._steps for service in step]
         self._supervisor = Supervisor(config, services, self._changed)
         self._disk = DiskWatch(config.site.data_dir)
@@ -216,8 +215,6 @@ class Site:
         await self._supervisor.start(_names(servers))
         await self._supervisor.run_once("migrate", _command("migrate"), MIGRATE_S_MAX)
         self._screen.done("tables", monotonic_s() - began_s)
-        if self._with_plant:
-            await self._supervisor.run_once("twin-devices", _command("facility", "twin-devices"), LINK_S_MAX)
         for step in rest:
             await self._supervisor.start(_names(step))
         link = await self._supervisor.run_once("account", _command("account", "first-link", "--if-none"), LINK_S_MAX)

@@ -20,6 +20,7 @@ from bacpypes3.local.device import DeviceObject
 from bacpypes3.pdu import IPv4Address
 
 from mbongi.twin.errors import TwinError
+from mbongi.twin.plant.cooling import LOOP_L_S
 from mbongi.twin.plant.model import PlantModel
 from mbongi.twin.plant.points import Panel, Readings
 from mbongi.twin.plant.values import Device, Protocol
@@ -291,7 +292,7 @@ class DeviceApplication(NormalApplication):  # type: ignore[misc]
             found["fault"] = float(not all(model.hall.walls) or not model.hall.pump_works)
         else:
             found["power_w"] = model.loop.fan_w + model.loop.pump_w
-            found["flow_l_s"] = found["flow_pct"] / 100.0
+            found["flow_l_s"] = found["flow_pct"] / 100.0 * LOOP_L_S
             found["outside_c"] = model.outside_c
             found["runs"] = float(model.loop.pump_w > 0)
             found["fault"] = float(not model.loop.pump_works or not model.loop.cooler_works)

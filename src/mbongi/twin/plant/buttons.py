@@ -17,16 +17,17 @@ Document = dict[str, Any]
 def routes(site: "VirtualSite") -> Mapping[tuple[str, str], Callable[[str, Document], object]]:
     """By method and path, as in ``Control.routes``."""
     return {
-        ("GET", "plant"): lambda _, __: summary(_plant(site)),
-        ("GET", "plant/*"): lambda what, __: _read(_plant(site), what),
-        ("POST", "plant/*"): lambda button, __: _press(_plant(site), button),
-        ("POST", "plant/*/fault"): lambda tag, document: _set_fault(_plant(site), tag, document),
-        ("POST", "plant/*/switch"): lambda tag, document: _switch(_plant(site), tag, document),
-        ("POST", "plant/*/outlet"): lambda tag, document: _set_outlet(_plant(site), tag, document),
+        ("GET", "plant"): lambda _, __: summary(plant_of(site)),
+        ("GET", "plant/*"): lambda what, __: _read(plant_of(site), what),
+        ("POST", "plant/*"): lambda button, __: _press(plant_of(site), button),
+        ("POST", "plant/*/fault"): lambda tag, document: _set_fault(plant_of(site), tag, document),
+        ("POST", "plant/*/switch"): lambda tag, document: _switch(plant_of(site), tag, document),
+        ("POST", "plant/*/outlet"): lambda tag, document: _set_outlet(plant_of(site), tag, document),
     }
 
 
-def _plant(site: "VirtualSite") -> Plant:
+def plant_of(site: "VirtualSite") -> Plant:
+    """The plant, brought up to the present. Raises TwinError where the site has none."""
     if site.plant is None:
         raise TwinError("the virtual site has no plant; expected twin.plant_port above 0")
     site.plant.move_on()
@@ -73,18 +74,19 @@ def _read(plant: Plant, what: str) -> object:
 def _press(plant: Plant, button: str) -> object:
     if button not in {"cut", "restore"}:
         raise UnknownAddressError(f"/plant/{button}: no such button; expected cut or restore")
-    faults.set_fault(plant.model, FEED, OUTAGE if button == "cut" else faults.NONE)
-    return _moved(plant)
+    plant.fail(FEED, OUTAGE if button == "cut" else faults.NONE)
+    return summary(plant)
 
 
 def _set_fault(plant: Plant, tag: str, document: Document) -> object:
-    faults.set_fault(plant.model, tag, str(document.get("fault")))
-    return _moved(plant)
+    plant.fail(tag, str(document.get("fault")))
+    return summary(plant)
 
 
 def _switch(plant: Plant, tag: str, document: Document) -> object:
     faults.switch(plant.model, tag, closed=_flag(document, "closed"))
-    return _moved(plant)
+    plant.look()
+    return summary(plant)
 
 
 def _set_outlet(plant: Plant, tag: str, document: Document) -> object:
@@ -97,13 +99,7 @@ def _set_outlet(plant: Plant, tag: str, document: Document) -> object:
         points.set_outlet(plant.model, tag, number, on=is_on)
     except KeyError as error:
         raise TwinError(f"{tag}: outlet {number}: it has none of this number") from error
-    return _moved(plant)
-
-
-def _moved(plant: Plant) -> Document:
-    """What stands at once after a button: the plant takes a look of no length."""
-    plant.model.look()
-    plant.move_on()
+    plant.look()
     return summary(plant)
 
 

@@ -16,8 +16,6 @@ from mbongi.twin.settings import Aftermath
 from mbongi.twin.values import Fault
 from mbongi.wire import modbus
 
-TARGET_FAILED = 11
-"""The gateway's answer for a unit that keeps silent."""
 MANUFACTURER, MODEL = 1, 7320
 PAGE = 256
 CONTROL_KEY = 16 * PAGE + 8
@@ -83,7 +81,7 @@ class ModbusGateway:
         """The PDU that answers a unit's question or wish."""
         tag = self.units.get(frame.unit)
         if tag is None or self.panel.is_silent(tag):
-            return modbus.refusal(modbus.Refused(frame.pdu[0], TARGET_FAILED))
+            return modbus.refusal(modbus.Refused(frame.pdu[0], modbus.Failure.GATEWAY_TARGET))
         if frame.pdu[0] in {modbus.WRITE_SINGLE, modbus.WRITE_MULTIPLE}:
             return self._write(tag, frame.pdu)
         asked = modbus.read_question(frame.pdu)

@@ -4,14 +4,13 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from mbongi.base.log import get_log
-from mbongi.twin.plant.bacnet_devices import BacnetDevices
 from mbongi.twin.plant.design import designed
+from mbongi.twin.plant.faults import set_fault
 from mbongi.twin.plant.modbus_gateway import ModbusGateway
 from mbongi.twin.plant.model import PlantModel
 from mbongi.twin.plant.nut_server import NutServer
 from mbongi.twin.plant.points import Panel
 from mbongi.twin.plant.redfish_servers import RedfishServers
-from mbongi.twin.plant.snmp_agents import SnmpAgents
 
 if TYPE_CHECKING:
     from mbongi.twin.site import Place, VirtualSite
@@ -33,6 +32,14 @@ class Server(Protocol):
         """Called once a tick."""
 
 
+def _servers(panel: Panel) -> list[Server]:
+    # Half a second that sites without a plant, and programs that only send a fault, need not wait.
+    from mbongi.twin.plant.bacnet_devices import BacnetDevices  # noqa: PLC0415
+    from mbongi.twin.plant.snmp_agents import SnmpAgents  # noqa: PLC0415
+
+    return [ModbusGateway(panel), SnmpAgents(panel), NutServer(panel), BacnetDevices(panel), RedfishServers(panel)]
+
+
 class Plant:
     """The plant of one virtual site. ``model`` is its truth."""
 
@@ -46,13 +53,7 @@ class Plant:
             for index, plug in enumerate(load.plugs)
         ]
         """Which machine hangs on which outlet of which rack; a machine that moves to another address keeps its own."""
-        self.servers: list[Server] = [
-            ModbusGateway(self.panel),
-            SnmpAgents(self.panel),
-            NutServer(self.panel),
-            BacnetDevices(self.panel),
-            RedfishServers(self.panel),
-        ]
+        self.servers = _servers(self.panel)
         self.timer: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
@@ -92,6 +93,16 @@ class Plant:
     def _show_grid(self) -> None:
         if self.site.meter is not None:
             self.site.meter.grid.volts, self.site.meter.grid.hz = self.model.grid_v, self.model.grid_hz
+
+    def look(self) -> None:
+        """Let what was switched or failed take effect at once, for the machines too."""
+        self.model.look()
+        self.move_on()
+
+    def fail(self, tag: str, word: str) -> None:
+        """Make something go wrong with an element at once. Raises UnknownAddressError, UnknownFaultError."""
+        set_fault(self.model, tag, word)
+        self.look()
 
     def _tick(self) -> None:
         self.timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
