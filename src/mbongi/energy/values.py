@@ -111,6 +111,8 @@ class MiningWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     btc_price: Positive
     btc_per_ths_day: Positive
     efficiency_j_th: Annotated[float, msgspec.Meta(gt=0)]
+    change_per_kw: Positive = 2.0
+    """What it costs to put a kW to sleep or to wake it."""
 
 
 class LoadWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -98,7 +98,7 @@ class _Making:
             tanks=tuple(self._tank(one) for one in supply.tanks),
             gensets=tuple(self._genset(one, memory.get(one.tag)) for one in supply.gensets),
             mining=tuple(
-                Mining(one.tag, one.min_kw, one.max_kw, one.step_kw, self._earned(number))
+                Mining(one.tag, one.min_kw, one.max_kw, one.step_kw, self._earned(number), one.change_per_kw)
                 for number, one in enumerate(supply.mining)
             ),
             loads=tuple(Load(one.tag, one.kw * self.ones, one.order, one.shed_per_kwh) for one in supply.loads),
