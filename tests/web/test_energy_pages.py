@@ -1,6 +1,7 @@
 """The energy pages: before there is anything, with a plan, with an old one, and who may do what."""
 
 import json
+import math
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -11,9 +12,12 @@ from mbongi.base.clock import utc_now
 from mbongi.core.identity.models import Tenant, User
 from mbongi.core.identity.scope import SITE, acting
 from mbongi.core.identity.values import Role
+from mbongi.core.telemetry.errors import StoreUnavailable
 from mbongi.energy import dispatching, supplies
 from mbongi.energy.adapters.highs import Highs
-from mbongi.energy.models import DispatchPlan, DispatchState
+from mbongi.energy.models import DispatchPlan, DispatchState, SupplyVersion
+from mbongi.energy.rules.figures import Figure
+from mbongi.web import energy_sight
 from tests.energy.supplies import DOCUMENT, readings, supply
 from tests.energy.test_dispatching import ZONE
 from tests.web.test_fleet_pages import page, send
@@ -55,6 +59,28 @@ def test_the_plan_its_saving_and_what_was_assumed_are_shown(planned: None, sign_
     assert len(chart["at"]) == len(chart["why"]) == 288
     assert {layer["kind"] for layer in chart["layers"]} <= {"feed", "solar", "discharge", "genset"}
     assert all(len(layer["w"]) == 288 for layer in chart["layers"])
+
+
+def test_figures_come_from_named_meters_and_a_store_that_is_away_is_said(
+    planned: None, sign_in: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead = sign_in(Role.SHIFT_LEAD, language="en")
+    assert "No meters are named" in page(lead, f"{PLACE}figures/")
+    with acting(SITE):
+        meters = {"facility": [{"tag": "MAIN"}], "it": [{"tag": "UPS"}]}
+        SupplyVersion.objects.update(document={**DOCUMENT, "meters": meters})
+
+    def away(*_arguments: object, **_more: object) -> list[Figure]:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(energy_sight, "figures", away)
+    assert "does not answer" in page(lead, f"{PLACE}figures/")
+    known = [Figure("iPUE1", None, "", math.nan, 0.4, ("UPS",)), Figure("iREF", 0.2, "", 0.01, 1.0)]
+    monkeypatch.setattr(energy_sight, "figures", lambda _meters: known)
+    shown = page(lead, f"{PLACE}figures/")
+    assert "iPUE1" in shown
+    assert "UPS" in shown
+    assert "0.200" in shown
 
 
 def test_a_silent_process_and_a_failed_plan_look_so(planned: None, sign_in: Callable[..., Client]) -> None:

@@ -125,6 +125,22 @@ class LoadWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     on_ups: bool = False
 
 
+class MeterWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A meter of the plant, with its accuracy class [%]."""
+
+    tag: Tag
+    class_pct: Annotated[float, msgspec.Meta(gt=0, le=10)] = 1.0
+
+
+class MetersWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which meters the figures of ISO/IEC 30134 are of. ``category``: IT at the UPS (1), PDU (2) or servers (3)."""
+
+    facility: tuple[MeterWritten, ...] = ()
+    it: tuple[MeterWritten, ...] = ()
+    renewable: tuple[MeterWritten, ...] = ()
+    category: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1
+
+
 class Supply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of it. ``outage_p`` is the probability per step of each hour of the site's clock; 24 numbers, or none.
 
@@ -146,6 +162,7 @@ class Supply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     full_p: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.05
     carbon_per_t: Positive = 0.0
     """The price of a tonne of CO2 equivalent."""
+    meters: MetersWritten | None = None
 
 
 class Reading(msgspec.Struct, frozen=True):

@@ -3,8 +3,14 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from mbongi.energy import dispatch_rows, supplies, wording
+from django.conf import settings
+
+from mbongi.base.clock import utc_now
+from mbongi.core.telemetry.client import Store
+from mbongi.energy import dispatch_rows, meter_record, supplies, wording
 from mbongi.energy.dispatch_rows import PlanRow
+from mbongi.energy.rules.figures import Figure
+from mbongi.energy.values import MetersWritten
 
 SUPPLY = ("feed", "solar", "discharge", "genset")
 """What the chart stacks, from the bottom up."""
@@ -34,6 +40,15 @@ def saved(plan: PlanRow) -> list[tuple[float, float, float]]:
     planned, idle = plan.summary["plan"], plan.summary["nothing"]
     rows = [(planned[name], idle[name], idle[name] - planned[name]) for name in ("net", "imported_kwh", "carbon_kg")]
     return [(float(one), float(two), float(three)) for one, two, three in rows]
+
+
+def figures(meters: MetersWritten) -> list[Figure]:
+    """The figures of the last day. Raises StoreUnavailable, StoreRefused."""
+    store = Store.open(settings.CONFIG)
+    try:
+        return meter_record.figures(store, meters, now=utc_now())
+    finally:
+        store.close()
 
 
 def chart(plan_id: int) -> dict[str, Any] | None:

@@ -107,6 +107,7 @@ def _energy() -> list[URLPattern]:
     return [
         path("energy/", energy.dispatch, name="energy"),
         path("energy/plan.json", energy.plan),
+        path("energy/figures/", energy.figures),
         path("energy/supply/", energy.supply),
         path("energy/supply/<int:version_id>/approve/", energy.approve),
         path("energy/switch/<str:word>/", energy.switch),

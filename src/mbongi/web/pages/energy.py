@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mbongi.core.identity.values import Permission
+from mbongi.core.telemetry.errors import StoreRefused, StoreUnavailable
 from mbongi.energy import dispatch_rows, supplies
 from mbongi.energy.errors import NotPermittedError, SupplyRefusedError
 from mbongi.energy.values import Supply
@@ -40,6 +41,20 @@ def plan(_request: HttpRequest) -> JsonResponse:
     newest = dispatch_rows.newest()
     found = None if newest is None else energy_sight.chart(newest.id)
     return JsonResponse(found or {"at": [], "layers": []})
+
+
+@require_safe
+@needs(Permission.ENERGY_VIEW)
+def figures(request: HttpRequest) -> HttpResponse:
+    """The figures of the last day, from the record of the meters; a part of the page that may come late."""
+    row = supplies.in_force()
+    content: dict[str, Any] = {"figures": None, "is_away": False}
+    if row is not None and row.supply.meters is not None:
+        try:
+            content["figures"] = energy_sight.figures(row.supply.meters)
+        except (StoreUnavailable, StoreRefused):
+            content["is_away"] = True
+    return render(request, "parts/energy_figures.html", content)
 
 
 @require_http_methods(["GET", "POST"])

@@ -4,6 +4,7 @@ from django import template
 from django.utils.safestring import SafeString
 
 from mbongi.energy import wording
+from mbongi.energy.rules.figures import Figure
 from mbongi.energy.rules.tariffs import value_per_kwh
 from mbongi.energy.values import MiningWritten
 from mbongi.web.templatetags.mbongi import big, figure
@@ -30,3 +31,9 @@ def earns(one: MiningWritten) -> SafeString:
         btc_price=one.btc_price, btc_per_ths_day=one.btc_per_ths_day, efficiency_j_th=one.efficiency_j_th
     )
     return figure(value, "", 1)
+
+
+@register.simple_tag
+def covered(one: Figure) -> SafeString:
+    """The share of the time that meters covered."""
+    return figure(100 * one.coverage, "%", 1)
