@@ -47,6 +47,13 @@ class FeedWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     carbon_g_kwh: Positive | None = None
     technology: str = ""
     certified: bool = False
+    meter: str = ""
+    """The tag of the meter that sees its voltage, before any changeover to gensets; empty: its own."""
+
+    @property
+    def seen_at(self) -> str:
+        """Where it is looked for among what is measured."""
+        return self.meter or self.tag
 
 
 class SolarWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,6 +92,8 @@ class TankWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     start_share: Share = 0.5
     price_per_l: Positive
     carbon_kg_l: Positive | None = None
+    meter: str = ""
+    """The tag of what tells its level, a genset's often; empty: its own."""
 
 
 class GensetWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
