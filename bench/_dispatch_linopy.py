@@ -107,6 +107,11 @@ class _Form:
             count = self.power(f"mine {one.tag}", one.max_kw / one.step_kw, one.min_kw / one.step_kw, integer=True)
             self.cost -= (count * self.array(h * one.value_per_kwh * one.step_kw)).sum()
             self.net -= one.step_kw * count
+            moved = self.m.add_variables(lower=0, coords=[pd.RangeIndex(p.steps - 1, name="time")])
+            change = one.step_kw * (self.part(1 * count, 1, p.steps) - self.part(1 * count, 0, p.steps - 1))
+            self.m.add_constraints(moved - change >= 0)
+            self.m.add_constraints(moved + change >= 0)
+            self.cost += (moved * one.change_per_kw).sum()
         for load in p.sheddable:
             shed = self.power(f"shed {load.tag}", load.kw)
             self.cost += (shed * (h * load.shed_per_kwh)).sum()

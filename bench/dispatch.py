@@ -92,7 +92,7 @@ def day(away: tuple[tuple[int, int], ...]) -> Problem:
             Genset(f"g{number}", "tank", 150, 500, CURVE, 5000 + 100 * number, 2000 + 50 * number, 6, 3)
             for number in range(3)
         ),
-        mining=(Mining("mining", 0, 5000, 50, 62 * ones),),
+        mining=(Mining("mining", 0, 5000, 50, 62 * ones, 2.0),),
         loads=(
             Load("critical", 400 * ones),
             Load("nodes", 150 * ones, 2, 900.0),

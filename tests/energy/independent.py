@@ -142,6 +142,12 @@ class _Form:
                 mined, least, most = 1 * self.power(f"mine {one.tag}", one.max_kw, one.min_kw), one.min_kw, one.max_kw
             self.cost -= (mined * self.array(h * one.value_per_kwh)).sum()
             self.net -= mined
+            if one.change_per_kw:
+                moved = self.m.add_variables(lower=0, coords=[pd.RangeIndex(p.steps - 1, name="time")])
+                change = self._part(1 * mined, 1, p.steps) - self._part(1 * mined, 0, p.steps - 1)
+                self.m.add_constraints(moved - change >= 0)
+                self.m.add_constraints(moved + change >= 0)
+                self.cost += (moved * one.change_per_kw).sum()
             before.append((mined - least, most - least))
         for load in p.sheddable:
             shed = self.power(f"shed {load.tag}", load.kw)

@@ -71,7 +71,7 @@ def day(
             genset("g1", start_cost=5000.0, service_per_h=2000.0, min_up_steps=3, min_down_steps=2),
             genset("g2", start_cost=6000.0, service_per_h=2500.0, min_up_steps=2, min_down_steps=2),
         ),
-        mining=(Mining("mining", 0, 2500, step_kw, series(steps, 62)),),
+        mining=(Mining("mining", 0, 2500, step_kw, series(steps, 62), 1.5),),
         loads=(
             Load("critical", series(steps, 300)),
             Load("nodes", series(steps, 120), 2, 900.0),

@@ -183,9 +183,9 @@ def test_old_series_are_dropped_and_the_figures_stay(in_force):
 
 def test_a_genset_is_remembered_to_run_or_rest():
     told = readings(0.0, GEN_running=1)
-    memory = dispatching.remember({}, told, ["GEN", "OTHER"])
+    memory = dispatching.remember({}, told, ["GEN", "OTHER"], now_s=0.0)
     assert (memory["GEN"].is_on, memory["GEN"].since_steps) == (True, 0)
-    memory = dispatching.remember(memory, told, ["GEN"])
+    memory = dispatching.remember(memory, told, ["GEN"], now_s=0.0)
     assert memory["GEN"].since_steps == 1
-    memory = dispatching.remember(memory, readings(0.0, GEN_running=0), ["GEN"])
+    memory = dispatching.remember(memory, readings(0.0, GEN_running=0), ["GEN"], now_s=0.0)
     assert (memory["GEN"].is_on, memory["GEN"].since_steps) == (False, 0)

@@ -52,6 +52,17 @@ def test_mining_runs_while_it_earns_more_than_energy_costs():
     assert reasons(problem, found.plan, found.prices, 1) == [Reason("mining_too_dear", "mining")]
 
 
+def test_machines_are_not_switched_for_less_than_that_costs():
+    # An hour at 65 instead of 50 loses 100 x 5 against sleeping; twice 100 kW switched cost 100 x 2 x 3 = 600.
+    grid = dataclasses.replace(feed(3), price_per_kwh=np.array([50.0, 65.0, 50.0]))
+    for price, expected in ((3.0, [100, 100, 100]), (2.0, [100, 0, 100])):
+        mining = Mining("mining", 0, 100, 100, series(3, 60), price)
+        problem = Problem(step_h=1.0, steps=3, feeds=(grid,), mining=(mining,))
+        found = solved(problem)
+        assert found.plan.mining["mining"].tolist() == expected
+        assert bill(problem, found.plan).running == pytest.approx(0 if price == 3.0 else 400)
+
+
 def test_a_battery_moves_energy_from_cheap_to_dear_hours_and_pays_its_losses():
     # 90 % each way: one kWh out takes 1/0.81 kWh in. At 40 and 100 per kWh that is 49.4 for what would cost 100.
     grid = dataclasses.replace(feed(2), price_per_kwh=np.array([40.0, 100.0]))

@@ -29,6 +29,7 @@ from mbongi.energy.rules.dispatch.plan import Bill, Plan, bill
 from mbongi.energy.rules.dispatch.problem import Problem
 from mbongi.energy.rules.steering import Targets, Why, in_blackout, targets
 from mbongi.energy.rules.supply import Memory
+from mbongi.energy.rules.watching import SLOW_S, is_running
 from mbongi.energy.values import Readings
 from mbongi.fleet import curtail_triggers
 
@@ -208,14 +209,13 @@ def without_plan(told: Targets) -> bool:
     return told.why not in {Why.PLAN, Why.BLACKOUT}
 
 
-def remember(memory: Mapping[str, Memory], readings: Readings, tags: list[str]) -> dict[str, Memory]:
+def remember(memory: Mapping[str, Memory], readings: Readings, tags: list[str], *, now_s: float) -> dict[str, Memory]:
     """How long each genset has run or rested, one step on."""
     found = dict(memory)
     for tag in tags:
-        reading = readings.get((tag, "running"))
-        if reading is None:
+        is_on, before = is_running(readings, tag, now_s, SLOW_S), memory.get(tag)
+        if is_on is None:
             continue
-        is_on, before = reading.value > 0, memory.get(tag)
         same = before is not None and before.is_on == is_on
         found[tag] = replace(before, since_steps=before.since_steps + 1) if same and before else Memory(is_on, 0)
     return found

@@ -47,6 +47,13 @@ class FeedWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     carbon_g_kwh: Positive | None = None
     technology: str = ""
     certified: bool = False
+    meter: str = ""
+    """The tag of the meter that sees its voltage, before any changeover to gensets; empty: its own."""
+
+    @property
+    def seen_at(self) -> str:
+        """Where it is looked for among what is measured."""
+        return self.meter or self.tag
 
 
 class SolarWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,6 +92,8 @@ class TankWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     start_share: Share = 0.5
     price_per_l: Positive
     carbon_kg_l: Positive | None = None
+    meter: str = ""
+    """The tag of what tells its level, a genset's often; empty: its own."""
 
 
 class GensetWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,6 +120,8 @@ class MiningWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     btc_price: Positive
     btc_per_ths_day: Positive
     efficiency_j_th: Annotated[float, msgspec.Meta(gt=0)]
+    change_per_kw: Positive = 2.0
+    """What it costs to put a kW to sleep or to wake it."""
 
 
 class LoadWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,6 +132,22 @@ class LoadWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     order: int | None = None
     shed_per_kwh: Positive = 0.0
     on_ups: bool = False
+
+
+class MeterWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A meter of the plant, with its accuracy class [%]."""
+
+    tag: Tag
+    class_pct: Annotated[float, msgspec.Meta(gt=0, le=10)] = 1.0
+
+
+class MetersWritten(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which meters the figures of ISO/IEC 30134 are of. ``category``: IT at the UPS (1), PDU (2) or servers (3)."""
+
+    facility: tuple[MeterWritten, ...] = ()
+    it: tuple[MeterWritten, ...] = ()
+    renewable: tuple[MeterWritten, ...] = ()
+    category: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1
 
 
 class Supply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -144,6 +171,7 @@ class Supply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     full_p: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.05
     carbon_per_t: Positive = 0.0
     """The price of a tonne of CO2 equivalent."""
+    meters: MetersWritten | None = None
 
 
 class Reading(msgspec.Struct, frozen=True):

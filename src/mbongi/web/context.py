@@ -41,6 +41,7 @@ LINKS = (
     Link("machines", "/machines/", gettext_lazy("Machines"), "machines", Permission.MACHINE_VIEW, "m"),
     Link("alarms", "/alarms/", gettext_lazy("Alarms"), "alarm", Permission.FACILITY_VIEW, "n"),
     Link("pool", "/pool/", gettext_lazy("Pool"), "pool", Permission.POOL_VIEW, "b"),
+    Link("energy", "/energy/", gettext_lazy("Energy"), "energy", Permission.ENERGY_VIEW, "y"),
     Link("work", "/workshop/", gettext_lazy("Work orders"), "work", Permission.WORK_VIEW, "w"),
     Link("procedures", "/procedures/", gettext_lazy("Procedures"), "ledger", Permission.FACILITY_VIEW, "r"),
     Link("hosting", "/hosting/", gettext_lazy("Hosting"), "hosting", Permission.HOSTING_VIEW, "h"),
@@ -51,7 +52,7 @@ LINKS = (
     Link("tokens", "/tokens/", gettext_lazy("API tokens"), "key", Permission.API_TOKEN_OWN, "t"),
     Link("docs", "/api/v1/docs/", gettext_lazy("API guide"), "api", Permission.MACHINE_VIEW, "a"),
 )
-FIRST_LINKS = 8
+FIRST_LINKS = 11
 """Links of the daily work; the others stand below a line."""
 BAR_LINKS = ("overview", "floor", "machines", "events")
 """Those at the bottom of a phone; all others are behind "More" there."""

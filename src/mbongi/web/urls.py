@@ -18,6 +18,7 @@ from mbongi.web.pages import (
     bulk,
     campaigns,
     curtailment,
+    energy,
     events,
     facility_devices,
     firmware,
@@ -99,6 +100,17 @@ def _facility() -> list[URLPattern]:
         path("facility/devices/<int:device_id>/try/", facility_devices.try_now),
         path("facility/devices/<int:device_id>/remove/", facility_devices.remove),
         path("facility/devices/<int:device_id>/cap/", facility_devices.cap),
+    ]
+
+
+def _energy() -> list[URLPattern]:
+    return [
+        path("energy/", energy.dispatch, name="energy"),
+        path("energy/plan.json", energy.plan),
+        path("energy/figures/", energy.figures),
+        path("energy/supply/", energy.supply),
+        path("energy/supply/<int:version_id>/approve/", energy.approve),
+        path("energy/switch/<str:word>/", energy.switch),
     ]
 
 
@@ -275,6 +287,7 @@ urlpatterns = [
     *_pool(),
     *_facility(),
     *_curtailment(),
+    *_energy(),
     *_healing(),
     *_procedures(),
     *_work(),

@@ -149,6 +149,27 @@ def test_what_is_seen_of_the_plant():
     assert not watching.is_watched({("BAT", "charge_pct"): Reading(1, now_s)}, supply())
 
 
+def test_what_another_device_measures_is_looked_for_there():
+    now_s = NOON.timestamp()
+    feed = {"tag": "GRID", "meter": "MTR-1", "limit_kw": 1000, "tariff": {"per_kwh": 50}, "technology": "gas"}
+    tank = {"tag": "TANK", "meter": "GEN", "capacity_l": 1000, "price_per_l": 600}
+    told = {
+        ("MTR-1", "voltage_l1_v"): Reading(0.0, now_s),
+        ("GEN", "level_pct"): Reading(90.0, now_s),
+        ("GEN", "speed_rpm"): Reading(1500.0, now_s),
+        ("GEN", "voltage_l1_v"): Reading(230.0, now_s),
+        ("BAT", "charge_pct"): Reading(50.0, now_s),
+    }
+    document = supply(feeds=[feed], tanks=[tank])
+    assert made(document, told).assumed == ()
+    assert made(document, told).problem.tanks[0].level_l == pytest.approx(900)
+    assert made(document, told).problem.gensets[0].is_on
+    assert watching.is_watched(told, document)
+    assert watching.seen(told, document, now_s) == Seen(grid=False, ready={"GEN": True})
+    told["GEN", "voltage_l1_v"] = Reading(0.0, now_s)
+    assert watching.seen(told, document, now_s).ready == {"GEN": False}, "it turns, and gives no voltage yet"
+
+
 def test_the_plant_of_the_sequence_is_what_is_written():
     plant = watching.plant_of(supply())
     assert [(block.tag, block.on_ups) for block in plant.blocks] == [("CORE", True), ("JOBS", False)]

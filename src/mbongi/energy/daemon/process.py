@@ -179,7 +179,7 @@ class EnergyProcess:
     async def _make_plan(self, bridge: ThreadBridge) -> None:
         readings = dict(self.readings)
         tags = [] if self._supply is None else [one.tag for one in self._supply.gensets]
-        self._memory = dispatching.remember(self._memory, readings, tags)
+        self._memory = dispatching.remember(self._memory, readings, tags, now_s=time.time())
         kept = await bridge.call(
             dispatching.plan_now, self._solver, readings, self._zone, memory=self._memory, now=datetime.now(UTC)
         )

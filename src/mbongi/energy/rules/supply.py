@@ -24,7 +24,7 @@ from mbongi.energy.rules.dispatch.problem import (
     Solar,
     Tank,
 )
-from mbongi.energy.rules.watching import SLOW_S, fresh, is_present
+from mbongi.energy.rules.watching import SLOW_S, fresh, is_present, is_running
 from mbongi.energy.values import HOURS, BatteryWritten, FeedWritten, GensetWritten, Readings, Supply, TankWritten
 
 STEP_MIN = 5
@@ -98,7 +98,7 @@ class _Making:
             tanks=tuple(self._tank(one) for one in supply.tanks),
             gensets=tuple(self._genset(one, memory.get(one.tag)) for one in supply.gensets),
             mining=tuple(
-                Mining(one.tag, one.min_kw, one.max_kw, one.step_kw, self._earned(number))
+                Mining(one.tag, one.min_kw, one.max_kw, one.step_kw, self._earned(number), one.change_per_kw)
                 for number, one in enumerate(supply.mining)
             ),
             loads=tuple(Load(one.tag, one.kw * self.ones, one.order, one.shed_per_kwh) for one in supply.loads),
@@ -118,9 +118,9 @@ class _Making:
 
     def _feed(self, one: FeedWritten) -> Feed:
         carbon = one.carbon_g_kwh if one.carbon_g_kwh is not None else self.factors[one.technology]
-        is_there = is_present(self.readings, one.tag, self.start.timestamp(), SLOW_S)
+        is_there = is_present(self.readings, one.seen_at, self.start.timestamp(), SLOW_S)
         if is_there is None:
-            self.assumed.append(f"{one.tag} voltage")
+            self.assumed.append(f"{one.seen_at} voltage")
         limit = one.limit_kw * self.ones
         if is_there is False:
             # Nobody knows for how long; it is planned to be away for the next half hour, and looked at again in five.
@@ -159,14 +159,16 @@ class _Making:
         )
 
     def _tank(self, one: TankWritten) -> Tank:
-        percent = self._reading(one.tag, "level_pct")
+        percent = self._reading(one.meter or one.tag, "level_pct")
         share = one.start_share if percent is None else min(1.0, max(0.0, percent / 100))
         carbon = DIESEL_KG_L if one.carbon_kg_l is None else one.carbon_kg_l
         return Tank(one.tag, share * one.capacity_l, one.reserve_l, one.price_per_l, carbon)
 
     def _genset(self, one: GensetWritten, memory: Memory | None) -> Genset:
-        running = self._reading(one.tag, "running")
-        is_on = (memory is not None and memory.is_on) if running is None else running > 0
+        running = is_running(self.readings, one.tag, self.start.timestamp(), SLOW_S)
+        if running is None:
+            self.assumed.append(f"{one.tag} running")
+        is_on = (memory is not None and memory.is_on) if running is None else running
         since = memory.since_steps if memory is not None and memory.is_on == is_on else STEPS
         return Genset(
             one.tag,

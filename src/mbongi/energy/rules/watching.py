@@ -34,7 +34,7 @@ def is_present(readings: Readings, tag: str, now_s: float, old_s: float = FAST_S
 
 def is_watched(readings: Readings, supply: Supply) -> bool:
     """Whether any feed was ever measured. Without that there is no black-out to be seen, and no sequence runs."""
-    tags = {feed.tag for feed in supply.feeds}
+    tags = {feed.seen_at for feed in supply.feeds}
     return any(tag in tags and quantity in {"breaker_closed", *VOLTAGES} for tag, quantity in readings)
 
 
@@ -50,7 +50,7 @@ def plant_of(supply: Supply) -> Plant:
 
 def seen(readings: Readings, supply: Supply, now_s: float) -> Seen:
     """The grid is there while one feed is, and not there once all are known to be away."""
-    feeds = [is_present(readings, feed.tag, now_s) for feed in supply.feeds]
+    feeds = [is_present(readings, feed.seen_at, now_s) for feed in supply.feeds]
     grid = True if True in feeds else (None if None in feeds else False)
     lasts = [fresh(readings, tag, quantity, now_s) for tag, quantity in readings if quantity == "runtime_s"]
     known = [one for one in lasts if one is not None]
@@ -60,9 +60,14 @@ def seen(readings: Readings, supply: Supply, now_s: float) -> Seen:
 
 def _ready(readings: Readings, tag: str, now_s: float) -> bool | None:
     """A genset that runs, gives its voltage as far as that is measured, and tells no fault."""
-    running = fresh(readings, tag, "running", now_s)
-    if running is None:
-        return None
+    runs = is_running(readings, tag, now_s)
+    if not runs:
+        return runs
     volts = fresh(readings, tag, "voltage_l1_v", now_s)
-    fault = fresh(readings, tag, "fault", now_s)
-    return running > 0 and (volts is None or volts >= PRESENT_V) and not fault
+    return (volts is None or volts >= PRESENT_V) and not fresh(readings, tag, "fault", now_s)
+
+
+def is_running(readings: Readings, tag: str, now_s: float, old_s: float = FAST_S) -> bool | None:
+    """Whether a genset runs: as it says, else by its speed, as controllers tell the one or the other."""
+    told = (fresh(readings, tag, name, now_s, old_s) for name in ("running", "speed_rpm"))
+    return next((value > 0 for value in told if value is not None), None)

@@ -222,6 +222,11 @@ class _Formulation:
         steps = self.matrix.columns(self.steps, lower=fewest, upper=most, cost=cost, integer=is_whole)
         self.layout.mining[one.tag] = steps
         self.balance.append((steps, -step_kw))
+        if one.change_per_kw > 0 and self.steps > 1:
+            more = self.matrix.columns(self.steps - 1, cost=one.change_per_kw * step_kw)
+            less = self.matrix.columns(self.steps - 1, cost=one.change_per_kw * step_kw)
+            terms = ((steps[1:], 1.0), (steps[:-1], -1.0), (more, -1.0), (less, 1.0))
+            self.matrix.rows("change", one.tag, terms, lower=0.0, upper=0.0)
 
     def _loads(self) -> None:
         """What is shed, in its order: a load may be shed only in steps where all before it is shed wholly."""

@@ -133,6 +133,7 @@ def bill(problem: Problem, plan: Plan) -> Bill:
         fuel, fuel_l = fuel + burnt * tank.price_per_l, fuel_l + burnt
         carbon_kg += burnt * tank.carbon_kg_l
         running += starts * genset.start_cost + h * float(on.sum()) * genset.service_per_h
+    running += sum(one.change_per_kw * float(np.abs(np.diff(plan.mining[one.tag])).sum()) for one in problem.mining)
     shed = {load.tag: h * float(plan.shed[load.tag].sum()) for load in problem.sheddable}
     return Bill(
         grid=grid,

@@ -95,7 +95,8 @@ class Genset:
 class Mining:
     """The flexible load: any number of steps of ``step_kw`` (0: any power) from ``min_kw`` to ``max_kw``.
 
-    ``value_per_kwh`` is what mining earns with a kilowatt-hour. It is shed before every other load.
+    ``value_per_kwh`` is what mining earns with a kilowatt-hour. It is shed before every other load. Each kW that is
+    put to sleep or woken from one step to the next costs ``change_per_kw``, so machines are not switched in vain.
     """
 
     tag: str
@@ -103,6 +104,7 @@ class Mining:
     max_kw: float
     step_kw: float
     value_per_kwh: Series
+    change_per_kw: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +197,8 @@ def _check(problem: Problem) -> None:
     for genset in problem.gensets:
         _check_genset(genset, problem)
     for mining in problem.mining:
-        if not 0 <= mining.min_kw <= mining.max_kw or mining.step_kw < 0:
-            raise ProblemError(f"mining {mining.tag}: expected 0 <= min_kw <= max_kw and a step of 0 or more")
+        if not 0 <= mining.min_kw <= mining.max_kw or min(mining.step_kw, mining.change_per_kw) < 0:
+            raise ProblemError(f"mining {mining.tag}: expected 0 <= min_kw <= max_kw, step and change of 0 or more")
     _check_order(problem)
 
 

@@ -4,7 +4,7 @@ import { setSince } from "./rows.js";
 import * as live from "./live.js";
 import "./actions.js";
 
-const modules = { floor: "./floor.js", machine: "./machine.js", overview: "./overview.js", machines: "./rows.js", pool: "./pool.js", drift: "./drift.js", curtail: "./curtail.js", firmware: "./firmware.js", alarms: "./alarms.js" };
+const modules = { floor: "./floor.js", machine: "./machine.js", overview: "./overview.js", machines: "./rows.js", pool: "./pool.js", drift: "./drift.js", curtail: "./curtail.js", firmware: "./firmware.js", alarms: "./alarms.js", energy: "./energy.js" };
 const page = document.querySelector("[data-page]");
 
 // ---- theme
@@ -34,7 +34,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => disp
 
 // ---- keyboard
 let after_g = 0;
-const places = { o: "/", f: "/floor/", m: "/machines/", e: "/events/", b: "/pool/", n: "/alarms/", w: "/workshop/", l: "/ledger/", p: "/people/", t: "/tokens/", a: "/api/v1/docs/" };
+const places = { o: "/", f: "/floor/", m: "/machines/", e: "/events/", b: "/pool/", n: "/alarms/", y: "/energy/", w: "/workshop/", l: "/ledger/", p: "/people/", t: "/tokens/", a: "/api/v1/docs/" };
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, dialog[open]")) return;
   if (after_g && Date.now() - after_g < 1500 && document.querySelector(`a[href="${places[event.key]}"]`)) { location.href = places[event.key]; return; }
