@@ -156,3 +156,23 @@ def test_both_exports_can_be_taken_out(sign_in: Callable[..., Client]) -> None:
     assert "TR-1,transformer" in page(client, "/facility/export/netbox/devices.csv")
     page(client, "/facility/export/netbox/elephants.csv", 404)
     page(client, "/facility/export/other/elements.csv", 404)
+
+
+@pytest.mark.usefixtures("plant")
+def test_the_pictures_show_each_level_and_lead_to_the_next(sign_in: Callable[..., Client]) -> None:
+    client = sign_in(language="en")
+    whole = page(client, "/facility/one-line/")
+    assert whole.count('class="box ') == 4
+    assert 'href="?tag=TR-1"' in whole
+    assert page(client, "/facility/one-line/?tag=TR-1").count('class="box ') == 4
+    page(client, "/facility/one-line/?tag=nothing", 404)
+    assert 'href="?place=H1"' in page(client, "/facility/plan/")
+    assert 'href="/facility/?place=R1"' in page(client, "/facility/plan/?place=H1")
+    assert "Nothing stands within it" in page(client, "/facility/plan/?place=R1")
+    page(client, "/facility/plan/?place=nowhere", 404)
+
+
+def test_pictures_of_an_empty_plant_say_so(pilot: Pilot, sign_in: Callable[..., Client]) -> None:
+    client = sign_in(language="en")
+    assert "Nothing is joined by power links yet" in page(client, "/facility/one-line/")
+    assert "No place is known yet" in page(client, "/facility/plan/")

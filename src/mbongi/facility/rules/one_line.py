@@ -18,7 +18,7 @@ from mbongi.facility.values import ElementKind
 LEVEL_MAX = 120
 BRANCHES_MAX = 8
 """More branches of one kind under one element are drawn as one box."""
-BOX_W, BOX_H, GAP_X, GAP_Y = 132.0, 46.0, 18.0, 44.0
+BOX_W, BOX_H, GAP_X, GAP_Y = 160.0, 46.0, 18.0, 44.0
 
 
 @dataclass(slots=True)

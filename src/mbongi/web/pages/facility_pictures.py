@@ -25,6 +25,8 @@ from mbongi.web.pages.facility import element_url
 
 MARGIN = 12.0
 FULL_PCT, HIGH_PCT = 100.0, 80.0
+LETTER_PX, LINE_PX, VALUE_PX = 8.0, 15.0, 38.0
+"""What a letter, a line of text, and a second line with the power need to be written into a place."""
 SHEET_PX = 1000.0
 """Width of the floor plan's coordinates, whatever its metres."""
 
@@ -185,6 +187,8 @@ def _spot(spot: Any, scale: float, loads: dict[str, tuple[float, int]], most: fl
     power, count = loads.get(spot.place.code, (0.0, 0))
     step = 0 if most <= 0 or power <= 0 else max(1, math.ceil(5 * power / most))
     width, depth = spot.width_m * scale, spot.depth_m * scale
+    label = spot.place.name or spot.place.code.removeprefix(spot.place.parent).lstrip("-/ ") or spot.place.code
+    has_value = depth >= VALUE_PX and width >= VALUE_PX * 2
     return {
         "place": spot.place,
         "x": f"{spot.x_m * scale:.1f}",
@@ -192,11 +196,12 @@ def _spot(spot: Any, scale: float, loads: dict[str, tuple[float, int]], most: fl
         "w": f"{width:.1f}",
         "h": f"{depth:.1f}",
         "cx": f"{spot.x_m * scale + width / 2:.1f}",
-        "cy": f"{spot.y_m * scale + depth / 2 + 4:.1f}",
+        "cy": f"{spot.y_m * scale + depth / 2 + (-3 if has_value else 4):.1f}",
+        "label": label if width >= LETTER_PX * len(label) and depth >= LINE_PX else "",
+        "has_value": has_value,
         "power_kw": power,
         "count": count,
         "step": step,
-        "is_wide": width >= 70 and depth >= 22,
         "url": f"?{urlencode({'place': spot.place.code})}"
         if spot.place.kind is not PlaceKind.RACK
         else f"/facility/?{urlencode({'place': spot.place.code})}",

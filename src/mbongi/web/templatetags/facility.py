@@ -73,12 +73,11 @@ def load_meter(pct: float) -> SafeString:
 
 
 @register.simple_tag
-def share_meter(part: float, whole: float) -> SafeString:
-    """A part of a whole as a bar; the more the worse."""
+def share_meter(part: float, whole: float, style: str = "is-bad") -> SafeString:
+    """A part of a whole as a bar; the more the worse, unless ``style`` is another."""
     share = 100 * part / whole if whole > 0 else 0.0
-    return format_html(
-        '<meter class="is-bad" min="0" max="100" value="{}">{} %</meter>', f"{share:.1f}", f"{share:.0f}"
-    )
+    mark = '<meter class="{}" min="0" max="100" value="{}">{} %</meter>'
+    return format_html(mark, style, f"{share:.1f}", f"{share:.0f}")
 
 
 @register.simple_tag
