@@ -52,7 +52,7 @@ LINKS = (
     Link("tokens", "/tokens/", gettext_lazy("API tokens"), "key", Permission.API_TOKEN_OWN, "t"),
     Link("docs", "/api/v1/docs/", gettext_lazy("API guide"), "api", Permission.MACHINE_VIEW, "a"),
 )
-FIRST_LINKS = 8
+FIRST_LINKS = 10
 """Links of the daily work; the others stand below a line."""
 BAR_LINKS = ("overview", "floor", "machines", "events")
 """Those at the bottom of a phone; all others are behind "More" there."""

@@ -23,6 +23,7 @@ PAGES = (
     FleetPage(Section.PLANT, "/facility/", _("Inventory"), Permission.FACILITY_VIEW),
     FleetPage(Section.PLANT, "/facility/import/", _("Import and export"), Permission.FACILITY_VIEW),
     FleetPage(Section.PLANT, "/facility/plan/", _("Floor plan"), Permission.FACILITY_VIEW),
+    FleetPage(Section.PLANT, "/facility/devices/", _("Devices"), Permission.FACILITY_VIEW),
     FleetPage(Section.POWER, "/facility/one-line/", _("One-line diagram"), Permission.FACILITY_VIEW),
     FleetPage(Section.POWER, "/facility/what-if/", _("What if"), Permission.FACILITY_VIEW),
 )
