@@ -1,5 +1,6 @@
 """The plant's pages as people see them."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -7,9 +8,14 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from mbongi.base.clock import utc_now
 from mbongi.core.identity.scope import SITE, acting
 from mbongi.core.identity.values import Role
 from mbongi.facility import selectors, submissions
+from mbongi.facility.values import Quality, Quantity
+from mbongi.web import facility_sight
+from mbongi.web.facility_sight import power_kw
+from mbongi.web.live.plant_board import PLANT, PointNow
 from tests.facility.test_inventory import TEXTS
 from tests.web.conftest import Pilot
 
@@ -176,3 +182,40 @@ def test_pictures_of_an_empty_plant_say_so(pilot: Pilot, sign_in: Callable[..., 
     client = sign_in(language="en")
     assert "Nothing is joined by power links yet" in page(client, "/facility/one-line/")
     assert "No place is known yet" in page(client, "/facility/plan/")
+
+
+@pytest.mark.parametrize(
+    ("known", "kw"),
+    [
+        ({Quantity.POWER_W: 3000.0}, (3.0,)),
+        ({Quantity.POWER_W: 3000.0, Quantity.POWER_L1_W: 1000.0}, (3.0,)),
+        ({Quantity.POWER_L1_W: 1e3, Quantity.POWER_L2_W: 2e3, Quantity.POWER_L3_W: 3e3}, (1.0, 2.0, 3.0)),
+        ({Quantity.POWER_W: 3000.0, Quantity.INPUT_POWER_W: 3200.0}, (3.2,)),
+        ({Quantity.POWER_W: 3000.0, Quantity.CHARGE_PCT: 100.0}, ()),
+        ({Quantity.FREQUENCY_HZ: 50.0}, ()),
+    ],
+)
+def test_what_devices_measure_is_taken_as_what_their_element_draws(
+    known: dict[Quantity, float], kw: tuple[float, ...]
+) -> None:
+    assert power_kw(known) == kw
+
+
+@pytest.mark.usefixtures("plant")
+def test_a_meter_counts_for_what_its_data_link_leads_to(
+    sign_in: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = sign_in(language="en")
+    with acting(SITE):
+        meter = {"elements": "tag,kind\nMTR-1,meter\n", "links": "tag,source,target,kind\nm1,MTR-1,TR-1,data\n"}
+        submissions.enter(client.user, submissions.hand_in(client.user, "m", "mbongi", meter), reason="meter")
+    point = PointNow(Quantity.POWER_W, 90_000.0, Quality.GOOD, utc_now(), is_stale=False)
+    monkeypatch.setattr(PLANT, "tags", lambda: ["MTR-1"])
+    monkeypatch.setattr(PLANT, "points", lambda tag: [point])
+    shown = page(client, f"{ELEMENT}F")
+    assert "90.0" in shown
+    assert "measured" in shown
+    stale = dataclasses.replace(point, is_stale=True)
+    monkeypatch.setattr(PLANT, "points", lambda tag: [stale])
+    facility_sight._state.cache_clear()
+    assert "90.0" not in page(client, f"{ELEMENT}F")

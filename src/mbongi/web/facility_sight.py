@@ -1,7 +1,7 @@
 """What pages show of the plant: its state by the newest readings, and one element of it in figures."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,16 +16,21 @@ from mbongi.facility.plant_state import PlantState, plant_state
 from mbongi.facility.rules.capacity import NOTHING, UNLIMITED_KW
 from mbongi.facility.rules.load_flow import Basis
 from mbongi.facility.rules.network import Network, Tier
-from mbongi.facility.values import ElementKind
+from mbongi.facility.values import ElementKind, Quantity
 from mbongi.web.live.board import BOARD
+from mbongi.web.live.plant_board import PLANT
 
 KEPT_S = 10.0
 """How long the state of the plant is shown before it is worked out anew."""
 PHASES = ("L1", "L2", "L3")
+_PHASE_POWERS = (Quantity.POWER_L1_W, Quantity.POWER_L2_W, Quantity.POWER_L3_W)
 
 
 def state() -> PlantState:
-    """The plant now, at most KEPT_S old. What machines state of their power counts as measured; estimates do not."""
+    """The plant now, at most KEPT_S old.
+
+    What devices measure and what machines state of their power counts as measured; machines' estimates do not.
+    """
     return _state(selectors.networks()[0], int(time.time() / KEPT_S))
 
 
@@ -36,6 +41,34 @@ def _state(_net: Network, _at: int) -> PlantState:
 
 
 def _readings() -> dict[str, tuple[float, ...]]:
+    """What is drawn, kW by tag, where it is known and fresh; devices go before machines' own word."""
+    return _stated() | _measured()
+
+
+def _measured() -> dict[str, tuple[float, ...]]:
+    meters, found = selectors.metered(), {}
+    for tag in PLANT.tags():
+        known = {one.quantity: one.value for one in PLANT.points(tag) if one.value is not None and not one.is_stale}
+        if values := power_kw(known):
+            found[meters.get(tag, tag)] = values
+    return found
+
+
+def power_kw(known: Mapping[Quantity, float]) -> tuple[float, ...]:
+    """What an element draws by its points: three phases where all are known, else a total; empty where neither is.
+
+    Of a UPS that is its side to the grid; what it hands on says nothing of its losses.
+    """
+    if Quantity.INPUT_POWER_W in known:
+        return (known[Quantity.INPUT_POWER_W] / 1e3,)
+    if Quantity.CHARGE_PCT in known:
+        return ()
+    if all(phase in known for phase in _PHASE_POWERS):
+        return tuple(known[phase] / 1e3 for phase in _PHASE_POWERS)
+    return (known[Quantity.POWER_W] / 1e3,) if Quantity.POWER_W in known else ()
+
+
+def _stated() -> dict[str, tuple[float, ...]]:
     numbers = selectors.machine_numbers()
     if not numbers:
         return {}
