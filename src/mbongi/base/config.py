@@ -130,10 +130,12 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Facility:
-    """The plant's devices."""
+    """The plant."""
 
     enabled: bool = True
-    """Whether ``up`` runs the process that asks them."""
+    """Whether ``up`` runs the process that asks its devices."""
+    breaker_pct: float = 80.0
+    """Of a breaker's rating, what a lasting load may be; NFPA 70 says 80."""
 
 
 @dataclass(frozen=True, slots=True)

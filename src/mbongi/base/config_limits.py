@@ -24,6 +24,7 @@ LIMITS: Final[Mapping[str, tuple[float, float]]] = {
     "fleet.static_s": (1, 604_800),
     "fleet.rescan_s": (1, 604_800),
     "fleet.ramp_kw_s_max": (0, 1e6),
+    "facility.breaker_pct": (1, 100),
     "pool.node_quiet_s": (0, 1e9),
     "pool.difficulty_start": (0, 1e15),
     "pool.difficulty_min": (0, 1e15),

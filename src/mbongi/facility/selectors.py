@@ -1,16 +1,18 @@
 """What can be asked of the plant: its inventory, how it is joined, and what was changed when."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from typing import Any
 
-from django.db.models import Count, Max, QuerySet, Sum
+from django.db.models import Count, Max, Q, QuerySet, Sum
 
 from mbongi.core.ledger import selectors as ledger
 from mbongi.core.ledger.values import Entry
 from mbongi.facility import models
 from mbongi.facility.errors import UnknownElementError
+from mbongi.facility.rules.inventory_files import Row, columns, shown
 from mbongi.facility.rules.network import Network, network
 from mbongi.facility.values import (
     Document,
@@ -95,6 +97,77 @@ def version(file: str, *key: str) -> int:
     return int(found)
 
 
+def links_of(tag: str) -> list[Link]:
+    """The links that begin or end at an element."""
+    return links(rows=models.Link.objects.filter(Q(source__tag=tag) | Q(target__tag=tag)))
+
+
+def is_known(tag: str) -> bool:
+    """Whether an element has this tag."""
+    return models.Element.objects.filter(tag=tag).exists()
+
+
+def row(file: str, key: str) -> dict[str, str]:
+    """A place, element or link as a form shows it. Raises UnknownElementError."""
+    tables: dict[str, Callable[[], Sequence[Row]]] = {
+        "places": lambda: places(models.Place.objects.filter(code=key)),
+        "elements": lambda: elements(rows=models.Element.objects.filter(tag=key)),
+        "links": lambda: links(rows=models.Link.objects.filter(tag=key)),
+        "documents": list,
+    }
+    found = tables[file]()
+    if not found:
+        raise UnknownElementError(f"{file} {key!r}: not known")
+    return {name: shown(getattr(found[0], name)) for name in columns(file)}
+
+
+def metered() -> dict[str, str]:
+    """What each meter measures, by the meters' tags: where its data link leads."""
+    rows = models.Link.objects.filter(kind=LinkKind.DATA, source__kind=ElementKind.METER)
+    return dict(rows.values_list("source__tag", "target__tag"))
+
+
+@dataclass(frozen=True, slots=True)
+class ElementFilter:
+    """Which elements a list shows. ``place`` includes what lies within it; without ``status`` all but retired ones."""
+
+    text: str = ""
+    kind: ElementKind | None = None
+    status: ElementStatus | None = None
+    place: str = ""
+    fed_by: str = ""
+    """The tag of an element: only what a power link leads to from there."""
+
+
+def find(wanted: ElementFilter, *, offset: int, limit: int) -> tuple[list[Element], int]:
+    """A part of the elements that a filter lets through, by tag, and how many there are."""
+    rows = models.Element.objects.all()
+    rows = rows.filter(status=wanted.status) if wanted.status else rows.exclude(status=ElementStatus.RETIRED)
+    if wanted.kind:
+        rows = rows.filter(kind=wanted.kind)
+    if wanted.place:
+        rows = rows.filter(place__code__in=within(wanted.place))
+    if wanted.fed_by:
+        direct = models.Link.objects.filter(source__tag=wanted.fed_by, kind=LinkKind.POWER)
+        rows = rows.filter(pk__in=direct.values("target"))
+    for word in wanted.text.split():
+        rows = rows.filter(
+            Q(tag__icontains=word) | Q(name__icontains=word) | Q(model__icontains=word) | Q(serial__icontains=word)
+        )
+    return elements(rows=rows[offset : offset + limit]), rows.count()
+
+
+def within(code: str) -> list[str]:
+    """A place and all places in it, by their codes."""
+    below: dict[str, list[str]] = {}
+    for place in places():
+        below.setdefault(place.parent, []).append(place.code)
+    found = [code]
+    for at in found:
+        found += below.get(at, [])
+    return found
+
+
 def history(tag: str, limit: int = 50) -> list[Entry]:
     """What was changed on an element, newest first, from the ledger."""
     return ledger.entries(subject=f"element:{tag}", limit=limit)
@@ -120,6 +193,12 @@ def machine_tags(numbers: Collection[int]) -> dict[int, str]:
     return {int(number): tag for number, tag in rows if number is not None}
 
 
+def machine_numbers() -> dict[int, str]:
+    """The tags of all machines that have a number in the fleet, by that number."""
+    rows = models.Element.objects.exclude(machine_id=None).exclude(status=ElementStatus.RETIRED)
+    return {int(number): tag for number, tag in rows.values_list("machine_id", "tag") if number is not None}
+
+
 def networks() -> tuple[Network, Network]:
     """The power and the cooling network of all elements but retired ones; kept until something is written."""
     return _networks(_revision())
@@ -140,6 +219,12 @@ def _networks(_at: tuple[Any, ...]) -> tuple[Network, Network]:
     known = {each.tag for each in nodes}
     edges = [each for each in links() if each.source in known and each.target in known]
     return network(nodes, edges, LinkKind.POWER), network(nodes, edges, LinkKind.COOLING)
+
+
+def standing() -> list[tuple[str, str]]:
+    """Every element that stands somewhere, by its tag, and the code of its place."""
+    rows = models.Element.objects.exclude(place=None).exclude(status=ElementStatus.RETIRED)
+    return list(rows.values_list("tag", "place__code"))
 
 
 def tree() -> list[tuple[Place, int, int]]:

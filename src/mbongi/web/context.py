@@ -16,6 +16,7 @@ from mbongi.facility import alarm_rows
 from mbongi.fleet import selectors, wording
 from mbongi.fleet.values import MachineState
 from mbongi.web import figures
+from mbongi.web.facility_nav import facility_nav
 from mbongi.web.fleet_nav import fleet_nav
 from mbongi.web.troubles import troubles
 
@@ -39,6 +40,7 @@ LINKS = (
     Link("overview", "/", gettext_lazy("Overview"), "overview", Permission.MACHINE_VIEW, "o"),
     Link("floor", "/floor/", gettext_lazy("Floor"), "floor", Permission.MACHINE_VIEW, "f"),
     Link("machines", "/machines/", gettext_lazy("Machines"), "machines", Permission.MACHINE_VIEW, "m"),
+    Link("facility", "/facility/", gettext_lazy("Plant"), "plant", Permission.FACILITY_VIEW, "d"),
     Link("alarms", "/alarms/", gettext_lazy("Alarms"), "alarm", Permission.FACILITY_VIEW, "n"),
     Link("pool", "/pool/", gettext_lazy("Pool"), "pool", Permission.POOL_VIEW, "b"),
     Link("energy", "/energy/", gettext_lazy("Energy"), "energy", Permission.ENERGY_VIEW, "y"),
@@ -46,7 +48,6 @@ LINKS = (
     Link("procedures", "/procedures/", gettext_lazy("Procedures"), "ledger", Permission.FACILITY_VIEW, "r"),
     Link("hosting", "/hosting/", gettext_lazy("Hosting"), "hosting", Permission.HOSTING_VIEW, "h"),
     Link("events", "/events/", gettext_lazy("Events"), "events", Permission.MACHINE_VIEW, "e"),
-    Link("facility", "/facility/devices/", gettext_lazy("Plant"), "hosting", Permission.FACILITY_VIEW, "d"),
     Link("ledger", "/ledger/", gettext_lazy("Ledger"), "ledger", Permission.LEDGER_VIEW, "l"),
     Link("people", "/people/", gettext_lazy("People"), "people", Permission.ACCOUNT_VIEW, "p"),
     Link("tokens", "/tokens/", gettext_lazy("API tokens"), "key", Permission.API_TOKEN_OWN, "t"),
@@ -65,11 +66,11 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     if user is None or not user.is_authenticated:
         return content
     links = [link for link in LINKS if user.may(link.permission)]
-    nav = fleet_nav(request.path, user)
+    nav = fleet_nav(request.path, user) or facility_nav(request.path, user)
     return content | {
         "fleet_nav": nav,
         # A page that names its place in the main navigation itself is asked last, and so has its way.
-        "here": "machines" if nav else "",
+        "here": nav.name if nav else "",
         "links": links,
         "daily_links": [link for link in links if link in LINKS[:FIRST_LINKS]],
         "other_links": [link for link in links if link not in LINKS[:FIRST_LINKS]],

@@ -1,5 +1,9 @@
-"""The fleet's own navigation, above every page of the fleet: a new page is one row of ``PAGES``."""
+"""The fleet's own navigation, above every page of the fleet: a new page is one row of ``PAGES``.
 
+The plant's (``facility_nav``) is made alike.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -29,7 +33,7 @@ class FleetPage:
     ``also``. ``is_ours`` False: it leads out of the fleet, to a page with a navigation of its own.
     """
 
-    section: Section
+    section: Enum
     url: str
     label: Promise
     permission: Permission
@@ -64,14 +68,27 @@ class FleetNav:
 
     here: FleetPage
     sections: list[tuple[Promise, list[FleetPage]]]
+    name: str
+    label: Promise
+    icon: str
 
 
 def fleet_nav(path: str, user: "User") -> FleetNav | None:
     """The navigation on the page at ``path``; None on pages that are not the fleet's."""
-    fitting = [page for page in PAGES if page.fits(path)]
+    return nav_of(PAGES, Section, path, user, name="machines", label=_("Fleet"), icon="machines")
+
+
+def nav_of(
+    pages: Sequence[FleetPage], kinds: type[Enum], path: str, user: "User", *, name: str, label: Promise, icon: str
+) -> FleetNav | None:
+    """A navigation of ``pages`` under the headings of ``kinds``, on the page at ``path``, if that is one of them.
+
+    ``name`` is its place in the main navigation; ``label`` and ``icon`` stand on its menu on a phone.
+    """
+    fitting = [page for page in pages if page.fits(path)]
     if not fitting:
         return None
-    seen = [page for page in PAGES if user.may(page.permission)]
-    sections = [(section.value, [page for page in seen if page.section is section]) for section in Section]
+    seen = [page for page in pages if user.may(page.permission)]
+    sections = [(section.value, [page for page in seen if page.section is section]) for section in kinds]
     here = max(fitting, key=lambda page: len(page.url))
-    return FleetNav(here, [(label, pages) for label, pages in sections if pages])
+    return FleetNav(here, [(heading, under) for heading, under in sections if under], name, label, icon)

@@ -20,7 +20,12 @@ from mbongi.web.pages import (
     curtailment,
     energy,
     events,
+    facility,
     facility_devices,
+    facility_edit,
+    facility_import,
+    facility_outage,
+    facility_pictures,
     firmware,
     fleet_drift,
     fleet_groups,
@@ -143,6 +148,23 @@ def _procedures() -> list[URLPattern]:
             path(f"procedures/run/<int:run_id>/{verb}/", procedures.act, {"verb": verb})
             for verb in ("sign", "back-out", "unlock")
         ),
+    ]
+
+
+def _plant() -> list[URLPattern]:
+    return [
+        path("facility/", facility.overview, name="facility"),
+        path("facility/element/", facility.element),
+        path("facility/edit/", facility_edit.edit),
+        path("facility/remove/", facility_edit.remove),
+        path("facility/what-if/", facility_outage.outage),
+        path("facility/one-line/", facility_pictures.one_line),
+        path("facility/plan/", facility_pictures.plan),
+        path("facility/import/", facility_import.imports),
+        path("facility/import/new/", facility_import.hand_in),
+        path("facility/import/<int:number>/", facility_import.dry_run),
+        path("facility/import/<int:number>/enter/", facility_import.enter),
+        path("facility/export/<str:form>/<str:name>.csv", facility_import.export),
     ]
 
 
@@ -290,6 +312,7 @@ urlpatterns = [
     *_energy(),
     *_healing(),
     *_procedures(),
+    *_plant(),
     *_work(),
     *_fleet(),
     *_onboarding(),

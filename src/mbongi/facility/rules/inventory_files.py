@@ -27,7 +27,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "links": ("tag",),
     "documents": ("element", "title"),
 }
-_TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0", ""}
+_TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
@@ -82,14 +82,19 @@ def write(file: str, rows: Iterable[Row]) -> str:
 
 def cell(value: Any) -> str:
     """A value as it stands in a file."""
+    text = shown(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text
+
+
+def shown(value: Any) -> str:
+    """A value as text that ``value_of`` reads back."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    text = str(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text
+    return str(value)
 
 
 def plain(text: str) -> str:
@@ -154,13 +159,13 @@ def _line(file: str, line: int, names: Sequence[str], cells: Sequence[str]) -> t
 
 
 def value_of(file: str, name: str, text: str) -> Any:
-    """What a cell says. Raises ValueError with what may stand there."""
+    """What a cell says; empty, the field's default where it has one. Raises ValueError with what may stand there."""
     if len(text) > CELL_MAX:
         raise ValueError(f"≤ {CELL_MAX}")
-    kind, may_be_empty = _TYPES[file][name]
+    kind, default = _TYPES[file][name]
     text = text.strip()
-    if may_be_empty and not text:
-        return None
+    if not text and default is not msgspec.NODEFAULT:
+        return default
     return _READERS.get(kind, _text if kind is str else lambda given: _word(kind, given))(text)
 
 
@@ -209,13 +214,15 @@ def _truth(text: str) -> bool:
 _READERS: Final[Mapping[Any, Any]] = {float: _number, int: _whole, date: _day, bool: _truth}
 
 
-def _kind_of(hint: Any) -> tuple[Any, bool]:
+def _kind_of(hint: Any) -> Any:
     if get_origin(hint) in {Union, types.UnionType}:
-        return next(each for each in get_args(hint) if each is not type(None)), True
-    return hint, False
+        return next(each for each in get_args(hint) if each is not type(None))
+    return hint
 
 
-_TYPES: Final = {
-    file: {name: _kind_of(hint) for name, hint in get_type_hints(struct).items() if name in struct.__struct_fields__}
-    for file, struct in FILES.items()
-}
+def _types(struct: type[Row]) -> dict[str, tuple[Any, Any]]:
+    hints = get_type_hints(struct)
+    return {field.name: (_kind_of(hints[field.name]), field.default) for field in msgspec.structs.fields(struct)}
+
+
+_TYPES: Final = {file: _types(struct) for file, struct in FILES.items()}

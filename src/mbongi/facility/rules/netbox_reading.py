@@ -80,7 +80,7 @@ class _Reader:
             try:
                 values[name] = value_of(file, name, line.cells[column])
             except ValueError as error:
-                if line.cells[column] or name not in {"kind", "numbering"}:
+                if line.cells[column] or name != "kind":
                     self.problems.append(line.problem(column, "value", line.cells[column], str(error)))
         self.given[file].append(Given(line=line.number, values=values, origin=line.file))
 

@@ -50,7 +50,7 @@ _OUTPUT_RATED = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Network:
     """One kind of links (power or cooling) between all elements. Nodes: arrays of the elements; edges: of the links.
 
@@ -207,7 +207,9 @@ def supply(
         may = usable & ~net.normally_open if step is Tier.UTILITY else usable
         tier[graph.reached(roots, may) & (tier == Tier.DARK)] = step
     edge_tier = np.where(net.normally_open, np.maximum(tier[graph.source], Tier.TIE), tier[graph.source])
-    carries = usable & (edge_tier == tier[graph.target]) & (edge_tier < Tier.DARK)
+    # A consumer draws from every input that is live; whatever passes power on has one supply at a time.
+    draws = net.consumes[graph.target] & ~net.normally_open
+    carries = usable & (edge_tier < Tier.DARK) & (draws | (edge_tier == tier[graph.target]))
     own = (net.tier <= tier) & (net.tier < Tier.DARK)
     if held is not None:
         own[held] |= tier[held] == Tier.BATTERY

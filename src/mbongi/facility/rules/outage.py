@@ -104,6 +104,8 @@ def _stored_kwh(net: Network) -> Reals:
 def _fates(net: Network, out: Mask, normal: Supply, at_once: Supply, lasting: Supply) -> NDArray[np.int8]:
     was_fed, lasts = normal.tier < Tier.DARK, lasting.tier < Tier.DARK
     from_battery, stays = at_once.tier == Tier.BATTERY, at_once.tier < Tier.BATTERY
+    # A genset that stands by is no loss.
+    was_fed &= (net.tier == Tier.DARK) | (net.tier == Tier.UTILITY) | out
     lost = np.zeros(net.count, np.bool_)
     lost[net.graph.target[normal.carries & ~lasting.carries]] = True
     fate = np.select(

@@ -64,8 +64,8 @@ def supply_dominators(net: Network) -> Dominators:
 
 
 def diversity(net: Network, node: int, tree: Dominators) -> Diversity:
-    """Whether sides A and B of ``node`` are disjoint all the way to the sources."""
-    may, graph = closed_edges(net), net.graph
+    """Whether sides A and B of ``node`` are disjoint all the way to the sources, over links that are closed."""
+    may, graph = closed_edges(net) & ~net.normally_open, net.graph
     inputs = graph.entering(np.array([node], np.int32))
     inputs = inputs[may[inputs]]
     reach = [graph.reached(graph.source[inputs[net.side[inputs] == side]], may, up=True) for side in (1, 2)]

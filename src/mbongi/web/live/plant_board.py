@@ -72,6 +72,11 @@ class PlantBoard:
         with self._lock:
             return self._devices.get(device_id)
 
+    def tags(self) -> list[str]:
+        """The elements of which something is known."""
+        with self._lock:
+            return list(self._points)
+
     def points(self, tag: str) -> list[PointNow]:
         """All that is known of an element, in the order of ``Quantity``."""
         is_away = self.is_away

@@ -26,6 +26,19 @@ EXPORT = ("index", "at", "actor", "action", "subject", "reason", "tenant_id", "b
 SUBJECT_MAX = 80
 
 _WORDS: dict[str, Promise] = {
+    "facility.place.add": _("Place added"),
+    "facility.place.change": _("Place changed"),
+    "facility.place.remove": _("Place removed"),
+    "facility.element.add": _("Element added"),
+    "facility.element.change": _("Element changed"),
+    "facility.element.remove": _("Element removed"),
+    "facility.link.add": _("Link added"),
+    "facility.link.change": _("Link changed"),
+    "facility.link.remove": _("Link removed"),
+    "facility.document.add": _("Document added"),
+    "facility.document.change": _("Document changed"),
+    "facility.document.remove": _("Document removed"),
+    "facility.inventory.import": _("Inventory of the plant imported"),
     "fleet.machine.sleep.request": _("Sleep requested"),
     "fleet.machine.sleep.done": _("Put to sleep"),
     "fleet.machine.sleep.fail": _("Sleep failed"),
