@@ -53,7 +53,7 @@ def test_the_settings_that_the_image_changed_are_written_back(site):
     site.drive(back)
     assert (state_of(operation_id), state_of(back)) == (OperationState.ROLLED_BACK, OperationState.DONE)
     assert site.states()[first] == MachineStep.RETURNED
-    assert verbs(back) == ["plan", "start", "extend", "done"]
+    assert verbs(back) == ["plan", "start", "extend", "extend", "done"]
 
 
 def test_settings_that_cannot_be_written_back_leave_the_machine_not_rolled_back(site):

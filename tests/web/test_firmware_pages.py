@@ -96,7 +96,7 @@ def test_a_campaign_is_rehearsed_proposed_and_approved_by_another(
     manager.post(f"{place}approve/", {"reason": "agreed"})
     number = int(place.split("/")[-2])
     with acting(SITE):
-        campaign_work.drive(number, lambda: pytest.fail("no telemetry is asked before machines are flashed"))
+        campaign_work.drive(number, lambda _asked: pytest.fail("no telemetry is asked before machines are flashed"))
     page = lead.get(place, headers={"HX-Request": "true"}).content.decode()
     assert "<html" not in page
     assert "roll-back/" in page
