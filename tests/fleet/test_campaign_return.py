@@ -6,12 +6,23 @@ import pytest
 
 from mbongi.base.clock import utc_now
 from mbongi.core.identity.values import Role
-from mbongi.fleet import campaign_return, campaign_work, campaigns, operation_rows, operations, pacing, services
+from mbongi.fleet import (
+    campaign_return,
+    campaign_work,
+    campaigns,
+    groups,
+    operation_rows,
+    operations,
+    pacing,
+    reconcile,
+    services,
+)
 from mbongi.fleet.action_work import Ending
 from mbongi.fleet.firmware_wording import message_text
 from mbongi.fleet.models import Action, CampaignMachine, Machine, Operation
+from mbongi.fleet.reading import DetailReport, MachineDetail
 from mbongi.fleet.rules.stages import CampaignPlan, MachineStep, Phase, Stage
-from mbongi.fleet.values import ActionKind, ActionStatus, OperationState
+from mbongi.fleet.values import ActionKind, ActionStatus, OperationState, ProfileState
 from tests.fleet.campaign_bed import CRITERIA, NEW, OLD, POOLS, Bench, campaign_of, state_of, verbs
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
@@ -190,3 +201,28 @@ def test_a_flash_that_was_not_verified_says_nothing_of_what_the_machine_runs(sit
     row = Machine.objects.get(pk=first)
     assert (row.firmware, row.image) == (OLD, "")
     pacing.advance(operation_id)
+
+
+@pytest.mark.parametrize("by_hash", [False, True])
+def test_a_profile_that_names_the_image_agrees_with_what_the_campaign_flashed(site, by_hash):
+    group = groups.add_group(site.manager, "hall", reason="x")
+    groups.put_machines(site.manager, group.id, site.ids, reason="x")
+    document = {"firmware": site.image.sha256 if by_hash else NEW}
+    proposed = groups.propose_profile(site.lead, groups.write_profile(site.lead, group.id, document, reason="x").id)
+    if proposed.state is not ProfileState.ACTIVE:
+        groups.approve_profile(site.manager, proposed.id, reason="x")
+    [first, second, *_rest] = site.ids
+    Machine.objects.filter(pk=first).update(firmware=NEW, detail={"firmware": NEW}, detail_at=utc_now())
+    Machine.objects.filter(pk=second).update(detail={"firmware": OLD}, detail_at=utc_now())
+
+    found = {plan.machine_id: plan for plan in reconcile.preview(group.id, machine_ids=[first, second]).machines}
+    assert list(found) == [second]
+    assert (found[second].differences[0].wanted, found[second].differences[0].found) == (NEW, OLD)
+
+
+def test_what_is_known_of_an_image_ends_with_another_version(site):
+    [first, *_rest] = site.ids
+    Machine.objects.filter(pk=first).update(firmware=NEW, image=site.image.sha256)
+    for version, expected in ((NEW, site.image.sha256), ("", site.image.sha256), (OLD, "")):
+        services.record_details([DetailReport(machine_id=first, detail=MachineDetail(firmware=version))])
+        assert Machine.objects.get(pk=first).image == expected
