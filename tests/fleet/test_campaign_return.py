@@ -18,6 +18,7 @@ from mbongi.fleet import (
     services,
 )
 from mbongi.fleet.action_work import Ending
+from mbongi.fleet.errors import OperationRefusedError
 from mbongi.fleet.firmware_wording import message_text
 from mbongi.fleet.models import Action, CampaignMachine, Machine, Operation
 from mbongi.fleet.reading import DetailReport, MachineDetail
@@ -165,6 +166,8 @@ def test_a_way_back_of_which_nothing_had_begun_can_be_ended_too(site):
     for _ in range(3):
         site.drive(operation_id)
     back = campaign_of(operation_id).roll_back_id
+    with pytest.raises(OperationRefusedError, match="rolling_back"):
+        campaigns.cancel(site.lead, operation_id, reason="enough")
     operations.cancel_operation(site.manager, back, reason="no")
     site.drive(back)
     assert campaign_of(operation_id).phase == Phase.STOPPED
@@ -226,3 +229,12 @@ def test_what_is_known_of_an_image_ends_with_another_version(site):
     for version, expected in ((NEW, site.image.sha256), ("", site.image.sha256), (OLD, "")):
         services.record_details([DetailReport(machine_id=first, detail=MachineDetail(firmware=version))])
         assert Machine.objects.get(pk=first).image == expected
+
+
+def test_a_campaign_that_was_cancelled_with_its_way_back_stays_over(site):
+    operation_id, back, _first, work, _flashed = halfway(site)
+    for number in (operation_id, back):
+        operations.cancel_operation(site.manager, number, reason="enough")
+    end(site, work, operation_id)
+    assert (campaign_of(operation_id).phase, state_of(operation_id)) == (Phase.OVER, OperationState.CANCELLED)
+    assert campaign_return.ended_by_people() == []

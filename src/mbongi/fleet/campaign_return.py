@@ -232,7 +232,12 @@ def _stand(campaign: Campaign, back: Operation) -> None:
     )
     _try_again(campaign, back)
     campaign.roll_back_id = None
-    halt_campaign(campaign, f"{campaign.message[: 500 - len(tail)]}{tail}", Phase.STOPPED)
+    message = f"{campaign.message[: 500 - len(tail)]}{tail}"
+    if OperationState(locked(campaign.operation_id).state).is_over:
+        campaign.message = message
+        enter(campaign, Phase.OVER)
+    else:
+        halt_campaign(campaign, message, Phase.STOPPED)
 
 
 def _try_again(campaign: Campaign, back: Operation) -> None:

@@ -261,8 +261,9 @@ def cancel(user: "User", operation_id: int, *, reason: str) -> OperationRow:
     require(user, what)
     reason = checked_reason(reason, what)
     campaign, row = _of(operation_id)
-    if OperationState(row.state).is_over:
-        raise OperationRefusedError(f"{what}: it is {row.state}", _further())
+    # One on its way back ends with the operation that takes it back.
+    if OperationState(row.state).is_over or campaign.phase == Phase.ROLLING_BACK:
+        raise OperationRefusedError(f"{what}: it is {row.state}, {campaign.phase}", _further())
     enter(campaign, Phase.OVER)
     finish(row, OperationState.CANCELLED, user.actor, reason)
     return operation(operation_id)
