@@ -64,7 +64,7 @@ class FakeStore:
         """The rows of the machines that are asked about, within the span."""
         asked = {int(each) for each in sql.partition(" IN (")[2].partition(")")[0].split(",")}
         return [
-            (machine_id, start, rate, None, float(start), 0.0, 1e6 + start)
+            (machine_id, start, rate, None, float(start), 0.0, 1e6 + start, 1e6 + start, 0)
             for machine_id, blocks in self.machines.items()
             if machine_id in asked
             for start, rate in blocks

@@ -6,12 +6,24 @@ import pytest
 
 from mbongi.base.clock import utc_now
 from mbongi.core.identity.values import Role
-from mbongi.fleet import campaign_return, campaign_work, campaigns, operation_rows, operations, pacing, services
+from mbongi.fleet import (
+    campaign_return,
+    campaign_work,
+    campaigns,
+    groups,
+    operation_rows,
+    operations,
+    pacing,
+    reconcile,
+    services,
+)
 from mbongi.fleet.action_work import Ending
+from mbongi.fleet.errors import OperationRefusedError
 from mbongi.fleet.firmware_wording import message_text
 from mbongi.fleet.models import Action, CampaignMachine, Machine, Operation
+from mbongi.fleet.reading import DetailReport, MachineDetail
 from mbongi.fleet.rules.stages import CampaignPlan, MachineStep, Phase, Stage
-from mbongi.fleet.values import ActionKind, ActionStatus, OperationState
+from mbongi.fleet.values import ActionKind, ActionStatus, OperationState, ProfileState
 from tests.fleet.campaign_bed import CRITERIA, NEW, OLD, POOLS, Bench, campaign_of, state_of, verbs
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("as_site")]
@@ -53,7 +65,7 @@ def test_the_settings_that_the_image_changed_are_written_back(site):
     site.drive(back)
     assert (state_of(operation_id), state_of(back)) == (OperationState.ROLLED_BACK, OperationState.DONE)
     assert site.states()[first] == MachineStep.RETURNED
-    assert verbs(back) == ["plan", "start", "extend", "done"]
+    assert verbs(back) == ["plan", "start", "extend", "extend", "done"]
 
 
 def test_settings_that_cannot_be_written_back_leave_the_machine_not_rolled_back(site):
@@ -154,6 +166,8 @@ def test_a_way_back_of_which_nothing_had_begun_can_be_ended_too(site):
     for _ in range(3):
         site.drive(operation_id)
     back = campaign_of(operation_id).roll_back_id
+    with pytest.raises(OperationRefusedError, match="rolling_back"):
+        campaigns.cancel(site.lead, operation_id, reason="enough")
     operations.cancel_operation(site.manager, back, reason="no")
     site.drive(back)
     assert campaign_of(operation_id).phase == Phase.STOPPED
@@ -190,3 +204,37 @@ def test_a_flash_that_was_not_verified_says_nothing_of_what_the_machine_runs(sit
     row = Machine.objects.get(pk=first)
     assert (row.firmware, row.image) == (OLD, "")
     pacing.advance(operation_id)
+
+
+@pytest.mark.parametrize("by_hash", [False, True])
+def test_a_profile_that_names_the_image_agrees_with_what_the_campaign_flashed(site, by_hash):
+    group = groups.add_group(site.manager, "hall", reason="x")
+    groups.put_machines(site.manager, group.id, site.ids, reason="x")
+    document = {"firmware": site.image.sha256 if by_hash else NEW}
+    proposed = groups.propose_profile(site.lead, groups.write_profile(site.lead, group.id, document, reason="x").id)
+    if proposed.state is not ProfileState.ACTIVE:
+        groups.approve_profile(site.manager, proposed.id, reason="x")
+    [first, second, *_rest] = site.ids
+    Machine.objects.filter(pk=first).update(firmware=NEW, detail={"firmware": NEW}, detail_at=utc_now())
+    Machine.objects.filter(pk=second).update(detail={"firmware": OLD}, detail_at=utc_now())
+
+    found = {plan.machine_id: plan for plan in reconcile.preview(group.id, machine_ids=[first, second]).machines}
+    assert list(found) == [second]
+    assert (found[second].differences[0].wanted, found[second].differences[0].found) == (NEW, OLD)
+
+
+def test_what_is_known_of_an_image_ends_with_another_version(site):
+    [first, *_rest] = site.ids
+    Machine.objects.filter(pk=first).update(firmware=NEW, image=site.image.sha256)
+    for version, expected in ((NEW, site.image.sha256), ("", site.image.sha256), (OLD, "")):
+        services.record_details([DetailReport(machine_id=first, detail=MachineDetail(firmware=version))])
+        assert Machine.objects.get(pk=first).image == expected
+
+
+def test_a_campaign_that_was_cancelled_with_its_way_back_stays_over(site):
+    operation_id, back, _first, work, _flashed = halfway(site)
+    for number in (operation_id, back):
+        operations.cancel_operation(site.manager, number, reason="enough")
+    end(site, work, operation_id)
+    assert (campaign_of(operation_id).phase, state_of(operation_id)) == (Phase.OVER, OperationState.CANCELLED)
+    assert campaign_return.ended_by_people() == []

@@ -27,13 +27,27 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "CONFIG", dataclasses.replace(settings.CONFIG, site=site))
 
 
-def uploaded(client: Client, signature: bytes) -> Any:
+def uploaded(client: Client, signature: bytes, *, by_script: bool = False) -> Any:
     form = {"family": "antminer", "version": "FR-2", "notes": "quicker", "models": "Antminer S21", "signature": ""}
     files = {
         "image": SimpleUploadedFile("i.bin", CONTENT),
         "signature_file": SimpleUploadedFile("i.sig", signature),
     }
-    return client.post("/fleet/firmware/", form | files)
+    headers = {"X-Requested-With": "XMLHttpRequest"} if by_script else {}
+    return client.post("/fleet/firmware/", form | files, headers=headers)
+
+
+def test_an_upload_by_script_leaves_its_note_for_the_page_that_follows(
+    pilot: Pilot, sign_in: Callable[..., Client]
+) -> None:
+    manager = sign_in(language="en")
+    key = {"name": "Site key", "public_key": PUBLIC, "reason": "ours"}
+    manager.post("/fleet/firmware/keys/", key)
+    manager.get("/fleet/firmware/")
+    told = uploaded(manager, SIGNER.sign(CONTENT), by_script=True)
+    assert (told.status_code, told.headers["Location"], told.content) == (201, "/fleet/firmware/", b"")
+    assert "Version FR-2 is in the store" in manager.get(told.headers["Location"]).content.decode()
+    assert "Version FR-2 is in the store" not in manager.get("/fleet/firmware/").content.decode()
 
 
 def test_an_image_is_uploaded_with_its_signature_and_shown_with_who_signed_it(
@@ -96,7 +110,7 @@ def test_a_campaign_is_rehearsed_proposed_and_approved_by_another(
     manager.post(f"{place}approve/", {"reason": "agreed"})
     number = int(place.split("/")[-2])
     with acting(SITE):
-        campaign_work.drive(number, lambda: pytest.fail("no telemetry is asked before machines are flashed"))
+        campaign_work.drive(number, lambda _asked: pytest.fail("no telemetry is asked before machines are flashed"))
     page = lead.get(place, headers={"HX-Request": "true"}).content.decode()
     assert "<html" not in page
     assert "roll-back/" in page

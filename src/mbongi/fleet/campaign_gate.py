@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from django.db import connection
 from django.db.models import Max
 
 from mbongi.core.telemetry.client import Store
@@ -21,8 +22,22 @@ from mbongi.fleet.values import ActionKind, MachineState
 
 TOGETHER = timedelta(minutes=5)
 """Machines that go dark by one cause are seen to within so long."""
+TOGETHER_MAX = 50
+"""Machines that the store is asked about at a time."""
+WATCHED_S = 12 * 3600.0
+"""Of a longer soak the gate judges the newest part: reading two weeks of it at every look would be in vain."""
 TRIED = (MachineStep.FLASHED, MachineStep.FAILED)
 _DARK = (MachineState.OFF.value, MachineState.UNKNOWN.value)
+
+# Machines whose ``pairs`` of pools are others than before. Details are long: those of ten thousand machines stay there.
+_OTHER_POOLS = """
+SELECT flashed.machine_id FROM fleet_campaignmachine AS flashed JOIN fleet_machine AS machine
+    ON machine.id = flashed.machine_id AND machine.detail_at > flashed.back_at
+WHERE flashed.campaign_id = %s AND flashed.state = ANY(%s) AND flashed.pools <> '[]' AND flashed.pools <> (
+    SELECT coalesce(jsonb_agg(jsonb_build_array(url, who) ORDER BY url COLLATE "C", who COLLATE "C"), '[]'::jsonb)
+    FROM (SELECT coalesce(pool->>'url', '') AS url, coalesce(pool->>'user', '') AS who
+        FROM jsonb_array_elements(coalesce(machine.detail->'pools', '[]')) AS pool) AS stated)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,29 +107,44 @@ def question(campaign: Campaign, criteria: Criteria, now: datetime) -> Question:
 
 
 def measure(asked: Question, store: Store) -> Measured:
-    """Ask the telemetry; touches no database. Without the store there is no measurement, and nothing is raised."""
+    """Ask the telemetry; touches no database. Without the store there is no measurement, and nothing is raised.
+
+    A machine that was not flashed is measured over the times of the first flash and of the last return.
+    """
     if not asked.flashed:
         return Measured()
-    criteria = asked.criteria
-    begun = min(each.begun_s for each in asked.flashed)
-    last = max(each.back_s for each in asked.flashed)
-    whole = Span(begun - criteria.baseline_s, asked.until_s)
+    begun, back = min(each.begun_s for each in asked.flashed), max(each.back_s for each in asked.flashed)
+    control = [Flashed(machine_id, begun, back) for machine_id in asked.control]
     try:
-        ids = [*(each.machine_id for each in asked.flashed), *asked.control]
-        found = blocks(store, ids, whole, criteria.block_s)
+        return Measured(_tracks(asked, asked.flashed, store), _tracks(asked, control, store))
     except (StoreUnavailable, StoreRefused):
         return Measured()
 
-    def track(machine_id: int, begun_s: float, back_s: float) -> Track:
-        series = found.get(machine_id, [])
-        before = side(series, criteria.block_s, Span(whole.since_s, begun_s))
-        after = side(series, criteria.block_s, Span(back_s + criteria.warm_s, whole.until_s))
-        return Track(machine_id, before, after)
 
-    return Measured(
-        flashed=[track(each.machine_id, each.begun_s, each.back_s) for each in asked.flashed],
-        control=[track(machine_id, begun, last) for machine_id in asked.control],
-    )
+def _tracks(asked: Question, machines: Sequence[Flashed], store: Store) -> list[Track]:
+    """Some machines at a time, those together that were flashed together: so little is read that nobody needs."""
+    found: list[Track] = []
+    ordered = sorted(machines, key=lambda each: each.begun_s)
+    size, criteria = asked.criteria.block_s, asked.criteria
+    for start in range(0, len(ordered), TOGETHER_MAX):
+        part = ordered[start : start + TOGETHER_MAX]
+        ids = [each.machine_id for each in part]
+        since_s = max(min(each.back_s for each in part) + criteria.warm_s, asked.until_s - WATCHED_S)
+        before = blocks(store, ids, Span(part[0].begun_s - criteria.baseline_s, part[-1].begun_s), size)
+        after = blocks(store, ids, Span(since_s, asked.until_s), size)
+        found += [
+            Track(
+                each.machine_id,
+                side(before.get(each.machine_id, ()), size, Span(each.begun_s - criteria.baseline_s, each.begun_s)),
+                side(
+                    after.get(each.machine_id, ()),
+                    size,
+                    Span(max(each.back_s + criteria.warm_s, since_s), asked.until_s),
+                ),
+            )
+            for each in part
+        ]
+    return found
 
 
 def hard(campaign: Campaign, criteria: Criteria, now: datetime) -> Hard:
@@ -130,8 +160,8 @@ def hard(campaign: Campaign, criteria: Criteria, now: datetime) -> Hard:
         if finding["mark"] in {Mark.LOST, Mark.POOLS}
         for machine_id in finding["machines"]
     }
-    tried = [_Tried(*row) for row in campaign.machines.filter(state__in=TRIED).values_list(*_PATHS)]
-    tried = [each for each in tried if each.machine_id not in known]
+    rows = campaign.machines.filter(state__in=TRIED, machine__in=_suspects(campaign))
+    tried = [_Tried(*row) for row in rows.exclude(machine__in=known).values_list(*_PATHS)]
     ids = [each.machine_id for each in tried]
     steps = Action.objects.filter(operation=campaign.operation_id, machine__in=ids).order_by("pk")
     after = dict(steps.values_list("machine_id", "after"))
@@ -147,6 +177,20 @@ def hard(campaign: Campaign, criteria: Criteria, now: datetime) -> Hard:
         elif _is_robbed(each, told, asked.get(each.machine_id)):
             robbed.append(each.machine_id)
     return Hard(lost, robbed)
+
+
+def _suspects(campaign: Campaign) -> set[int]:
+    """The machines that are worth a look: dark, with other pools than before, or whose flash was not verified wholly.
+
+    Of a verified flash whose machine stated its pools before it, these were the same afterwards.
+    """
+    rows = campaign.machines.filter(state__in=TRIED).order_by()
+    steps = Action.objects.filter(operation=campaign.operation_id).exclude(verified=True, before__has_key="pools")
+    found = (rows.filter(machine__state__in=_DARK), rows.filter(machine__in=steps.values("machine")))
+    with connection.cursor() as cursor:
+        cursor.execute(_OTHER_POOLS, [campaign.pk, list(TRIED)])
+        others = {machine_id for (machine_id,) in cursor.fetchall()}
+    return others.union(*(each.values_list("machine_id", flat=True) for each in found))
 
 
 def _dark(campaign: Campaign, tried: Sequence[_Tried], back: timedelta, now: datetime) -> set[int]:

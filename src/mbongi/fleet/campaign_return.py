@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Value
+from django.db.models.functions import Concat, Left
 
 from mbongi.core.identity.values import Permission
 from mbongi.fleet.action_rules import checked_arguments
@@ -41,34 +42,30 @@ from mbongi.fleet.values import ActionKind, ActionStatus, Family, Limits, Operat
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
+CHUNK = 200
+"""Machines that one look begins, or whose ends it takes over, at most."""
 NAMED_MAX = 10
 """Machines that a campaign's message names; its page lists them all."""
 
 
 def take_back(campaign: Campaign) -> None:
     """Plan the operation that flashes what each machine ran before; say of the others why they stay."""
-    tried = list(campaign.machines.filter(state__in=TRIED).select_related("machine").defer("machine__detail"))
-    kept, steps = images(), []
-    criteria = plan_of(campaign).criteria
-    for each in tried:
-        before = image_before(kept, each.machine, each.previous_version)
-        if each.machine.retired_at is not None:
-            each.state, each.reason = MachineStep.STUCK, "gone"
-        elif before is None:
-            each.state, each.reason = (
-                MachineStep.STUCK,
-                f"{each.previous_version}: not in the store; {each.reason}"[:500],
-            )
-        else:
-            each.state = MachineStep.RETURNING
-            steps.append(flash(each.machine, before, criteria))
-    CampaignMachine.objects.bulk_update(tried, ["state", "reason"])
+    tried, kept = campaign.machines.filter(state__in=TRIED), images()
+    count = tried.count()
+    tried.filter(machine__retired_at__isnull=False).update(state=MachineStep.STUCK, reason="gone")
+    kinds = tried.values_list("machine__family", "machine__model", "previous_version").order_by().distinct()
+    for family, model, version in list(kinds):
+        if image_before(kept, family, model, version) is None:
+            theirs = tried.filter(machine__family=family, machine__model=model, previous_version=version)
+            why = Left(Concat(Value(f"{version}: not in the store; "), "reason"), 500)
+            theirs.update(state=MachineStep.STUCK, reason=why)
+    returning = tried.update(state=MachineStep.RETURNING)
     row = locked(campaign.operation_id)
-    if not steps:
-        message = f"{campaign.message}; {len(tried)} machines cannot be rolled back: what they ran is not in the store"
+    if not returning:
+        message = f"{campaign.message}; {count} machines cannot be rolled back: what they ran is not in the store"
         halt_campaign(campaign, message, Phase.STOPPED)
         return
-    limits = msgspec.structs.replace(msgspec.convert(row.limits, Limits), failures_max=len(steps) + 1)
+    limits = msgspec.structs.replace(msgspec.convert(row.limits, Limits), failures_max=returning + 1)
     # The way back is not lost with the rights of whoever planned the way there.
     user = row.author
     if row.approver is not None and not user.may(Permission.OPERATION_RUN):
@@ -77,7 +74,7 @@ def take_back(campaign: Campaign) -> None:
         user,
         Plan(
             kind=OperationKind.CAMPAIGN,
-            steps=steps,
+            steps=(),
             reason=campaign.message or row.reason,
             limits=limits,
             document={"rolls_back": row.pk},
@@ -89,6 +86,24 @@ def take_back(campaign: Campaign) -> None:
     enter(campaign, Phase.ROLLING_BACK)
     halt(row, campaign.message)
     start_operation(user, back.id)
+    _feed(campaign, back.id)
+
+
+def _feed(campaign: Campaign, operation_id: int) -> None:
+    """The flashes of the next machines; not of all at once, as all else of the database waits meanwhile."""
+    theirs = Action.objects.filter(operation=operation_id)
+    if theirs.filter(status=ActionStatus.PLANNED).count() >= CHUNK:
+        return
+    rows = list(_returning(campaign).exclude(machine__in=theirs.values("machine")).select_related("machine")[:CHUNK])
+    kept, criteria, steps = images(), plan_of(campaign).criteria, []
+    for each in rows:
+        before = image_before(kept, each.machine.family, each.machine.model, each.previous_version)
+        if before is None:
+            CampaignMachine.objects.filter(pk=each.pk).update(state=MachineStep.STUCK)
+        else:
+            steps.append(flash(each.machine, before, criteria))
+    if steps:
+        add_steps(operation_id, steps)
 
 
 def ended_by_people() -> list[int]:
@@ -107,26 +122,31 @@ def follow(operation_id: int) -> None:
     back = locked(operation_id)
     if campaign.phase != Phase.ROLLING_BACK or campaign.roll_back_id != operation_id:
         return
-    theirs, returning = Action.objects.filter(operation=operation_id), _returning(campaign)
-    under_way = theirs.filter(status__in=OPEN)
-    ready = list(returning.exclude(machine__in=under_way.values("machine")).select_related("machine"))
-    steps: dict[int, list[Action]] = defaultdict(list)
-    for step in theirs.filter(machine__in=[each.machine_id for each in ready]).order_by("pk"):
-        steps[step.machine_id].append(step)
     is_ended = back.state == OperationState.CANCELLED
+    if not is_ended:
+        _feed(campaign, operation_id)
+    theirs, returning = Action.objects.filter(operation=operation_id), _returning(campaign)
+    statuses = list(theirs.values_list("machine_id", "status"))
+    under_way = {machine_id for machine_id, status in statuses if status in OPEN}
+    over = {machine_id for machine_id, _status in statuses} - under_way
+    ids = [machine_id for machine_id in returning.values_list("machine_id", flat=True) if machine_id in over][:CHUNK]
+    ready = list(returning.filter(machine__in=ids).select_related("machine"))
+    steps: dict[int, list[Action]] = defaultdict(list)
+    for step in theirs.filter(machine__in=ids).order_by("pk"):
+        steps[step.machine_id].append(step)
     more = [] if is_ended else _settings(ready, steps, operation_id)
     wait = {step.machine_id for step in more}
     _settle([each for each in ready if each.machine_id not in wait], steps)
     if more:
         add_steps(operation_id, more)
-    elif is_ended and not under_way.exists():
+    elif is_ended and len(ready) < CHUNK and not under_way:
         _stand(campaign, back)
     elif not returning.exists():
         _close(campaign, operation_id)
 
 
 def _returning(campaign: Campaign) -> "QuerySet[CampaignMachine]":
-    return campaign.machines.filter(state=MachineStep.RETURNING).defer("machine__detail")
+    return campaign.machines.filter(state=MachineStep.RETURNING).defer("machine__detail").order_by("pk")
 
 
 # Settings.
@@ -200,6 +220,7 @@ def _close(campaign: Campaign, operation_id: int) -> None:
 
 def _stand(campaign: Campaign, back: Operation) -> None:
     """A person ended the way back: the campaign stands, and the machines that were not reached may be tried again."""
+    _returning(campaign).update(state=MachineStep.STUCK, reason=back.message)
     stuck = campaign.machines.filter(state=MachineStep.STUCK).select_related("machine").order_by("pk")
     names = [str(each.machine.address or each.machine_id) for each in stuck.defer("machine__detail")[: NAMED_MAX + 1]]
     if len(names) > NAMED_MAX:
@@ -211,15 +232,20 @@ def _stand(campaign: Campaign, back: Operation) -> None:
     )
     _try_again(campaign, back)
     campaign.roll_back_id = None
-    halt_campaign(campaign, f"{campaign.message[: 500 - len(tail)]}{tail}", Phase.STOPPED)
+    message = f"{campaign.message[: 500 - len(tail)]}{tail}"
+    if OperationState(locked(campaign.operation_id).state).is_over:
+        campaign.message = message
+        enter(campaign, Phase.OVER)
+    else:
+        halt_campaign(campaign, message, Phase.STOPPED)
 
 
 def _try_again(campaign: Campaign, back: Operation) -> None:
     """Machines whose flash back was not begun are again what they were, so that they can be rolled back once more."""
     flashes = Action.objects.filter(kind=ActionKind.UPGRADE)
-    unreached = flashes.filter(operation=back, status=ActionStatus.CANCELLED).values("machine")
+    begun = flashes.filter(operation=back).exclude(status=ActionStatus.CANCELLED).values("machine")
     failed = flashes.filter(operation=campaign.operation_id, status=ActionStatus.FAILED).values("machine")
-    rows = campaign.machines.filter(state=MachineStep.STUCK, machine__in=unreached)
+    rows = campaign.machines.filter(state=MachineStep.STUCK, machine__retired_at=None).exclude(machine__in=begun)
     rows.filter(machine__in=failed).update(state=MachineStep.FAILED)
     rows.update(state=MachineStep.FLASHED)
 

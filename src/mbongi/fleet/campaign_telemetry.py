@@ -18,14 +18,19 @@ MACHINES_MAX = 200
 
 
 class Block(NamedTuple):
-    """A machine over some minutes: means, and the newest counts; NaN where nothing was stated."""
+    """A machine over some minutes: means, the newest counts, and how often it restarted; NaN where nothing was stated.
+
+    ``first_uptime_s`` and ``uptime_s`` are the first and the last that it stated.
+    """
 
     start_s: int
     hashrate_ths: float
     power_w: float
     accepted: float
     rejected: float
+    first_uptime_s: float
     uptime_s: float
+    restarts: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,11 @@ def blocks(store: Store, machine_ids: Sequence[int], span: Span, block_s: float)
         f"SELECT machine_id, intDiv(toUnixTimestamp(ts), {size}) * {size} AS start,"  # noqa: S608 -- numbers
         " avgOrNullIf(toFloat64(hashrate_ths), isFinite(hashrate_ths) AND state != {asleep:UInt8}),"
         " avgOrNullIf(toFloat64(power_w), isFinite(power_w) AND power_estimated = 0 AND state != {asleep:UInt8}),"
-        " argMax(accepted, ts), argMax(rejected, ts), argMax(toFloat64(uptime_s), ts)"
+        " argMax(accepted, ts), argMax(rejected, ts), argMinIf(toFloat64(uptime_s), ts, isFinite(uptime_s)),"
+        " if(countIf(isFinite(uptime_s)) = 0, nan, argMaxIf(toFloat64(uptime_s), ts, isFinite(uptime_s))),"
+        " arrayCount(step -> step < 0, arrayDifference("
+        "arraySort((uptime, at) -> at, groupArrayIf(toFloat64(uptime_s), isFinite(uptime_s)),"
+        " groupArrayIf(ts, isFinite(uptime_s)))))"
         f" FROM {READING.name} WHERE machine_id IN ({ids})"
         " AND ts >= fromUnixTimestamp64Milli({since:Int64}) AND ts < fromUnixTimestamp64Milli({until:Int64})"
         " GROUP BY machine_id, start ORDER BY machine_id, start",
@@ -74,7 +83,7 @@ def side(found: Sequence[Block], block_s: float, span: Span) -> Side:
         ),
         accepted=grown([each.accepted for each in inside]),
         rejected=grown([each.rejected for each in inside]),
-        reboots=restarts([each.uptime_s for each in inside]),
+        reboots=restarts(inside),
     )
 
 
@@ -90,10 +99,11 @@ def grown(counts: Sequence[float]) -> float:
     return total
 
 
-def restarts(uptimes_s: Sequence[float]) -> int:
-    """How often an uptime fell."""
-    known = [uptime for uptime in uptimes_s if math.isfinite(uptime)]
-    return sum(after < before for before, after in itertools.pairwise(known))
+def restarts(found: Sequence[Block]) -> int:
+    """How often an uptime fell, within blocks and from one to the next that states it."""
+    known = [each for each in found if math.isfinite(each.uptime_s)]
+    within = sum(each.restarts for each in known)
+    return int(within) + sum(after.first_uptime_s < before.uptime_s for before, after in itertools.pairwise(known))
 
 
 def means(found: Mapping[int, Sequence[Block]], starts: Sequence[int]) -> dict[str, list[float | None]]:

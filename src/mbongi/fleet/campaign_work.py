@@ -12,7 +12,7 @@ from django.db import transaction
 
 from mbongi.base.clock import utc_now
 from mbongi.fleet.action_work import PROCESS
-from mbongi.fleet.campaign_gate import Measured, Question, hard, pairs, question
+from mbongi.fleet.campaign_gate import TRIED, Measured, Question, hard, pairs, question
 from mbongi.fleet.campaign_return import follow, take_back
 from mbongi.fleet.campaign_steps import OPEN, flash, halt_campaign, locked_campaign, note_flashed, plan_of
 from mbongi.fleet.campaigns import enter, step_on, stop, unfit
@@ -28,6 +28,8 @@ from mbongi.fleet.values import ActionStatus, OperationState
 LOOK = timedelta(seconds=30)
 """Between two looks of the gate, at most: its figures are of minutes."""
 _PREPARED = ("state", "reason", "previous_version", "pools", "settings", "begun_at")
+CHUNK = 200
+"""Machines that one look begins, or whose ends it takes over, at most: all else of the database waits meanwhile."""
 Ask = Callable[[Question], Measured | None]
 """Asks the telemetry; None: the answer is not there yet, and the next look asks again."""
 
@@ -61,28 +63,34 @@ def drive(operation_id: int, ask: Ask) -> None:
 
 
 def _begin_stage(campaign: Campaign) -> None:
-    plan = plan_of(campaign)
-    if campaign.stage >= len(plan.stages):
+    if campaign.stage >= len(plan_of(campaign).stages):
         enter(campaign, Phase.OVER)
         close_steps(campaign.operation_id)
         return
+    enter(campaign, Phase.FLASHING)
+    _flash(campaign)
+
+
+def _feed(campaign: Campaign) -> int:
+    """Begin the next machines of the stage; returns how many wait. Halts it without the image."""
+    waiting = campaign.machines.filter(stage=campaign.stage, state=MachineStep.WAITING)
+    planned = Action.objects.filter(operation=campaign.operation_id, status=ActionStatus.PLANNED)
+    rows = [] if planned.count() >= CHUNK else list(waiting.select_related("machine").order_by("pk")[:CHUNK])
+    if not rows:
+        return waiting.count()
     row = next((each for each in images() if each.id == campaign.image_id), None)
     if row is None or not row.trusted:
-        halt_campaign(campaign, "the image is not in the store, or its key is trusted no more", Phase.WAITING)
-        return
-    waiting = list(campaign.machines.filter(stage=campaign.stage, state=MachineStep.WAITING).select_related("machine"))
-    why = unfit([each.machine for each in waiting], row.version)
-    for each in waiting:
+        halt_campaign(campaign, "the image is not in the store, or its key is trusted no more", Phase.FLASHING)
+        return waiting.count()
+    why = unfit([each.machine for each in rows], row.version)
+    for each in rows:
         _prepare(each, why.get(each.machine_id, ""))
-    CampaignMachine.objects.bulk_update(
-        waiting, ["state", "reason", "previous_version", "pools", "settings", "begun_at"]
-    )
-    ready = [each for each in waiting if each.state == MachineStep.FLASHING]
-    if not ready:
-        step_on(campaign)
-        return
-    add_steps(campaign.operation_id, [flash(each.machine, row, plan.criteria) for each in ready])
-    enter(campaign, Phase.FLASHING)
+    CampaignMachine.objects.bulk_update(rows, ["state", "reason", "previous_version", "pools", "settings", "begun_at"])
+    criteria = plan_of(campaign).criteria
+    ready = [each.machine for each in rows if each.state == MachineStep.FLASHING]
+    if ready:
+        add_steps(campaign.operation_id, [flash(machine, row, criteria) for machine in ready])
+    return waiting.count()
 
 
 def _prepare(each: CampaignMachine, why: str) -> None:
@@ -100,24 +108,29 @@ def _prepare(each: CampaignMachine, why: str) -> None:
 
 
 def _flash(campaign: Campaign) -> None:
-    under_way, now = _sync(campaign), utc_now()
-    if under_way and campaign.looked_at is not None and now - campaign.looked_at < LOOK / 6:
-        return  # With thousands of machines the look below is no small one.
+    left, now = _feed(campaign) + _sync(campaign), utc_now()
+    if left and campaign.looked_at is not None and now - campaign.looked_at < LOOK / 6:
+        return
     campaign.looked_at = now
     campaign.save(update_fields=["looked_at"])
     found = hard(campaign, plan_of(campaign).criteria, now)
     if found.lost or found.robbed:
         _regress(campaign, judge(plan_of(campaign).criteria, (), (), found))
-    elif not under_way:
+    elif not left and campaign.machines.filter(stage=campaign.stage, state__in=TRIED).exists():
         enter(campaign, Phase.SOAKING)
+    elif not left:
+        step_on(campaign)
 
 
 def _sync(campaign: Campaign) -> int:
     """Take over how steps ended since the last look; returns how many machines are still under way."""
     flashing = campaign.machines.filter(state=MachineStep.FLASHING)
-    steps = Action.objects.filter(operation=campaign.operation_id, machine__in=flashing.values("machine"))
-    ended = {step.machine_id: step for step in steps.exclude(status__in=OPEN)}
-    rows = list(flashing.filter(machine__in=list(ended)))
+    theirs = Action.objects.filter(operation=campaign.operation_id)
+    over = theirs.exclude(status__in=OPEN).order_by("pk").values_list("machine_id", flat=True)
+    still = set(flashing.values_list("machine_id", flat=True))
+    ids = [machine_id for machine_id in over if machine_id in still][:CHUNK]
+    ended = {step.machine_id: step for step in theirs.filter(machine__in=ids)}
+    rows = list(flashing.filter(machine__in=ids))
     for each in rows:
         step = ended[each.machine_id]
         each.back_at, each.reason = step.finished_at, step.message
@@ -127,7 +140,7 @@ def _sync(campaign: Campaign) -> int:
             each.state = MachineStep.FLASHED if step.status == ActionStatus.DONE else MachineStep.FAILED
     CampaignMachine.objects.bulk_update(rows, ["state", "reason", "back_at"])
     note_flashed(ended.values())
-    return flashing.count()
+    return len(still) - len(rows)
 
 
 # The gate.

@@ -4,6 +4,7 @@ A campaign is an operation: planned by one person, approved by another, paced by
 known beforehand, since each stage begins only after the gate of the one before.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,13 +59,14 @@ def preview(image_id: int, machine_ids: Sequence[int], plan: CampaignPlan) -> Pr
     fit = [machine for machine in found if machine.pk not in why]
     stages = divided(plan, [Place(machine.pk, rack_label(machine.hall, machine.rack)) for machine in fit])
     kept = images()
-    without = sum(image_before(kept, machine, machine.firmware) is None for machine in fit)
+    kinds = Counter((machine.family, machine.model, machine.firmware) for machine in fit)
+    without = sum(count for kind, count in kinds.items() if image_before(kept, *kind) is None)
     return Preview(row, stages, why, without)
 
 
-def image_before(kept: Sequence[ImageRow], machine: Machine, version: str) -> ImageRow | None:
-    """The trusted image of those ``kept`` that a machine runs when it states ``version``; None: there is none."""
-    fitting = (each for each in kept if each.trusted and each.fits(machine.family, machine.model))
+def image_before(kept: Sequence[ImageRow], family: str, model: str, version: str) -> ImageRow | None:
+    """The trusted image of those ``kept`` that such a machine runs when it states ``version``; None: there is none."""
+    fitting = (each for each in kept if each.trusted and each.fits(family, model))
     return next((each for each in fitting if states(version, each.version)), None)
 
 
@@ -259,8 +261,9 @@ def cancel(user: "User", operation_id: int, *, reason: str) -> OperationRow:
     require(user, what)
     reason = checked_reason(reason, what)
     campaign, row = _of(operation_id)
-    if OperationState(row.state).is_over:
-        raise OperationRefusedError(f"{what}: it is {row.state}", _further())
+    # One on its way back ends with the operation that takes it back.
+    if OperationState(row.state).is_over or campaign.phase == Phase.ROLLING_BACK:
+        raise OperationRefusedError(f"{what}: it is {row.state}, {campaign.phase}", _further())
     enter(campaign, Phase.OVER)
     finish(row, OperationState.CANCELLED, user.actor, reason)
     return operation(operation_id)

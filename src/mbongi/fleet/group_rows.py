@@ -10,7 +10,7 @@ from django.db.models import Count, Q
 
 from mbongi.base.ids import MachineId
 from mbongi.fleet.errors import UnknownGroupError, UnknownProfileError
-from mbongi.fleet.models import Group, Machine, Profile
+from mbongi.fleet.models import FirmwareImage, Group, Machine, Profile
 from mbongi.fleet.rules.desired import Wanted, redirects, template_values, version_changes, wanted_of
 from mbongi.fleet.values import Desired, MachineState, ProfileState
 
@@ -179,8 +179,18 @@ def wanted_by_machine(machine_ids: Sequence[int] | None = None) -> dict[MachineI
     rows = rows.defer("detail")
     if machine_ids is not None:
         rows = rows.filter(pk__in=list(machine_ids))
-    active = {row.group_id: desired_of(row) for row in Profile.objects.filter(state=ProfileState.ACTIVE)}
+    versions = dict(FirmwareImage.objects.filter(removed_at=None).values_list("sha256", "version"))
+    active = {
+        row.group_id: _with_version(desired_of(row), versions)
+        for row in Profile.objects.filter(state=ProfileState.ACTIVE)
+    }
     return {MachineId(row.pk): _wanted(row, active) for row in rows}
+
+
+def _with_version(desired: Desired, versions: Mapping[str, str]) -> Desired:
+    """A profile may name its firmware by the hash of an image in the store; what machines state is its version."""
+    version = versions.get(desired.firmware)
+    return desired if version is None else msgspec.structs.replace(desired, firmware=version)
 
 
 def _wanted(row: Machine, active: Mapping[int, Desired]) -> Wanted:

@@ -143,6 +143,8 @@ def record_details(reports: Sequence[DetailReport], *, at: datetime | None = Non
     details = [json.dumps(storable(msgspec.to_builtins(latest[MachineId(machine.pk)]))) for machine in machines]
     for machine in machines:
         detail = latest[MachineId(machine.pk)]
+        if storable(detail.firmware)[:120] not in {"", machine.firmware}:
+            machine.image = ""  # It was of the firmware before.
         for name, limit in _STATED.items():
             setattr(machine, name, storable(getattr(detail, name))[:limit] or getattr(machine, name))
     _update(_DETAILS, [now, now, details], machines, ["pk", *_STATED])

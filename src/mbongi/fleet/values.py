@@ -248,8 +248,9 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What the machines of a group should be: a profile's document. What is None or empty is left as it is.
 
     ``account`` is who is paid, for the templates; ``owner`` a tenant's number, 0 for the site itself; ``firmware`` the
-    version or image that machines state; ``hostname`` a template. ``may_sleep`` False keeps the group out of
-    curtailment; ``reassert`` lets what drifts be written again without being asked.
+    version or image that machines state, or the SHA-256 of an image in the store; ``hostname`` a template.
+    ``may_sleep`` False keeps the group out of curtailment; ``reassert`` lets what drifts be written again without being
+    asked.
     """
 
     account: str = ""

@@ -1,6 +1,7 @@
 """What devices say reaches the watch: only what is good is known, and what finds no room is left out and counted."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -41,7 +42,7 @@ async def test_observations_are_passed_on_together_and_a_full_disk_does_not_end_
     monkeypatch.setattr(alarming.AlarmWatch, "run", nothing)
     monkeypatch.setattr(alarming.Notifying, "run", nothing)
     monkeypatch.setattr(alarming, "RETRY_S", 0.0)
-    made = Alarming(Config(site=Site(data_dir=tmp_path)), None)
+    made = Alarming(Config(site=Site(data_dir=tmp_path)), SimpleNamespace(call=nothing))
     running = asyncio.create_task(made.run())
     made.take([observation()])
     async with asyncio.timeout(5):

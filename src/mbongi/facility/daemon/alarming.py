@@ -120,10 +120,10 @@ class Graph:
         return one.quantity in _OUTPUT and one.tag in self._sources and not self._running.get(one.tag, False)
 
 
-def reading_of(observation: Observation, tag: str) -> alarm_limits.Observation:
-    """What a device said of the element with this tag: only what is good is known."""
+def reading_of(observation: Observation, tag: str = "") -> alarm_limits.Observation:
+    """What a device said of the element with this tag, its own by default: only what is good is known."""
     return alarm_limits.Observation(
-        tag,
+        tag or observation.tag,
         str(observation.quantity),
         observation.value,
         is_good=observation.quality is Quality.GOOD,

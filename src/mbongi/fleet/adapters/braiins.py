@@ -29,6 +29,7 @@ class Braiins(Settings):
         Support("power mode", "exempt", "Braiins OS aims at a power or a hashrate"),
         Support("gRPC", "exempt", "the REST interface offers the same over the connection that we keep"),
         Support("flash a firmware image", "done"),
+        Support("the machine's own way back", "exempt", "restore-stock leads to another family, not back"),
     )
     abilities = Abilities(
         pools_max=write.POOLS_MAX, power_limit=True, fan=True, hostname=True, upgrade=True, password_length=20

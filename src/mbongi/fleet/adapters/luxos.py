@@ -36,7 +36,7 @@ class LuxOs(Settings):
             "power mode, fans, network name", "exempt", "not proven: the shapes of these writes were not to be had"
         ),
         Support("password", "exempt", "port 4028 has none; keep the machines' network closed"),
-        Support("flash a firmware image", "exempt", "fetches images from a server, which the site does not run"),
+        Support("flash a firmware image", "exempt", "updaterun names no image: it takes what its maker's server has"),
     )
 
     abilities = Abilities(pools_max=write.POOLS_MAX, power_limit=True)

@@ -34,6 +34,7 @@ class VNish(Settings):
         Support("fans", "exempt", "its own control wants a target temperature, which a profile does not name"),
         Support("captured replies", "exempt", "none were to be had; read after the firmware's own description"),
         Support("flash a firmware image", "done"),
+        Support("the machine's own way back", "exempt", "it leads to another family, not back"),
     )
     abilities = Abilities(pools_max=write.POOLS_MAX, power_limit=True, hostname=True, upgrade=True, password_length=20)
     send_image = staticmethod(write.send_image)

@@ -14,8 +14,8 @@ class Machine(models.Model):
 
     ``placed_at`` is when a person or an inventory said where it stands; None: its position follows its address.
     ``address`` is None for a machine whose place another one took; ``move`` is what it waits for to go into another
-    group; ``tenant`` None means the site's own; ``image`` is its firmware's SHA-256 or the maker's own mark of the
-    build, where it states one.
+    group; ``tenant`` None means the site's own; ``image`` is the SHA-256 of the image that a campaign flashed, or what
+    it states itself: its firmware's SHA-256, or the maker's own mark of the build.
     """
 
     address = models.GenericIPAddressField(unique=True, null=True)

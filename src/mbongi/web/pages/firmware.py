@@ -35,6 +35,8 @@ def firmware(request: HttpRequest) -> HttpResponse:
             refusal = error.text
         else:
             messages.success(request, _("Version %(version)s is in the store.") % {"version": row.version})
+            if request.headers.get("X-Requested-With") == "XMLHttpRequest":
+                return HttpResponse(status=201, headers={"Location": HERE})
             return redirect(HERE)
     user: Any = request.user
     content = {

@@ -24,12 +24,14 @@ export function start(page) {
       refusal.hidden = false;
     };
     request.addEventListener("load", () => {
-      if (request.status < 400) { location.assign(request.responseURL); return; }
+      // The page with the note of success is left to the browser: fetched here, the note would be gone.
+      if (request.status < 400) { location.assign(request.getResponseHeader("Location") || request.responseURL); return; }
       const answer = new DOMParser().parseFromString(request.responseText, "text/html");
       over(answer.querySelector("[data-refusal]")?.textContent || `HTTP ${request.status}`);
     });
     request.addEventListener("error", () => over(form.dataset.lost || "–"));
     request.open("POST", form.action);
+    request.setRequestHeader("X-Requested-With", "XMLHttpRequest");
     request.send(new FormData(form));
   });
 }
