@@ -72,8 +72,9 @@ class Operating:
                 self._on_release()
             if told.is_over:
                 log.info("operation_over", operation_id=operation_id)
-        for operation_id in await self._database.call(campaign_return.ended_by_people):
-            await self._drive(operation_id, OperationKind.CAMPAIGN)
+        if OperationKind.CAMPAIGN in self._drivers:
+            for operation_id in await self._database.call(campaign_return.ended_by_people):
+                await self._drive(operation_id, OperationKind.CAMPAIGN)
         return bool(running)
 
     async def _drive(self, operation_id: int, kind: OperationKind) -> bool:
