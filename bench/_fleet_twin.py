@@ -45,6 +45,7 @@ def slices(machines: int, families: Sequence[str] = FAMILIES) -> list[Twin]:
             families=tuple(families),
             control_port=free_port(),
             meter_port=free_port(),
+            plant_port=0,
         )
         for number in range(SLICES)
     ]
@@ -71,6 +72,7 @@ def virtual_site(config: Twin) -> Iterator[dict[Family, list[Position]]]:
         "framed_port",
         "control_port",
         "meter_port",
+        "plant_port",
     ):
         command += [f"--{name.replace('_', '-')}", str(getattr(config, name))]
     if config.families:

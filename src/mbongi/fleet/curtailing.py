@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 LIMITS = Limits(batch=2_000, failures_max=100_000, settle_s=180.0)
 """Machines that do not obey are replaced by others, so their number does not halt it."""
-PER_WATT = (0.8, 1.5)
-"""What the meter may read for each watt that machines state; outside, the two do not speak of the same."""
+PER_WATT = (1.0, 1.5)
+"""What the meter may read for each watt that machines state. Losses and fans come on top of a watt, never off it: where
+it reads less, something behind it generates, and a machine that sleeps saves its own power all the same."""
 DAY_S = 86_400.0
 MARK = 1_795_001
 """Of the lock that keeps two curtailments from beginning at once."""
