@@ -65,7 +65,7 @@ def test_a_definition_that_cannot_be_used_is_refused(tmp_path: Path, text: str, 
 
 def test_the_tables_of_the_site_can_be_loaded_and_have_a_unit_or_a_doc_for_every_measure() -> None:
     tables = site_tables()
-    assert [table.name for table in tables] == ["machine_reading", "pool_worker"]
+    assert [table.name for table in tables] == ["machine_reading", "pool_worker", "facility_point"]
     for table in tables:
         for column in table.columns:
             assert column.unit or column.doc or column.is_text, column.name

@@ -11,6 +11,7 @@ from mbongi.fleet.daemon import metering
 from mbongi.fleet.daemon.metering import Metering
 from mbongi.fleet.power_figures import PowerFigures
 from mbongi.fleet.rules.metering import Measured, MeterTrouble
+from mbongi.wire import sunspec
 from mbongi.wire.sunspec import SunSpecError
 
 OFTEN = 4
@@ -96,8 +97,8 @@ async def test_a_length_that_leads_beyond_the_last_register_is_no_meter(monkeypa
 
     async def registers(address: int, count: int) -> tuple[int, ...]:
         assert address + count <= 1 << 16
-        return (1, 0xFFF0)
+        return sunspec.MARK if address == sunspec.BASES[0] else (1, 0xFFF0)
 
     monkeypatch.setattr(meter, "_registers", registers)
     with pytest.raises(SunSpecError):
-        await meter._walk(40_002)
+        await meter._find()
