@@ -195,17 +195,21 @@ from mbongi.run.database import use_database
 use_database()
 from django.db import connections
 from mbongi.core.identity.scope import SITE, acting
+from mbongi.core.telemetry.client import Store
 config = load_config()
+store = Store.open(config)
 with acting(SITE), os.fdopen(int(sys.argv[1]), "w") as answers:
     for line in sys.stdin:
         said = {"answer": None, "error": ""}
         def answer(value):
             said["answer"] = value
         try:
-            exec(json.loads(line), {"asyncio": asyncio, "json": json, "config": config, "answer": answer})
+            known = {"asyncio": asyncio, "json": json, "config": config, "store": store, "answer": answer}
+            exec(json.loads(line), known)
         except BaseException:
             said["error"] = traceback.format_exc()
         connections.close_all()  # the next script finds whatever is there by then
+        store.close()
         print(json.dumps(said, default=str), file=answers, flush=True)
 """
 

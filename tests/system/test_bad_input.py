@@ -42,8 +42,7 @@ async def position():
 answer(asyncio.run(position()))
 """
 NEWEST = """
-from mbongi.core.telemetry.client import Store
-[(newest, rows)] = Store.open(config).rows("SELECT toUnixTimestamp64Milli(max(ts)), count() FROM machine_reading")
+[(newest, rows)] = store.rows("SELECT toUnixTimestamp64Milli(max(ts)), count() FROM machine_reading")
 answer([newest, rows])
 """
 NESTED = "[" * 5000 + "]" * 5000

@@ -19,16 +19,13 @@ pytestmark = pytest.mark.system
 
 DISK_MB = 700
 NEWEST = """
-from mbongi.core.telemetry.client import Store
-store = Store.open(config)
 [(newest, rows, distinct)] = store.rows(
     "SELECT toUnixTimestamp64Milli(max(ts)), count(), uniqExact(machine_id, ts, bus_seq) FROM machine_reading"
 )
 answer([newest, rows, distinct])
 """
 REFUSE = """
-from mbongi.core.telemetry.client import Store
-Store.open(config).execute(
+store.execute(
     "ALTER TABLE machine_reading MODIFY SETTING min_free_disk_bytes_to_perform_insert = {free_bytes}"
 )
 answer("altered")

@@ -32,14 +32,14 @@ from mbongi.fleet.selectors import action
 answer([[row.status, row.message] for row in map(action, {ids})])
 """
 STORED = """
-from mbongi.core.telemetry.client import Store
-rows = Store.open(config).rows(
+rows = store.rows(
     "SELECT bus_epoch, min(bus_seq), max(bus_seq), uniqExact(bus_seq), count(), uniqExact(who, ts, bus_seq) FROM ("
     "SELECT bus_epoch, bus_seq, ts, toString(machine_id) AS who FROM machine_reading UNION ALL "
     "SELECT bus_epoch, bus_seq, ts, concat(worker, ' ', agent, ' ', toString(protocol), ' ', toString(shard)) AS who "
-    "FROM pool_worker) GROUP BY bus_epoch"
+    "FROM pool_worker UNION ALL SELECT bus_epoch, bus_seq, ts, concat(tag, ' ', quantity) AS who FROM facility_point"
+    ") GROUP BY bus_epoch"
 )
-[(newest,)] = Store.open(config).rows("SELECT toUnixTimestamp64Milli(max(ts)) FROM machine_reading")
+[(newest,)] = store.rows("SELECT toUnixTimestamp64Milli(max(ts)) FROM machine_reading")
 answer({"epochs": rows, "newest_ms": newest})
 """
 EMIT = """

@@ -55,11 +55,12 @@ def blocks(store: Store, machine_ids: Sequence[int], span: Span, block_s: float)
         f"SELECT machine_id, intDiv(toUnixTimestamp(ts), {size}) * {size} AS start,"  # noqa: S608 -- numbers
         " avgOrNullIf(toFloat64(hashrate_ths), isFinite(hashrate_ths) AND state != {asleep:UInt8}),"
         " avgOrNullIf(toFloat64(power_w), isFinite(power_w) AND power_estimated = 0 AND state != {asleep:UInt8}),"
-        " argMax(accepted, ts), argMax(rejected, ts), argMinIf(toFloat64(uptime_s), ts, isFinite(uptime_s)),"
+        " argMax(accepted, ts), argMax(rejected, ts),"
+        " if(countIf(isFinite(uptime_s)) = 0, nan, argMinIf(toFloat64(uptime_s), ts, isFinite(uptime_s))),"
         " if(countIf(isFinite(uptime_s)) = 0, nan, argMaxIf(toFloat64(uptime_s), ts, isFinite(uptime_s))),"
-        " arrayCount(step -> step < 0, arrayDifference("
+        " if(countIf(isFinite(uptime_s)) = 0, nan, toFloat64(arrayCount(step -> step < 0, arrayDifference("
         "arraySort((uptime, at) -> at, groupArrayIf(toFloat64(uptime_s), isFinite(uptime_s)),"
-        " groupArrayIf(ts, isFinite(uptime_s)))))"
+        " groupArrayIf(ts, isFinite(uptime_s)))))))"
         f" FROM {READING.name} WHERE machine_id IN ({ids})"
         " AND ts >= fromUnixTimestamp64Milli({since:Int64}) AND ts < fromUnixTimestamp64Milli({until:Int64})"
         " GROUP BY machine_id, start ORDER BY machine_id, start",
