@@ -4,7 +4,7 @@ import { setSince } from "./rows.js";
 import * as live from "./live.js";
 import "./actions.js";
 
-const modules = { floor: "./floor.js", machine: "./machine.js", overview: "./overview.js", machines: "./rows.js", pool: "./pool.js", drift: "./drift.js", curtail: "./curtail.js", firmware: "./firmware.js", alarms: "./alarms.js", energy: "./energy.js" };
+const modules = { floor: "./floor.js", machine: "./machine.js", overview: "./overview.js", machines: "./rows.js", pool: "./pool.js", drift: "./drift.js", curtail: "./curtail.js", firmware: "./firmware.js", alarms: "./alarms.js", energy: "./energy.js", picture: "./picture.js" };
 const page = document.querySelector("[data-page]");
 
 // ---- theme
