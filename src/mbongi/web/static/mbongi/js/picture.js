@@ -9,6 +9,6 @@ export function start(page) {
     card.scrollLeft += box.left + box.width / 2 - around.left - around.width / 2;
   }
   let left = 0, top = 0;
-  page.addEventListener("htmx:beforeSwap", () => { ({ scrollLeft: left, scrollTop: top } = frame(page)); });
-  page.addEventListener("htmx:afterSettle", () => { frame(page).scrollTo(left, top); });
+  page.addEventListener("htmx:beforeSwap", () => { if (frame(page)) ({ scrollLeft: left, scrollTop: top } = frame(page)); });
+  page.addEventListener("htmx:afterSettle", () => frame(page)?.scrollTo(left, top));
 }
