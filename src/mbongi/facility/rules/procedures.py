@@ -279,6 +279,10 @@ def refusal(document: ProcedureDocument, run: Run, entry: Entry, *, note: str) -
 
 
 def _not_done(step: ProcedureStep, run: Run, entry: Entry) -> NotSigned | None:
+    # A lock that is on from before the way back stays its owner's, until they take it off.
+    is_theirs = run.locks.get(step.element, entry.signer_id) == entry.signer_id
+    if step.kind in {StepKind.LOCK, StepKind.UNLOCK} and not is_theirs:
+        return NotSigned.NOT_THEIRS
     match step.kind:
         case StepKind.HOLD:
             return NotSigned.SAME_PERSON if entry.signer_id == run.last_signer else None
@@ -286,16 +290,10 @@ def _not_done(step: ProcedureStep, run: Run, entry: Entry) -> NotSigned | None:
             if entry.value is None or not math.isfinite(entry.value):
                 return NotSigned.NO_VALUE
             return None if is_within(step, entry.value) else NotSigned.OUT_OF_LIMITS
-        case StepKind.LOCK if run.locks.get(step.element, entry.signer_id) != entry.signer_id:
-            # One that is on from before the way back stays its owner's, until they take it off.
-            return NotSigned.NOT_THEIRS
         case StepKind.PERMIT | StepKind.LOCK:
             return None if entry.reference.strip() else NotSigned.NO_REFERENCE
-        case StepKind.UNLOCK:
-            owner = run.locks.get(step.element)
+        case StepKind.UNLOCK | StepKind.ACT:
             # A lock that was taken off beside the steps is off: whoever goes on confirms that.
-            return None if owner is None or owner == entry.signer_id else NotSigned.NOT_THEIRS
-        case StepKind.ACT:
             return None
 
 
