@@ -1,9 +1,11 @@
 """No alarm is lost or doubled when the process is killed between any two steps, nor while the database is away."""
 
+import asyncio
 import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 from django.db import OperationalError, connection
@@ -11,12 +13,14 @@ from django.db import OperationalError, connection
 from mbongi.base.clock import now_ms
 from mbongi.core.identity.scope import SITE, acting
 from mbongi.core.threads import ThreadBridge
+from mbongi.facility import alarms
+from mbongi.facility.daemon import alarm_watch
 from mbongi.facility.daemon.alarm_watch import AlarmWatch
 from mbongi.facility.errors import SpoolFullError
 from mbongi.facility.models import Alarm, AlarmEvent
 from mbongi.facility.rules.alarm_flood import Plant
 from mbongi.facility.rules.alarm_limits import Observation
-from tests.facility.alarm_bed import define
+from tests.facility.alarm_bed import TRIP, define
 
 POINTS = (
     *("before-spool", "torn-spool", "after-write", "after-spool", "before-rows"),
@@ -94,3 +98,68 @@ async def test_what_could_not_be_kept_counts_as_not_seen_and_is_seen_with_the_ne
         await watch.step()
         watch.close()
         assert await bridge.call(lambda: Alarm.objects.get(tag="tr-1").active)
+
+
+@pytest.mark.usefixtures("listed")
+async def test_a_step_waits_while_a_thread_writes_into_the_spool(tmp_path, monkeypatch):
+    async with ThreadBridge() as bridge:
+        watch = AlarmWatch(tmp_path, bridge, Plant)
+        await watch.open()
+        begun, may_end, append, forget, told = Event(), Event(), watch._spool.append, watch._spool.forget, []
+
+        def slow(signals):
+            begun.set()
+            assert may_end.wait(10)
+            told.append("kept")
+            return append(signals)
+
+        monkeypatch.setattr(watch._spool, "append", slow)
+        monkeypatch.setattr(watch._spool, "forget", lambda seq: (told.append("forgotten"), forget(seq)))
+        observing = asyncio.create_task(watch.observe([trip(1.0)]))
+        assert await asyncio.to_thread(begun.wait, 10)
+        stepping = asyncio.create_task(watch.step())
+        for _turn in range(3):
+            # Through the database's thread and back: a step that does not wait is over by then.
+            await bridge.call(journal)
+        may_end.set()
+        await asyncio.gather(observing, stepping)
+        watch.close()
+    assert told == ["kept", "forgotten"]
+
+
+@pytest.mark.usefixtures("listed")
+@pytest.mark.parametrize("is_full", [False, True])
+async def test_what_a_definition_left_out_while_nobody_watched_is_normal(tmp_path, monkeypatch, people, is_full):
+    monkeypatch.setattr(alarm_watch, "RELOAD_S", 0.0)
+
+    def narrow():
+        with acting(SITE):
+            alarms.write_definition(people(), "trip", TRIP | {"tag": "tr-2"}, reason="only this one")
+
+    def is_active():
+        with acting(SITE):
+            return Alarm.objects.get(tag="tr-1").active
+
+    async with ThreadBridge() as bridge:
+        first = AlarmWatch(tmp_path, bridge, Plant)
+        await first.open()
+        await first.observe([trip(1.0)])
+        await first.step()
+        first.close()
+        await bridge.call(narrow)
+        watch = AlarmWatch(tmp_path, bridge, Plant)
+        await watch.open()
+        if is_full:
+            monkeypatch.setattr(watch._spool, "_bytes_max", 1)
+        running = asyncio.create_task(watch.run())
+        async with asyncio.timeout(20):
+            if is_full:
+                await asyncio.sleep(0.1)
+                assert not running.done()
+                monkeypatch.setattr(watch._spool, "_bytes_max", 1_000_000)
+            waiting = True
+            while waiting:
+                waiting = await bridge.call(is_active)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        watch.close()

@@ -55,6 +55,12 @@ class TestMaking:
         assert make(5000) == 0
         assert made() == [("Awa", 0), ("Ben", 1), ("Chi", 1)]
 
+    def test_a_first_step_of_some_minutes_waits_for_them(self, bed, lead):
+        later = {"duties": [ROTA["duties"][1]]}
+        alarm_notices.write_rota(lead, later, reason="nobody at once")
+        bed.step(0, ("trip", "tr-1", UP, 0))
+        assert (make(1), make(899), make(900), make(5000)) == (0, 0, 1, 0)
+
     def test_nobody_is_told_further_once_somebody_answered(self, bed, lead):
         bed.step(0, ("trip", "tr-1", UP, 0))
         make(1)
@@ -216,6 +222,13 @@ def test_a_webhook_goes_nowhere_but_where_the_configuration_allows(address):
             outgoing(Channel.WEBHOOK, address.format(port=port))
         )
     assert (server.said, caught.value.is_final) == ([], True)
+
+
+@pytest.mark.parametrize("path", ["équipe", "a b"])
+def test_an_address_that_http_cannot_say_is_a_notice_not_sent_and_nothing_worse(path):
+    with http() as (server, port), pytest.raises(NoticeError):
+        Webhook([f"127.0.0.1:{port}"], "s").send(outgoing(Channel.WEBHOOK, f"http://127.0.0.1:{port}/{path}"))
+    assert server.said == []
 
 
 @pytest.mark.parametrize(("code", "is_final"), [(500, False), (429, False), (404, True), (302, True)])

@@ -89,6 +89,15 @@ def test_a_secret_is_not_sent_to_another_address_than_it_was_entered_for(lead: U
         devices.save_device(lead, elsewhere, device_id=row.id, reason="moved")
 
 
+@pytest.mark.parametrize("scheme", ["http", "https-unchecked"])
+def test_a_secret_is_not_sent_by_a_weaker_scheme_than_it_was_entered_for(lead: User, scheme: str) -> None:
+    row = devices.save_device(lead, SERVER, reason="new")
+    asked = devices.try_request(lead, replace(SERVER, map_name=scheme, secret=None), device_id=row.id)
+    assert not unseal(SERVER.tag, "redfish", asked.user, asked.sealed).secret
+    same = devices.try_request(lead, replace(SERVER, secret=None), device_id=row.id)
+    assert unseal(SERVER.tag, "redfish", same.user, same.sealed).secret == "a secret"
+
+
 def test_a_try_stores_nothing_and_carries_its_secret_encrypted(lead: User) -> None:
     asked = devices.try_request(lead, PDU)
     assert Device.objects.count() == 0

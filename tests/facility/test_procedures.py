@@ -4,7 +4,8 @@ from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from mbongi.core.identity.models import Tenant, User
 from mbongi.core.identity.scope import SITE, acting
@@ -222,3 +223,14 @@ def test_tenants_see_no_procedure_and_trainees_sign_none(
 def test_what_is_not_there_is_said_so(read: Callable[[], object]) -> None:
     with pytest.raises(UnknownProcedureError):
         read()
+
+
+@pytest.mark.parametrize("decide", [procedures.approve_version, procedures.refuse_version])
+def test_a_version_is_decided_on_under_the_lock_under_which_the_next_one_is_written(
+    lead: User, manager: User, decide: Callable[..., None]
+) -> None:
+    version = write(lead)
+    with CaptureQueriesContext(connection) as said:
+        decide(manager, version, reason="looked at")
+    locking = [query["sql"] for query in said.captured_queries if "FOR UPDATE" in query["sql"]]
+    assert 'FROM "facility_procedure" ' in locking[0]

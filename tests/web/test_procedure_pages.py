@@ -10,6 +10,8 @@ from django.test import Client
 from mbongi.core.identity.scope import SITE, acting
 from mbongi.core.identity.values import Role
 from mbongi.facility import procedure_rows as rows
+from mbongi.facility.errors import ProcedureRefusedError
+from mbongi.web.procedure_forms import number_of
 
 pytestmark = pytest.mark.django_db
 STEPS = {
@@ -138,3 +140,10 @@ def test_tenants_and_trainees_may_not(sign_in: Callable[..., Client]) -> None:
     page(trainee, "/procedures/")
     page(trainee, "/procedures/write/", 403)
     page(sign_in(Role.RESEARCHER), "/procedures/", 403)
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "-Infinity", "1e999", "five"])
+def test_what_is_no_finite_figure_is_refused(word: str) -> None:
+    with pytest.raises(ProcedureRefusedError):
+        number_of(word)
+    assert (number_of("5,5"), number_of("")) == (5.5, None)

@@ -85,6 +85,11 @@ def make_due(timezone: str, *, site_name: str, url: str, now: datetime | None = 
     told: dict[tuple[Duty, int], list[Alarm]] = defaultdict(list)
     local = now.astimezone(ZoneInfo(timezone))
     for alarm in due:
+        due_at = found.due_at(alarm.step, alarm.announce_at or now)
+        if due_at is not None and due_at > now:
+            # The first step may be one of some minutes, and another rota may have been written since.
+            alarm.escalate_at = due_at
+            continue
         for duty in found.told(alarm.step, Priority(alarm.priority), local):
             told[duty, alarm.step].append(alarm)
         alarm.step += 1

@@ -163,12 +163,14 @@ def cap_done(user: "User", asked: CapRequest, reply: CapReply) -> None:
 def _settled(draft: DeviceDraft, row: Device | None, what: str) -> tuple[DeviceDraft, Credentials]:
     """The draft with the secrets that are to be used. Raises DeviceRefusedError for what is wrong with it.
 
-    Secrets on record are kept only for the host they were entered for: whoever may change the address must not be able
-    to have them sent to another.
+    Secrets on record are kept only for the host they were entered for, and its scheme: whoever may change the address
+    must not be able to have them sent to another, or in the clear.
     """
     protocol = protocol_of_maps(draft.protocol)
     maps = frozenset(one.name for one in point_maps(own_maps()) if one.protocol == protocol)
     is_same = row is not None and (row.protocol, row.host, row.port) == (draft.protocol, draft.host, draft.port)
+    if row is not None and draft.protocol is Protocol.REDFISH:
+        is_same = is_same and row.map_name == draft.map_name
     kept = Credentials()
     if row is not None and row.sealed and is_same:
         kept = unseal(row.tag, row.protocol, row.user, row.sealed)

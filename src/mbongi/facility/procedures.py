@@ -288,6 +288,8 @@ def _locked_run(run_id: int) -> tuple[ProcedureRun, ProcedureDocument]:
 
 
 def _proposed(version_id: int, what: str) -> ProcedureVersion:
+    # The procedure first, as whoever writes a version does: no version is replaced while it is decided on.
+    Procedure.objects.select_for_update().filter(versions=version_id).first()
     row = ProcedureVersion.objects.select_for_update().filter(pk=version_id).first()
     if row is None:
         raise UnknownProcedureError(f"procedure version {version_id}: not known")

@@ -1,5 +1,6 @@
 """The form of a procedure: rows of steps, read into a document and shown again as they were typed."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,10 +107,13 @@ def number_of(text: str, where: str = "") -> float | None:
     if not text:
         return None
     try:
-        return float(text)
-    except ValueError as error:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
         said = _("“%(text)s” is no number.") % {"text": text[:40]}
-        raise ProcedureRefusedError(f"{where} {text[:40]!r} is no number", f"{where} {said}".strip()) from error
+        raise ProcedureRefusedError(f"{where} {text[:40]!r} is no number", f"{where} {said}".strip())
+    return number
 
 
 def _lines(text: str) -> list[str]:

@@ -79,3 +79,17 @@ def test_a_damaged_file_is_put_aside_and_what_is_whole_of_it_counts(tmp_path, op
     again = opened()
     assert tags(again) == ["tr-1", "tr-2"]
     assert [path.suffix for path in again.damaged] == [".damaged"]
+
+
+def test_where_the_disk_gives_no_other_file_the_old_one_goes_on(monkeypatch, opened):
+    spool = opened(file_bytes=1)
+
+    def full():
+        raise OSError("no space left")
+
+    with monkeypatch.context() as away:
+        away.setattr(spool, "_open", full)
+        assert spool.append([signal(1)]) == 1
+        assert spool.append([signal(2)]) == 2
+    assert spool.append([signal(3)]) == 3
+    assert tags(opened()) == ["tr-1", "tr-2", "tr-3"]

@@ -7,8 +7,8 @@ import pytest
 
 from mbongi.base.config import Config, Site
 from mbongi.facility.daemon import alarming
-from mbongi.facility.daemon.alarming import Alarming, reading_of
-from mbongi.facility.values import Observation, Quality, Quantity
+from mbongi.facility.daemon.alarming import Alarming, Graph, reading_of
+from mbongi.facility.values import LinkKind, Observation, Quality, Quantity
 
 
 def observation(quality=Quality.GOOD, value=31.5):
@@ -60,3 +60,11 @@ def test_what_finds_no_room_is_left_out_and_counted(tmp_path, monkeypatch):
     made.take([observation()])
     assert made.left_out == 1
     made._watch.close()
+
+
+def test_an_element_that_is_entered_while_the_graph_is_read_does_not_end_the_process(monkeypatch):
+    fed = SimpleNamespace(source="new-1", target="rack-1", kind=LinkKind.POWER)
+    monkeypatch.setattr(alarming.selectors, "elements", list)
+    monkeypatch.setattr(alarming.selectors, "links", lambda _kind: [fed])
+    monkeypatch.setattr(alarming.selectors, "graph", lambda: [fed])
+    assert [edge[:2] for edge in Graph()().edges] == [("new-1", "rack-1")]

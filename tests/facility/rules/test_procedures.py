@@ -191,3 +191,18 @@ def test_no_order_of_signatures_skips_a_step(kinds: list[StepKind], tries: list[
         assert found.steps[after.step].kind is not StepKind.HOLD or before.signer_id != after.signer_id
     is_done = run_of(found, taken, backing_out=False).state is RunState.DONE
     assert is_done == (len(taken) == len(found.steps))
+
+
+def test_whoever_did_the_work_cannot_release_it_after_somebody_refused_the_hold_or_took_a_lock_off() -> None:
+    found = document(step(), step(StepKind.HOLD))
+    for between in (Entry(1, Outcome.FAILED, BEN), Entry(0, Outcome.DONE, BEN, removes="Q1")):
+        run = run_of(found, [done(0, ANA), between], backing_out=False)
+        assert refusal(found, run, done(1, ANA), note="") is NotSigned.SAME_PERSON
+        assert refusal(found, run, done(1, BEN), note="") is None
+
+
+def test_a_lock_of_the_way_back_does_not_take_the_place_of_somebody_elses() -> None:
+    found = document(LOCK, step(), UNLOCK, back_out=[LOCK, step(), UNLOCK])
+    run = run_of(found, [done(0, ANA, reference="4")], backing_out=True)
+    assert refusal(found, run, done(0, BEN, reference="5", back_out=True), note="") is NotSigned.NOT_THEIRS
+    assert refusal(found, run, done(0, ANA, reference="5", back_out=True), note="") is None

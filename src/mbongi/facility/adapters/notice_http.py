@@ -72,6 +72,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], hosts: Collection[st
         answer.read(ANSWER_BYTES_MAX)
     except (OSError, http.client.HTTPException) as error:
         raise NoticeError(f"{connection.host}: {type(error).__name__}: {error}") from error
+    except ValueError as error:
+        raise NoticeError(f"{connection.host}: the address has letters that cannot be sent", is_final=True) from error
     finally:
         connection.close()
     if not 200 <= answer.status < 300:

@@ -4,6 +4,7 @@ Files of records, each ``length, crc32, body`` (little-endian, 4 bytes each), a 
 A torn last record, of a process killed while it wrote, was never acknowledged and is cut off. Numbers go on for ever.
 """
 
+import contextlib
 import os
 import struct
 import zlib
@@ -66,8 +67,11 @@ class Spool:
         self._bytes += _HEAD.size + len(body)
         self.waiting.append(Record(self.seq, tuple(signals)))
         if self._file.tell() >= self._file_bytes:
-            self._file.close()
-            self._file = self._open()
+            # Where the disk gives no other file the old one goes on.
+            with contextlib.suppress(OSError):
+                following = self._open()
+                self._file.close()
+                self._file = following
         return self.seq
 
     def forget(self, seq: int) -> None:

@@ -17,7 +17,7 @@ from mbongi.facility.alarm_work import Record, Site
 from mbongi.facility.daemon.alarm_spool import Spool
 from mbongi.facility.rules.alarm_detector import Detector, Signal
 from mbongi.facility.rules.alarm_flood import Plant
-from mbongi.facility.rules.alarm_limits import Observation
+from mbongi.facility.rules.alarm_limits import Document, Observation
 from mbongi.facility.rules.alarm_state import Seen
 
 log = get_log(__name__)
@@ -43,6 +43,8 @@ class AlarmWatch:
         self._detector = Detector()
         self._lock, self._wake = asyncio.Lock(), asyncio.Event()
         self._versions: dict[int, int] = {}
+        self._gone: list[Signal] = []
+        """What is watched no longer, and the record is still to be told."""
         self._is_away = False
 
     async def open(self) -> None:
@@ -51,10 +53,12 @@ class AlarmWatch:
             log.error("alarm_spool_damaged", path=str(path))
         await self._insist(alarms.ensure_built_in)
         self._spool.forget(await self._insist(alarm_work.cursor_of, self._spool.name))
-        await self._insist(self._load)
+        documents = await self._insist(self._load)
         self._detector.restore(await self._insist(alarm_work.remembered), now_ms())
         waiting = (signal for record in self._spool.waiting for signal in record.signals)
         self._detector.replay(waiting)
+        # A definition may have been narrowed while nobody watched.
+        self._gone = self._detector.load(documents, now_ms())
         log.info("alarms_watched", definitions=len(self._versions), waiting=len(self._spool.waiting))
 
     async def observe(self, batch: Sequence[Observation]) -> int:
@@ -76,8 +80,12 @@ class AlarmWatch:
 
     async def step(self) -> int:
         """One step: returns how many records still wait. Raises while the database is away."""
-        done = await self._bridge.call(self._step, self._next())
-        self._spool.forget(done.seq)
+        # Never while a thread writes into the spool.
+        async with self._lock:
+            records = self._next()
+        done = await self._bridge.call(self._step, records)
+        async with self._lock:
+            self._spool.forget(done.seq)
         if done.events:
             log.info("alarms", signals=done.signals, events=done.events)
         return len(self._spool.waiting)
@@ -141,22 +149,33 @@ class AlarmWatch:
     async def _follow_definitions(self) -> None:
         while True:
             await asyncio.sleep(RELOAD_S)
-            with contextlib.suppress(*AWAY):
-                await self._reload()
+            try:
+                with contextlib.suppress(*AWAY):
+                    await self._reload()
+                await self._release()
+            except OSError as error:
+                log.warning("alarm_spool_refused", error=str(error))
 
     async def _reload(self) -> None:
         known = await self._bridge.call(alarm_work.definitions)
         if self._versions == {each.id: each.version for each in known.values()}:
             return
         async with self._lock:
-            gone = self._detector.load({each.id: each.document for each in known.values()}, now_ms())
+            self._gone += self._detector.load({each.id: each.document for each in known.values()}, now_ms())
             self._versions = {each.id: each.version for each in known.values()}
-            await self._keep([(signal, Seen.UNKNOWN) for signal in gone])
 
-    def _load(self) -> None:
+    async def _release(self) -> None:
+        """Tell the record that what is watched no longer is normal. Raises OSError; then the next try tells it."""
+        async with self._lock:
+            await self._keep([(signal, Seen.UNKNOWN) for signal in self._gone])
+            self._gone.clear()
+
+    def _load(self) -> dict[int, Document]:
         known = alarm_work.definitions()
-        self._detector.load({each.id: each.document for each in known.values()}, now_ms())
+        documents = {each.id: each.document for each in known.values()}
+        self._detector.load(documents, now_ms())
         self._versions = {each.id: each.version for each in known.values()}
+        return documents
 
     async def _insist(self, function: Callable[..., T], *args: object) -> T:
         while True:

@@ -99,13 +99,14 @@ class Graph:
     def _read(self) -> None:
         kinds = {element.tag: element.kind for element in selectors.elements()}
         self._sources = frozenset(tag for tag, kind in kinds.items() if kind in SOURCES)
+        # An element may be entered between these reads; the next time it is among them.
         data = selectors.links(LinkKind.DATA)
-        self._measured = {link.source: link.target for link in data if kinds[link.source] is ElementKind.METER}
+        self._measured = {link.source: link.target for link in data if kinds.get(link.source) is ElementKind.METER}
         # A battery's word is its UPS's, which holds what it feeds by itself.
         edges = [
             (link.source, link.target, Supply(link.kind.value))
             for link in selectors.graph()
-            if kinds[link.source] is not ElementKind.BATTERY
+            if kinds.get(link.source) is not ElementKind.BATTERY
         ]
         self._plant = Plant(edges, frozenset(tag for tag, kind in kinds.items() if kind is ElementKind.UPS))
 

@@ -208,7 +208,8 @@ class NotSigned(StrEnum):
 class Run:
     """A run as its signatures tell it: ``next_step`` is the one to be signed, None after the last.
 
-    ``locks``: element → who put the lock on it, of those that are on.
+    ``locks``: element → who put the lock on it, of those that are on. ``last_signer``: of the last step,
+    whoever only refused a HOLD left out.
     """
 
     state: RunState
@@ -222,7 +223,7 @@ def run_of(document: ProcedureDocument, entries: Sequence[Entry], *, backing_out
     locks = _locks(document, entries)
     signed = [entry for entry in entries if entry.back_out is backing_out and not entry.removes]
     passed = sum(entry.outcome is not Outcome.FAILED for entry in signed)
-    last = entries[-1].signer_id if entries else None
+    last = next((entry.signer_id for entry in reversed(entries) if _is_work(document, entry)), None)
     if passed < len(_steps(document, back_out=backing_out)):
         is_held = bool(signed) and signed[-1].outcome is Outcome.FAILED and not backing_out
         state = RunState.BACKING_OUT if backing_out else RunState.HELD if is_held else RunState.RUNNING
@@ -230,6 +231,14 @@ def run_of(document: ProcedureDocument, entries: Sequence[Entry], *, backing_out
     if locks:
         return Run(RunState.BACKING_OUT if backing_out else RunState.RUNNING, None, locks, last)
     return Run(RunState.BACKED_OUT if backing_out else RunState.DONE, None, {}, last)
+
+
+def _is_work(document: ProcedureDocument, entry: Entry) -> bool:
+    """Whether it says that something was done: not a HOLD that was refused, nor a lock taken off beside the steps."""
+    if entry.removes:
+        return False
+    step = _steps(document, back_out=entry.back_out)[entry.step]
+    return step.kind is not StepKind.HOLD or entry.outcome is not Outcome.FAILED
 
 
 def _locks(document: ProcedureDocument, entries: Sequence[Entry]) -> dict[str, int]:
@@ -270,6 +279,10 @@ def refusal(document: ProcedureDocument, run: Run, entry: Entry, *, note: str) -
 
 
 def _not_done(step: ProcedureStep, run: Run, entry: Entry) -> NotSigned | None:
+    # A lock that is on from before the way back stays its owner's, until they take it off.
+    is_theirs = run.locks.get(step.element, entry.signer_id) == entry.signer_id
+    if step.kind in {StepKind.LOCK, StepKind.UNLOCK} and not is_theirs:
+        return NotSigned.NOT_THEIRS
     match step.kind:
         case StepKind.HOLD:
             return NotSigned.SAME_PERSON if entry.signer_id == run.last_signer else None
@@ -279,11 +292,8 @@ def _not_done(step: ProcedureStep, run: Run, entry: Entry) -> NotSigned | None:
             return None if is_within(step, entry.value) else NotSigned.OUT_OF_LIMITS
         case StepKind.PERMIT | StepKind.LOCK:
             return None if entry.reference.strip() else NotSigned.NO_REFERENCE
-        case StepKind.UNLOCK:
-            owner = run.locks.get(step.element)
+        case StepKind.UNLOCK | StepKind.ACT:
             # A lock that was taken off beside the steps is off: whoever goes on confirms that.
-            return None if owner is None or owner == entry.signer_id else NotSigned.NOT_THEIRS
-        case StepKind.ACT:
             return None
 
 
