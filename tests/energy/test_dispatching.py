@@ -141,6 +141,24 @@ def test_a_limit_ends_when_mining_pays_again(lead, in_force):
     assert capacity().value is None
 
 
+def test_a_step_that_does_not_divide_the_most_is_no_limit(lead, manager):
+    # 2000 kW in steps of 300: six steps, 1800 kW, are all that there is.
+    mining = {**DOCUMENT["mining"][0], "step_kw": 300}
+    supplies.approve(manager, supplies.write(lead, supply(mining=[mining]), reason="steps").id, reason="read")
+    supplies.switch(lead, on=True, reason="trial")
+    assert steer(None).mining_kw == 1800
+    assert capacity() is None
+
+
+def test_a_version_older_than_the_one_in_force_is_not_approved(lead, manager):
+    old = supplies.write(lead, supply(), reason="first")
+    new = supplies.write(lead, supply(), reason="second")
+    supplies.approve(manager, new.id, reason="read")
+    with pytest.raises(SupplyRefusedError, match="newer"):
+        supplies.approve(manager, old.id, reason="read")
+    assert supplies.in_force().id == new.id
+
+
 def test_a_plan_that_grew_old_gives_way_to_the_rules(in_force):
     kept = plan()
     assert steer(kept, now=NOW + timedelta(minutes=12)).why is Why.PLAN

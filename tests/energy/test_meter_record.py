@@ -48,6 +48,19 @@ def test_without_named_meters_there_is_no_figure():
     assert figures(Record({}), MetersWritten(), now=NOW) == []
 
 
+def test_what_the_sites_meters_do_not_see_is_named_and_no_figure_is_told():
+    named = MetersWritten(facility=METERS.facility, it=METERS.it, renewable=(MeterWritten(tag="PV"),))
+    points = {
+        ("MAIN", "energy_wh"): register(99),
+        ("UPS", "energy_wh"): register(100),
+        ("PV", "energy_wh"): register(5),
+    }
+    found = figures(Record(points), named, now=NOW, sources=["GEN", "MAIN"])
+    assert [(one.value, one.unseen) for one in found] == [(None, ("GEN", "PV"))] * 2
+    # 1 kW over 143 of the day's 144 steps of ten minutes.
+    assert found[0].unseen_kwh == pytest.approx(143 / 6)
+
+
 def test_renewable_energy_where_its_meters_are_named():
     named = MetersWritten(facility=METERS.facility, it=METERS.it, renewable=(MeterWritten(tag="PV"),), category=2)
     points = {("MAIN", "energy_wh"): register(150), ("UPS", "energy_wh"): register(100)}

@@ -75,12 +75,18 @@ def test_figures_come_from_named_meters_and_a_store_that_is_away_is_said(
 
     monkeypatch.setattr(energy_sight, "figures", away)
     assert "does not answer" in page(lead, f"{PLACE}figures/")
-    known = [Figure("iPUE1", None, "", math.nan, 0.4, ("UPS",)), Figure("iREF", 0.2, "", 0.01, 1.0)]
-    monkeypatch.setattr(energy_sight, "figures", lambda _meters: known)
+    known = [
+        Figure("iPUE1", None, "", math.nan, 0.4, ("UPS",)),
+        Figure("iREF", 0.2, "", 0.01, 1.0),
+        Figure("ipPUE1", None, "", math.nan, 1.0, (), 12.5, ("PV",)),
+    ]
+    monkeypatch.setattr(energy_sight, "figures", lambda _supply: known)
     shown = page(lead, f"{PLACE}figures/")
     assert "iPUE1" in shown
     assert "UPS" in shown
     assert "0.200" in shown
+    assert "energy is missing from them. Not among them: PV" in shown
+    assert "12.5" in shown
 
 
 def test_a_silent_process_and_a_failed_plan_look_so(planned: None, sign_in: Callable[..., Client]) -> None:

@@ -25,6 +25,7 @@ from mbongi.energy.rules import supply as supply_rules
 from mbongi.energy.rules.blackout import Orders, Phase
 from mbongi.energy.rules.dispatch.baseline import do_nothing
 from mbongi.energy.rules.dispatch.explaining import reasons
+from mbongi.energy.rules.dispatch.formulation import whole_steps
 from mbongi.energy.rules.dispatch.plan import Bill, Plan, bill
 from mbongi.energy.rules.dispatch.problem import Problem
 from mbongi.energy.rules.steering import Targets, Why, in_blackout, targets
@@ -172,7 +173,8 @@ def steer(
     told = targets(made.problem, None if kept is None else kept.plan, 0 if kept is None else kept.step(now))
     if orders is not None:
         told = in_blackout(told, mining_kw=orders.mining_kw)
-    most_kw = sum(one.max_kw for one in row.supply.mining)
+    # In whole steps: what no step reaches is no limit.
+    most_kw = sum(whole_steps(one)[1] * (one.step_kw or 1.0) for one in made.problem.mining)
     hand_over(told, most_kw=most_kw, phase=phase, now=now)
     return told
 

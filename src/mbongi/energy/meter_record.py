@@ -6,17 +6,27 @@ from datetime import datetime
 import numpy as np
 
 from mbongi.core.telemetry.client import Store
-from mbongi.energy.rules.figures import Category, Figure, pue, ref
+from mbongi.energy.rules.figures import Category, Figure, pue, ref, unusable
 from mbongi.energy.rules.metered import Metered, from_power, from_register, total
-from mbongi.energy.values import MetersWritten, MeterWritten
+from mbongi.energy.values import MetersWritten, MeterWritten, Supply
 from mbongi.facility import telemetry
 from mbongi.facility.values import Quantity
 
 DAY_H = 24.0
 
 
-def figures(store: Store, meters: MetersWritten, *, now: datetime, hours: float = DAY_H) -> list[Figure]:
+def figures(
+    store: Store,
+    meters: MetersWritten,
+    *,
+    now: datetime,
+    hours: float = DAY_H,
+    sources: Sequence[str] = (),
+) -> list[Figure]:
     """PUE of the meters' category, and REF where renewable ones are named; of the hours before ``now``.
+
+    Where the facility's meters saw less than those of IT, neither has a value: ``sources`` that are not among them are
+    named, and the renewable ones too.
 
     Raises StoreUnavailable, StoreRefused.
     """
@@ -26,7 +36,17 @@ def figures(store: Store, meters: MetersWritten, *, now: datetime, hours: float 
     found = [pue(facility, it, Category(meters.category), length_s=3600 * hours)]
     if meters.renewable:
         found.append(ref(_energy(store, meters.renewable, now, hours), facility, length_s=3600 * hours))
-    return found
+    unseen_kwh = found[0].unseen_kwh
+    if unseen_kwh <= 0:
+        return found
+    seen = {one.tag for one in meters.facility}
+    unseen = {tag for tag in (*sources, *(one.tag for one in meters.renewable)) if tag not in seen}
+    return [unusable(one, unseen_kwh, tuple(sorted(unseen))) for one in found]
+
+
+def sources(supply: Supply) -> list[str]:
+    """What may give energy behind the site's feeds."""
+    return [one.tag for group in (supply.solar, supply.batteries, supply.gensets) for one in group]
 
 
 def _energy(store: Store, meters: Sequence[MeterWritten], now: datetime, hours: float) -> Metered:

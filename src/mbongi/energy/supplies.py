@@ -107,6 +107,10 @@ def approve(user: "User", version_id: int, *, reason: str) -> SupplyRow:
         )
     if row.approved_at is not None:
         raise SupplyRefusedError(f"supply {version_id}: approved already", _("This version is approved already."))
+    if SupplyVersion.objects.filter(pk__gt=row.pk).exclude(approved_at=None).exists():
+        raise SupplyRefusedError(
+            f"supply {version_id}: a newer version is in force", _("A newer version is in force; write this one anew.")
+        )
     row.approver, row.approved_at = user, utc_now()
     row.save(update_fields=["approver", "approved_at"])
     _record(user, "approve", f"supply:{row.pk}", _reason(reason), None, None)

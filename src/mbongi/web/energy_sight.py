@@ -10,7 +10,7 @@ from mbongi.core.telemetry.client import Store
 from mbongi.energy import dispatch_rows, meter_record, supplies, wording
 from mbongi.energy.dispatch_rows import PlanRow
 from mbongi.energy.rules.figures import Figure
-from mbongi.energy.values import MetersWritten
+from mbongi.energy.values import Supply
 
 SUPPLY = ("feed", "solar", "discharge", "genset")
 """What the chart stacks, from the bottom up."""
@@ -42,11 +42,13 @@ def saved(plan: PlanRow) -> list[tuple[float, float, float]]:
     return [(float(one), float(two), float(three)) for one, two, three in rows]
 
 
-def figures(meters: MetersWritten) -> list[Figure]:
-    """The figures of the last day. Raises StoreUnavailable, StoreRefused."""
+def figures(supply: Supply) -> list[Figure]:
+    """The figures of the last day; none without meters. Raises StoreUnavailable, StoreRefused."""
+    if supply.meters is None:
+        return []
     store = Store.open(settings.CONFIG)
     try:
-        return meter_record.figures(store, meters, now=utc_now())
+        return meter_record.figures(store, supply.meters, now=utc_now(), sources=meter_record.sources(supply))
     finally:
         store.close()
 

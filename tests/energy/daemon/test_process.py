@@ -1,15 +1,17 @@
 """The energy process: what it hears, what it tells, and that the watch needs neither database nor plan."""
 
 import asyncio
+import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 from django.db import OperationalError
 
 from mbongi.base.config import Config
-from mbongi.energy import heard
-from mbongi.energy.daemon.process import EnergyProcess
+from mbongi.energy import dispatching, heard
+from mbongi.energy.daemon.process import HEAR_S, EnergyProcess
 from mbongi.energy.rules.blackout import Phase
 from mbongi.energy.values import Readings
 from tests.energy.supplies import readings, supply
@@ -22,6 +24,17 @@ class Away:
 
     async def call(self, *_arguments, **_more):
         raise OperationalError("connection refused")
+
+
+class Calls:
+    """A database that has a supply in force, and keeps which services were called."""
+
+    def __init__(self):
+        self.called = []
+
+    async def call(self, service, *_arguments, **_more):
+        self.called.append(service)
+        return SimpleNamespace(id=1, supply=supply())
 
 
 class Hears:
@@ -71,6 +84,32 @@ async def test_without_any_measured_feed_no_sequence_runs(process):
     await process.look(NOW_S)
     assert process._bus.told == []
     assert process._phase is Phase.GRID
+
+
+async def test_orders_end_where_a_new_supply_has_no_feed_that_is_measured(process):
+    await looks(process, 10, NOW_S, **{"FEED-A_voltage_l1_v": 0, "HYDRO_voltage_l1_v": 0})
+    assert process._orders.mining_kw == 0
+    process._supply = supply(feeds=[])
+    await process.look(NOW_S + 10)
+    assert process._orders is None, "mining would be held at nothing for ever"
+    assert process._phase is Phase.GRID
+
+
+async def test_a_process_that_has_just_begun_lifts_no_limit_before_it_has_heard_of_a_feed(process):
+    database = Calls()
+    await process.steer(database)
+    assert dispatching.steer not in database.called
+    await looks(process, 1, NOW_S)
+    assert process._changed.is_set(), "it is handed out as soon as something is known"
+    await process.steer(database)
+    assert dispatching.steer in database.called
+
+
+async def test_a_site_whose_feeds_nobody_measures_is_steered_after_a_while(process):
+    database = Calls()
+    process._began_s = time.monotonic() - HEAR_S
+    await process.steer(database)
+    assert dispatching.steer in database.called
 
 
 async def test_a_plant_that_falls_silent_counts_as_lost_after_a_while(process):

@@ -161,6 +161,51 @@ def test_a_genset_that_falls_silent_under_load_counts_for_a_while():
     assert site.state.phase is Phase.HOLD
 
 
+def test_a_grid_lost_while_a_genset_cools_starts_no_second_one():
+    site = Site().run(1).run(3, grid=False).run(10, grid=False, ready={"g1": True}).run(310, ready={"g1": True})
+    assert site.state.phase is Phase.RETURN
+    site.run(15, grid=False, ready={"g1": True})
+    assert site.state.phase is Phase.ISLAND
+    # g1 takes over at once; g2 is started only once jobs, 450 kW in all, wait for it: after cooling's dead time.
+    assert [second for second in site.at("start:g2") if second > 320] == [336]
+
+
+def test_a_genset_that_never_was_ready_and_says_nothing_does_not_carry():
+    site = Site().run(1).run(5, grid=False, ready={"g1": None}).run(15, ready={"g1": None})
+    assert site.state.phase is Phase.RETURN
+    site.run(4, grid=False, ready={"g1": None})
+    assert site.at("phase:island") == []
+    assert site.orders.source is Source.UPS
+
+
+def test_a_genset_that_fails_under_load_time_and_again_makes_way_for_the_next():
+    site = Site().run(1)
+    for _turn in range(4):
+        site.run(5, grid=False).run(5, grid=False, ready={"g1": True})
+    assert len(site.at("start:g1")) == 3
+    assert len(site.at("start:g2")) == 1
+
+
+def test_a_silent_genset_does_not_keep_the_others_from_being_tried_anew():
+    site = Site().run(1).run(3, grid=False).run(5, grid=False, ready={"g1": True})
+    site.run(400, grid=False, ready={"g1": None})
+    assert site.at("phase:dark") != []
+    assert len(site.at("start:g2")) > 3
+
+
+def test_a_sequence_that_begins_on_gensets_neither_stops_them_nor_goes_to_a_grid_that_is_away():
+    seen = Seen(grid=False, ready={"g1": True, "g2": False})
+    state, orders = advance(PLANT, TIMES, begin(PLANT, 0.0, seen), seen, 0.0)
+    assert (state.phase, orders.source, orders.runs) == (Phase.ISLAND, Source.GENSETS, {"g1"})
+    assert (orders.carried, orders.mining_kw) == ({"control", "core"}, 0)
+    for other in (
+        Seen(grid=True, ready={"g1": True}),
+        Seen(grid=None, ready={"g1": True}),
+        Seen(grid=False, ready=NONE),
+    ):
+        assert begin(PLANT, 0.0, other).phase is Phase.GRID
+
+
 WORDS = st.sampled_from([True, True, False, None])
 
 

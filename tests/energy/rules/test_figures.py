@@ -66,6 +66,16 @@ def test_an_interval_below_a_year_is_interim_and_a_zone_is_a_part():
     assert pue(metered(2), metered(1), Category.IT_INPUT, length_s=YEAR_S, is_part=True).name == "pPUE3"
 
 
+def test_a_pue_below_1_has_no_value_and_says_how_much_energy_is_missing():
+    # IT is a part of the whole: 9,900 kWh cannot feed 10,000. Panels behind the feed's meter gave 100 at least.
+    found = pue(metered(9_900), metered(10_000), Category.UPS_OUTPUT, length_s=DAY_S)
+    assert (found.value, found.missing) == (None, ())
+    assert math.isnan(found.uncertainty)
+    assert found.unseen_kwh == pytest.approx(100)
+    same = pue(metered(10_000), metered(10_000), Category.UPS_OUTPUT, length_s=DAY_S)
+    assert (same.value, same.unseen_kwh) == (1, 0)
+
+
 def test_a_figure_without_a_meter_has_no_value_and_names_it():
     found = pue(metered(0, missing=("M7",)), metered(10_000), Category.UPS_OUTPUT, length_s=DAY_S)
     assert (found.value, found.missing) == (None, ("M7",))

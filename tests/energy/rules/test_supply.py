@@ -136,6 +136,20 @@ def test_the_watch_sees_a_feed_by_breaker_and_voltage():
     assert watching.is_present(told, "A", now_s) is False
 
 
+def test_a_voltage_that_is_known_no_more_is_not_taken_for_there():
+    # The meter's supply went with the grid; the breaker's contact, on the UPS, goes on saying closed.
+    now_s = NOON.timestamp()
+    told = readings(now_s, **{"FEED-A_breaker_closed": 1, "GEN_running": 1, "GEN_voltage_l1_v": 230})
+    for gone in (Reading(math.nan, now_s), Reading(230.0, now_s - 60)):
+        told["FEED-A", "voltage_l1_v"] = told["GEN", "voltage_l1_v"] = gone
+        assert watching.is_present(told, "FEED-A", now_s) is None
+        assert watching.seen(told, supply(), now_s).ready == {"GEN": None}
+    told["FEED-A", "breaker_closed"] = Reading(0.0, now_s)
+    told["GEN", "fault"] = Reading(1.0, now_s)
+    assert watching.is_present(told, "FEED-A", now_s) is False
+    assert watching.seen(told, supply(), now_s).ready == {"GEN": False}
+
+
 def test_what_is_seen_of_the_plant():
     now_s = NOON.timestamp()
     told = readings(now_s, **{"FEED-A_voltage_l1_v": 0, "GEN_running": 1, "UPS_runtime_s": 900})

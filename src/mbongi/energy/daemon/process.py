@@ -32,6 +32,8 @@ AWAY = (OperationalError, InterfaceError)
 LOOK_S = 1.0
 STEER_S = 10.0
 RETRY_S = 5.0
+HEAR_S = 60.0
+"""So long after the start nothing is handed out while no feed was heard of: no limit is lifted blindly."""
 
 
 class EnergyProcess:
@@ -50,6 +52,7 @@ class EnergyProcess:
         self._is_away = False
         self._changed, self._new_supply = asyncio.Event(), asyncio.Event()
         self._supply_id = 0
+        self._began_s = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set."""
@@ -108,13 +111,18 @@ class EnergyProcess:
         """One look at the plant; what it calls for is told at once, and kept when it changes."""
         if self._supply is not None and watching.is_watched(self.readings, self._supply):
             plant = watching.plant_of(self._supply)
-            state = begin(plant, now_s) if self._state is None else self._state
             seen = watching.seen(self.readings, self._supply, now_s)
+            state = begin(plant, now_s, seen) if self._state is None else self._state
+            is_first = self._orders is None
             self._state, self._orders = advance(plant, Times(), state, seen, now_s)
             if self._orders.events:
                 log.warning("blackout_sequence", phase=self._phase.value, events=self._orders.events)
+            if self._orders.events or is_first:
                 self._changed.set()
             await self._tell(self._orders, now_s)
+        else:
+            # What was ordered by a supply whose feeds were measured must not hold for ever under one without.
+            self._state = self._orders = None
 
     async def _tell(self, orders: Orders, now_s: float) -> None:
         if self._bus is None or not self._bus.is_up:
@@ -158,6 +166,8 @@ class EnergyProcess:
             self._supply_id = row.id
             self._state = self._state if self._phase is not Phase.GRID else None
             self._new_supply.set()
+        if self._orders is None and time.monotonic() - self._began_s < HEAR_S:
+            return
         readings = dict(self.readings)
         await bridge.call(dispatching.steer, self._kept, self._orders, readings, self._zone, phase=self._phase)
 

@@ -121,9 +121,16 @@ class Orders:
     events: tuple[str, ...] = ()
 
 
-def begin(plant: Plant, now_s: float) -> State:
-    """All well: the grid carries all."""
+def begin(plant: Plant, now_s: float, seen: Seen | None = None) -> State:
+    """All well: the grid carries all. But where the grid is away and gensets are ready, they are taken to carry.
+
+    Nobody knows which blocks have power then; those of the UPS are kept, the others come back one by one.
+    """
     carried = frozenset(block.tag for block in plant.blocks)
+    runs = frozenset(tag for tag, _rating in plant.gensets if seen is not None and seen.ready.get(tag))
+    if seen is not None and seen.grid is False and runs:
+        held = frozenset(block.tag for block in plant.blocks if block.on_ups)
+        return State(Phase.ISLAND, now_s, grid_bad_since_s=now_s, runs=runs, carried=held, moved_s=now_s, mining_kw=0.0)
     return State(since_s=now_s, carried=carried, grid_good_since_s=now_s)
 
 
@@ -189,8 +196,9 @@ def _step(plant: Plant, times: Times, state: State, seen: Seen, now_s: float) ->
 def _on_ups(plant: Plant, times: Times, state: State, seen: Seen, now_s: float) -> State:
     if _good_for(state, now_s) >= times.blip_s:
         return _over_to_grid(times, state, now_s)
-    state = _start_next(plant, times, state, seen, now_s)
     state, there_kw = _ready_kw(plant, times, state, seen, now_s)
+    if there_kw <= 0 or state.starting:
+        state = _start_next(plant, times, state, seen, now_s)
     if there_kw > 0:
         state = _shed_to(plant, replace(_to(state, Phase.ISLAND, now_s), moved_s=now_s), there_kw)
     elif state.phase is Phase.HOLD and not state.starting and _spent(plant, times, state):
@@ -210,7 +218,7 @@ def _on_gensets(plant: Plant, times: Times, state: State, seen: Seen, now_s: flo
     state = state if state.phase is phase else _to(state, phase, now_s)
     state, there_kw = _ready_kw(plant, times, state, seen, now_s)
     if there_kw <= 0:
-        return _lose(plant, state, now_s)
+        return replace(_lose(plant, state, now_s), tried=state.tried)
     state = _shed_to(plant, state, there_kw)
     waiting = _next_block(plant, state)
     is_full = waiting is not None and _load_kw(plant, state) + waiting.kw > times.margin * there_kw
@@ -274,18 +282,23 @@ def _start_next(plant: Plant, times: Times, state: State, seen: Seen, now_s: flo
 
 
 def _spent(plant: Plant, times: Times, state: State) -> bool:
+    """Whether none is left to be started. One that is told to run and says nothing cannot be started again."""
     tried = dict(state.tried)
-    return all(tried.get(tag, 0) >= times.tries for tag, _rating in plant.gensets)
+    return all(tag in state.runs or tried.get(tag, 0) >= times.tries for tag, _rating in plant.gensets)
 
 
 def _ready_kw(plant: Plant, times: Times, state: State, seen: Seen, now_s: float) -> tuple[State, float]:
-    """What the gensets that run can give. One that carries and falls silent counts for a while, then no more."""
+    """What the gensets that run can give. One that carries and falls silent counts for a while, then no more.
+
+    While none carries, only a genset's word counts.
+    """
     silent, there_kw = dict(state.unknown_since_s), 0.0
+    wait_s = times.unknown_s if state.phase in {Phase.ISLAND, Phase.BACK} else 0.0
     for tag, rating_kw in plant.gensets:
         word = seen.ready.get(tag)
         if word is None and tag in state.runs and tag != state.starting:
             since_s = silent.setdefault(tag, now_s)
-            there_kw += rating_kw if now_s - since_s < times.unknown_s else 0.0
+            there_kw += rating_kw if now_s - since_s < wait_s else 0.0
             continue
         silent.pop(tag, None)
         if word and tag in state.runs:

@@ -1,7 +1,7 @@
 """Figures of ISO/IEC 30134 for any interval, with category, coverage and uncertainty; and energy per thing done. Pure.
 
 Sources: PUE ISO/IEC 30134-2:2016, REF -3:2016, ITEEsv -4:2017, ERF -6:2021, CUE -8:2022, WUE -9:2022. A figure that a
-meter is missing for has no value: the meters are named instead.
+meter is missing for has no value: the meters are named instead. Nor has one that cannot be: its energy is named.
 """
 
 import math
@@ -17,6 +17,9 @@ YEAR_S = 365 * 86_400
 COVERAGE_MIN = 0.95
 """Below, a figure is shown as provisional; the standards want all of the time."""
 
+ROUNDING = 1e-9
+"""Of a PUE: one meter of both is 1, whatever the order in which it was added up."""
+
 
 class Category(IntEnum):
     """Where IT energy is measured (30134-2, table 1)."""
@@ -28,10 +31,11 @@ class Category(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure. ``value`` None: a meter is missing. ``uncertainty`` is expanded (k = 2), in the figure's unit.
+    """A figure. ``value`` None: energy is missing. ``uncertainty`` is expanded (k = 2), in the figure's unit.
 
     ``name`` is as the standards write it: ``iPUE2`` is interim (less than twelve months) and of category 2, ``pPUE``
-    of a part of the site.
+    of a part of the site. ``unseen_kwh`` is what the facility's meters saw less than those of IT; ``unseen`` names what
+    gives energy and is not among the facility's meters.
     """
 
     name: str
@@ -40,6 +44,8 @@ class Figure:
     uncertainty: float
     coverage: float
     missing: tuple[str, ...] = ()
+    unseen_kwh: float = 0.0
+    unseen: tuple[str, ...] = ()
 
     @property
     def is_provisional(self) -> bool:
@@ -48,12 +54,21 @@ class Figure:
 
 
 def pue(facility: Metered, it: Metered, category: Category, *, length_s: float, is_part: bool = False) -> Figure:
-    """Power usage effectiveness: all energy of the data centre ÷ that of IT, at least 1 but for the meters' errors.
+    """Power usage effectiveness: all energy of the data centre ÷ that of IT, which is a part of it.
 
+    Below 1 there is none: energy came in that the facility's meters did not see, and how much at least is told.
     ``is_part``: of a zone with its own boundary, a partial PUE, which is not compared with a PUE.
     """
     name = f"{_prefix(length_s)}{'p' if is_part else ''}PUE{int(category)}"
-    return _ratio(name, facility, it, "")
+    found = _ratio(name, facility, it, "")
+    if found.value is None or found.value >= 1 - ROUNDING:
+        return found
+    return unusable(found, it.kwh - facility.kwh)
+
+
+def unusable(figure: Figure, unseen_kwh: float, unseen: tuple[str, ...] = ()) -> Figure:
+    """The figure without its value: so much energy at least is missing from the facility's meters."""
+    return replace(figure, value=None, uncertainty=math.nan, unseen_kwh=unseen_kwh, unseen=unseen)
 
 
 def cue(carbon_kg: float, carbon_share: float, it: Metered, category: Category, *, length_s: float) -> Figure:

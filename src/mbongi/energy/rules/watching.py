@@ -24,12 +24,17 @@ def fresh(readings: Readings, tag: str, quantity: str, now_s: float, old_s: floa
 
 
 def is_present(readings: Readings, tag: str, now_s: float, old_s: float = FAST_S) -> bool | None:
-    """Whether a feed is there: its breaker is closed and it has a voltage, as far as either is measured."""
+    """Whether a feed is there: its breaker is closed and it has a voltage, as far as either is measured.
+
+    A voltage that was measured once and is not known now is not known: a closed breaker says nothing of it.
+    """
     breaker = fresh(readings, tag, "breaker_closed", now_s, old_s)
     volts = [value for name in VOLTAGES if (value := fresh(readings, tag, name, now_s, old_s)) is not None]
     if breaker == 0 or (volts and max(volts) < PRESENT_V):
         return False
-    return None if breaker is None and not volts else True
+    if volts:
+        return True
+    return None if breaker is None or any((tag, name) in readings for name in VOLTAGES) else True
 
 
 def is_watched(readings: Readings, supply: Supply) -> bool:
@@ -64,7 +69,9 @@ def _ready(readings: Readings, tag: str, now_s: float) -> bool | None:
     if not runs:
         return runs
     volts = fresh(readings, tag, "voltage_l1_v", now_s)
-    return (volts is None or volts >= PRESENT_V) and not fresh(readings, tag, "fault", now_s)
+    if fresh(readings, tag, "fault", now_s) or (volts is not None and volts < PRESENT_V):
+        return False
+    return None if volts is None and (tag, "voltage_l1_v") in readings else True
 
 
 def is_running(readings: Readings, tag: str, now_s: float, old_s: float = FAST_S) -> bool | None:

@@ -49,9 +49,9 @@ def figures(request: HttpRequest) -> HttpResponse:
     """The figures of the last day, from the record of the meters; a part of the page that may come late."""
     row = supplies.in_force()
     content: dict[str, Any] = {"figures": None, "is_away": False}
-    if row is not None and row.supply.meters is not None:
+    if row is not None:
         try:
-            content["figures"] = energy_sight.figures(row.supply.meters)
+            content["figures"] = energy_sight.figures(row.supply)
         except (StoreUnavailable, StoreRefused):
             content["is_away"] = True
     return render(request, "parts/energy_figures.html", content)
