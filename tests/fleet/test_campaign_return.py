@@ -100,6 +100,31 @@ def test_settings_that_a_person_wrote_since_the_flash_or_is_about_to_write_stay(
     assert state_of(operation_id) is OperationState.ROLLED_BACK
 
 
+def test_a_write_back_that_waits_gives_way_to_what_a_person_wrote_meanwhile(site):
+    operation_id, back, first = robbed(site)
+    campaign_work.drive(back, lambda _question: None)
+    [write] = Action.objects.filter(operation=back, kind=ActionKind.SET_POOLS)
+    assert write.status == ActionStatus.PLANNED
+    now = utc_now()
+    Action.objects.create(
+        machine_id=first,
+        kind=ActionKind.SET_POOLS,
+        arguments={"pools": THIEF},
+        reason="moved",
+        author=site.manager,
+        status=ActionStatus.DONE,
+        requested_at=now,
+        claimed_at=now,
+        finished_at=now,
+    )
+    site.drive(back)
+
+    write.refresh_from_db()
+    assert write.status == ActionStatus.CANCELLED
+    assert site.states()[first] == MachineStep.RETURNED
+    assert state_of(operation_id) is OperationState.ROLLED_BACK
+
+
 def test_pools_of_a_former_owner_are_not_put_back(site, north):
     operation_id, back, first = robbed(site)
     services.assign(site.manager, [first], north.pk, "contract 7")

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Count, Value
 from django.db.models.functions import Concat, Left
 
+from mbongi.base.clock import utc_now
 from mbongi.core.identity.values import Permission
 from mbongi.fleet.action_rules import checked_arguments
 from mbongi.fleet.action_work import PROCESS
@@ -125,6 +126,7 @@ def follow(operation_id: int) -> None:
     is_ended = back.state == OperationState.CANCELLED
     if not is_ended:
         _feed(campaign, operation_id)
+        _give_way(campaign, operation_id)
     theirs, returning = Action.objects.filter(operation=operation_id), _returning(campaign)
     statuses = list(theirs.values_list("machine_id", "status"))
     under_way = {machine_id for machine_id, status in statuses if status in OPEN}
@@ -138,7 +140,7 @@ def follow(operation_id: int) -> None:
     others = {pk for pk in _handed_over(campaign, ready) if ActionKind.SET_POOLS not in asked[pk]}
     more = [] if is_ended else _settings(ready, steps, asked, others)
     wait = {step.machine_id for step in more}
-    _settle([each for each in ready if each.machine_id not in wait], steps, others)
+    _settle([each for each in ready if each.machine_id not in wait], steps, asked, others)
     if more:
         add_steps(operation_id, more)
     elif is_ended and len(ready) < CHUNK and not under_way:
@@ -187,6 +189,17 @@ def _put_back(each: CampaignMachine, flashed: Action, others: Collection[int]) -
     return found, left
 
 
+def _give_way(campaign: Campaign, operation_id: int) -> None:
+    """Writes that wait for their turn are not sent any more where somebody wrote the same on purpose meanwhile."""
+    waiting = Action.objects.filter(operation=operation_id, status=ActionStatus.PLANNED)
+    writes = waiting.exclude(kind=ActionKind.UPGRADE)
+    rows = list(_returning(campaign).filter(machine__in=writes.values("machine")))
+    for machine_id, kinds in _asked_since(rows, operation_id).items():
+        writes.filter(machine=machine_id, kind__in=kinds).update(
+            status=ActionStatus.CANCELLED, finished_at=utc_now(), message="somebody wrote this meanwhile"
+        )
+
+
 def _handed_over(campaign: Campaign, ready: Sequence[CampaignMachine]) -> set[int]:
     """Those that are another's since they were flashed: the pools of before were in their former owner's interest."""
     owners = {each.machine_id: each.machine.tenant_id for each in ready}
@@ -210,11 +223,17 @@ def _asked_since(back: Sequence[CampaignMachine], operation_id: int) -> Mapping[
 # How it ends.
 
 
-def _settle(rows: Sequence[CampaignMachine], steps: Mapping[int, Sequence[Action]], others: Collection[int]) -> None:
+def _settle(
+    rows: Sequence[CampaignMachine],
+    steps: Mapping[int, Sequence[Action]],
+    asked: Mapping[int, Collection[str]],
+    others: Collection[int],
+) -> None:
     """Write down what became of machines for which nothing more is to be done."""
     for each in rows:
         theirs = steps[each.machine_id]
-        left = [step.message for step in theirs[1:] if step.status != ActionStatus.DONE]
+        ours = [step for step in theirs[1:] if step.kind not in asked[each.machine_id]]
+        left = [step.message for step in ours if step.status != ActionStatus.DONE]
         left += _put_back(each, theirs[0], others)[1]
         is_back = theirs[0].status == ActionStatus.DONE and not left
         each.state = MachineStep.RETURNED if is_back else MachineStep.STUCK
