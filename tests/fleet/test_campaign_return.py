@@ -80,8 +80,31 @@ def test_settings_that_cannot_be_written_back_leave_the_machine_not_rolled_back(
     assert "not: 1" in operation_rows.operation(operation_id).message
 
 
-def test_settings_that_a_person_wrote_since_the_flash_stay(site):
+@pytest.mark.parametrize("status", [ActionStatus.DONE, ActionStatus.RUNNING, ActionStatus.REQUESTED])
+def test_settings_that_a_person_wrote_since_the_flash_or_is_about_to_write_stay(site, status):
     operation_id, back, first = robbed(site)
+    now, is_done = utc_now(), status is ActionStatus.DONE
+    Action.objects.create(
+        machine_id=first,
+        kind=ActionKind.SET_POOLS,
+        arguments={"pools": THIEF},
+        reason="moved",
+        author=site.manager,
+        status=status,
+        requested_at=now,
+        claimed_at=None if status is ActionStatus.REQUESTED else now,
+        finished_at=now if is_done else None,
+    )
+    site.drive(back)
+    assert not Action.objects.filter(operation=back, kind=ActionKind.SET_POOLS).exists()
+    assert state_of(operation_id) is OperationState.ROLLED_BACK
+
+
+def test_a_write_back_that_waits_gives_way_to_what_a_person_wrote_meanwhile(site):
+    operation_id, back, first = robbed(site)
+    campaign_work.drive(back, lambda _question: None)
+    [write] = Action.objects.filter(operation=back, kind=ActionKind.SET_POOLS)
+    assert write.status == ActionStatus.PLANNED
     now = utc_now()
     Action.objects.create(
         machine_id=first,
@@ -95,7 +118,22 @@ def test_settings_that_a_person_wrote_since_the_flash_stay(site):
         finished_at=now,
     )
     site.drive(back)
+
+    write.refresh_from_db()
+    assert write.status == ActionStatus.CANCELLED
+    assert site.states()[first] == MachineStep.RETURNED
+    assert state_of(operation_id) is OperationState.ROLLED_BACK
+
+
+def test_pools_of_a_former_owner_are_not_put_back(site, north):
+    operation_id, back, first = robbed(site)
+    services.assign(site.manager, [first], north.pk, "contract 7")
+    site.drive(back)
+
     assert not Action.objects.filter(operation=back, kind=ActionKind.SET_POOLS).exists()
+    row = CampaignMachine.objects.get(machine=first)
+    assert row.state == MachineStep.STUCK
+    assert "another owner's" in row.reason
     assert state_of(operation_id) is OperationState.ROLLED_BACK
 
 
@@ -157,6 +195,21 @@ def test_after_a_way_back_that_was_ended_the_rest_can_be_rolled_back_once_more(s
 
     assert state_of(operation_id) is OperationState.ROLLED_BACK
     assert set(site.states().values()) == {MachineStep.RETURNED}
+
+
+def test_what_failed_on_one_way_back_is_not_flashed_again_when_the_next_one_is_ended(site):
+    operation_id, back, first, work, flashed = halfway(site)
+    operations.cancel_operation(site.manager, back, reason="enough for today")
+    services.finish_actions([Ending(work.action_id, done=False, message="no answer")])
+    site.drive(back)
+    campaigns.roll_back(site.lead, operation_id, reason="the rest too")
+    site.drive(operation_id)
+    again = campaign_of(operation_id).roll_back_id
+    operations.cancel_operation(site.manager, again, reason="no")
+    site.drive(again)
+
+    rest = dict.fromkeys(set(flashed) - {first, work.machine_id}, MachineStep.FLASHED)
+    assert site.states() == rest | {first: MachineStep.RETURNED, work.machine_id: MachineStep.STUCK}
 
 
 def test_a_way_back_of_which_nothing_had_begun_can_be_ended_too(site):

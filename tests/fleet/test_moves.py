@@ -167,6 +167,17 @@ def test_the_site_s_group_is_left_if_it_says_whom_to_work_for_and_kept_if_not(gr
     assert (group_of(paid), group_of(cooled)) == (None, power)
 
 
+def test_the_site_s_group_is_left_if_it_says_that_its_machines_are_the_site_s(group, lead, manager, north):
+    (machine_id,) = add_machines(1)
+    ours = group("Ours", Desired(owner=0))
+    moves.approve_move(manager, groups.put_machines(lead, ours, [machine_id], reason="x").move_id, reason="x")
+
+    services.assign(manager, [machine_id], north.pk, "contract 7")
+
+    # Else the next reconciling would take it from its new owner.
+    assert group_of(machine_id) is None
+
+
 def test_what_was_asked_for_a_former_owner_s_machine_is_dropped(group, lead, manager, north):
     (machine_id,) = add_machines(1)
     ours = group("Ours", paying("site"))

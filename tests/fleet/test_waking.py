@@ -51,6 +51,21 @@ def test_our_pause_lasts_until_the_machine_is_told_to_wake_whether_or_not_it_doe
     assert healing_sight.asides([machine_id], utc_now()) == {machine_id: "asleep_by_us"}
 
 
+def test_what_a_curtailment_put_to_sleep_though_its_step_failed_is_no_failed_waking(lead):
+    """It woke although its waking failed, mined, and was told to sleep: the answer alone was lost."""
+    machine_id = asleep()
+    told(lead, machine_id, ActionKind.WAKE, minutes_ago=60, done=False)
+    assert (waking.look(), set(lasting())) == (1, {machine_id})
+    curtailment = {"kind": OperationKind.CURTAIL, "state": OperationState.DONE, "limits": {}, "planned_at": utc_now()}
+    operation = Operation.objects.create(**curtailment, reason="grid", author=lead, actor="x")
+    told(lead, machine_id, ActionKind.SLEEP, minutes_ago=20, done=False)
+    Action.objects.filter(kind=ActionKind.SLEEP).update(operation=operation)
+
+    assert (waking.look(), lasting()) == (1, {})
+    Machine.objects.update(state=MachineState.OFF.value)
+    assert (waking.look(), set(lasting())) == (1, {machine_id})
+
+
 def test_it_is_given_ten_minutes_after_a_waking_that_failed(lead):
     machine_id = asleep()
     told(lead, machine_id, ActionKind.WAKE, minutes_ago=9, done=False)

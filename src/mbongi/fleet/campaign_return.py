@@ -5,7 +5,7 @@ bad one changed. A person may end it; then the campaign stands, and says which m
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Count, Value
 from django.db.models.functions import Concat, Left
 
+from mbongi.base.clock import utc_now
 from mbongi.core.identity.values import Permission
 from mbongi.fleet.action_rules import checked_arguments
 from mbongi.fleet.action_work import PROCESS
@@ -125,6 +126,7 @@ def follow(operation_id: int) -> None:
     is_ended = back.state == OperationState.CANCELLED
     if not is_ended:
         _feed(campaign, operation_id)
+        _give_way(campaign, operation_id)
     theirs, returning = Action.objects.filter(operation=operation_id), _returning(campaign)
     statuses = list(theirs.values_list("machine_id", "status"))
     under_way = {machine_id for machine_id, status in statuses if status in OPEN}
@@ -134,9 +136,11 @@ def follow(operation_id: int) -> None:
     steps: dict[int, list[Action]] = defaultdict(list)
     for step in theirs.filter(machine__in=ids).order_by("pk"):
         steps[step.machine_id].append(step)
-    more = [] if is_ended else _settings(ready, steps, operation_id)
+    asked = _asked_since(ready, operation_id)
+    others = {pk for pk in _handed_over(campaign, ready) if ActionKind.SET_POOLS not in asked[pk]}
+    more = [] if is_ended else _settings(ready, steps, asked, others)
     wait = {step.machine_id for step in more}
-    _settle([each for each in ready if each.machine_id not in wait], steps)
+    _settle([each for each in ready if each.machine_id not in wait], steps, asked, others)
     if more:
         add_steps(operation_id, more)
     elif is_ended and len(ready) < CHUNK and not under_way:
@@ -152,15 +156,19 @@ def _returning(campaign: Campaign) -> "QuerySet[CampaignMachine]":
 # Settings.
 
 
-def _settings(ready: Sequence[CampaignMachine], steps: Mapping[int, Sequence[Action]], operation_id: int) -> list[Step]:
+def _settings(
+    ready: Sequence[CampaignMachine],
+    steps: Mapping[int, Sequence[Action]],
+    asked: Mapping[int, Collection[str]],
+    others: Collection[int],
+) -> list[Step]:
     """The writes for machines that have just come back."""
     back = [each for each in ready if len(steps[each.machine_id]) == 1]
-    asked = _asked_since(back, operation_id)
-    planned = [step for each in back for step in _put_back(each, steps[each.machine_id][0])[0]]
+    planned = [step for each in back for step in _put_back(each, steps[each.machine_id][0], others)[0]]
     return [step for step in planned if step.kind not in asked[step.machine_id]]
 
 
-def _put_back(each: CampaignMachine, flashed: Action) -> tuple[list[Step], list[str]]:
+def _put_back(each: CampaignMachine, flashed: Action, others: Collection[int]) -> tuple[list[Step], list[str]]:
     """The writes that a machine's settings need after its flash back, and what cannot be written."""
     if flashed.status != ActionStatus.DONE:
         return [], []
@@ -171,6 +179,9 @@ def _put_back(each: CampaignMachine, flashed: Action) -> tuple[list[Step], list[
         if change.kind is None:
             left.append(f"{names} not put back: {change.why_not}")
             continue
+        if change.kind is ActionKind.SET_POOLS and each.machine_id in others:
+            left.append(f"{names} not put back: the machine is another owner's now")
+            continue
         try:
             found.append(Step(each.machine_id, change.kind, checked_arguments(change.kind, change.arguments)))
         except ActionRefusedError as error:
@@ -178,14 +189,33 @@ def _put_back(each: CampaignMachine, flashed: Action) -> tuple[list[Step], list[
     return found, left
 
 
+def _give_way(campaign: Campaign, operation_id: int) -> None:
+    """Writes that wait for their turn are not sent any more where somebody wrote the same on purpose meanwhile."""
+    waiting = Action.objects.filter(operation=operation_id, status=ActionStatus.PLANNED)
+    writes = waiting.exclude(kind=ActionKind.UPGRADE)
+    rows = list(_returning(campaign).filter(machine__in=writes.values("machine")))
+    for machine_id, kinds in _asked_since(rows, operation_id).items():
+        writes.filter(machine=machine_id, kind__in=kinds).update(
+            status=ActionStatus.CANCELLED, finished_at=utc_now(), message="somebody wrote this meanwhile"
+        )
+
+
+def _handed_over(campaign: Campaign, ready: Sequence[CampaignMachine]) -> set[int]:
+    """Those that are another's since they were flashed: the pools of before were in their former owner's interest."""
+    owners = {each.machine_id: each.machine.tenant_id for each in ready}
+    flashed = Action.objects.filter(operation=campaign.operation_id, machine__in=owners)
+    return {pk for pk, owner in flashed.values_list("machine_id", "tenant_id") if owner != owners[pk]}
+
+
 def _asked_since(back: Sequence[CampaignMachine], operation_id: int) -> Mapping[int, set[str]]:
-    """Which settings somebody wrote on purpose since a machine was flashed: those stay."""
+    """Which settings somebody wrote on purpose since a machine was flashed, or is about to write: those stay."""
     found: dict[int, set[str]] = defaultdict(set)
     begun = {each.machine_id: each.begun_at for each in back}
-    rows = Action.objects.filter(machine__in=begun, status=ActionStatus.DONE, dry_run=False)
+    asked = [ActionStatus.REQUESTED, ActionStatus.RUNNING, ActionStatus.DONE]
+    rows = Action.objects.filter(machine__in=begun, status__in=asked, dry_run=False)
     for machine_id, kind, at in rows.exclude(operation=operation_id).values_list("machine_id", "kind", "finished_at"):
         since = begun[machine_id]
-        if since is not None and at is not None and at > since:
+        if since is not None and (at is None or at > since):
             found[machine_id].add(kind)
     return found
 
@@ -193,12 +223,18 @@ def _asked_since(back: Sequence[CampaignMachine], operation_id: int) -> Mapping[
 # How it ends.
 
 
-def _settle(rows: Sequence[CampaignMachine], steps: Mapping[int, Sequence[Action]]) -> None:
+def _settle(
+    rows: Sequence[CampaignMachine],
+    steps: Mapping[int, Sequence[Action]],
+    asked: Mapping[int, Collection[str]],
+    others: Collection[int],
+) -> None:
     """Write down what became of machines for which nothing more is to be done."""
     for each in rows:
         theirs = steps[each.machine_id]
-        left = [step.message for step in theirs[1:] if step.status != ActionStatus.DONE]
-        left += _put_back(each, theirs[0])[1]
+        ours = [step for step in theirs[1:] if step.kind not in asked[each.machine_id]]
+        left = [step.message for step in ours if step.status != ActionStatus.DONE]
+        left += _put_back(each, theirs[0], others)[1]
         is_back = theirs[0].status == ActionStatus.DONE and not left
         each.state = MachineStep.RETURNED if is_back else MachineStep.STUCK
         each.reason = "; ".join([theirs[0].message, *left])[:500]
@@ -230,7 +266,7 @@ def _stand(campaign: Campaign, back: Operation) -> None:
         f"; the way back was ended by a person: rolled back: {count.get(MachineStep.RETURNED, 0)} machines,"
         f" not: {count.get(MachineStep.STUCK, 0)}: {', '.join(names) or '–'}"
     )
-    _try_again(campaign, back)
+    _try_again(campaign)
     campaign.roll_back_id = None
     message = f"{campaign.message[: 500 - len(tail)]}{tail}"
     if OperationState(locked(campaign.operation_id).state).is_over:
@@ -240,10 +276,11 @@ def _stand(campaign: Campaign, back: Operation) -> None:
         halt_campaign(campaign, message, Phase.STOPPED)
 
 
-def _try_again(campaign: Campaign, back: Operation) -> None:
+def _try_again(campaign: Campaign) -> None:
     """Machines whose flash back was not begun are again what they were, so that they can be rolled back once more."""
     flashes = Action.objects.filter(kind=ActionKind.UPGRADE)
-    begun = flashes.filter(operation=back).exclude(status=ActionStatus.CANCELLED).values("machine")
+    ways_back = Operation.objects.filter(document__rolls_back=campaign.operation_id)
+    begun = flashes.filter(operation__in=ways_back).exclude(status=ActionStatus.CANCELLED).values("machine")
     failed = flashes.filter(operation=campaign.operation_id, status=ActionStatus.FAILED).values("machine")
     rows = campaign.machines.filter(state=MachineStep.STUCK, machine__retired_at=None).exclude(machine__in=begun)
     rows.filter(machine__in=failed).update(state=MachineStep.FAILED)

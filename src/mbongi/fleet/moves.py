@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from mbongi.core.identity.values import Permission
@@ -116,8 +117,10 @@ def leave_former_owner(user: "User", machines: Sequence[Machine], tenant_id: int
     drop_moves(machines, user, reason)
     ids = {machine.group_id for machine in machines if machine.group_id is not None}
     owners = dict(Group.objects.filter(pk__in=ids).values_list("pk", "tenant_id"))
-    pools = Profile.objects.filter(group__in=ids, state=ProfileState.ACTIVE).exclude(document__pools=[])
-    paying = set(pools.values_list("group_id", flat=True))
+    active = Profile.objects.filter(group__in=ids, state=ProfileState.ACTIVE)
+    # An owner of 0 is the site itself, whose groups name no tenant.
+    speaking = active.filter(~Q(document__pools=[]) | Q(document__owner=0))
+    paying = set(speaking.values_list("group_id", flat=True))
     others = {pk for pk, owner in owners.items() if owner != tenant_id and (owner is not None or pk in paying)}
     enter(user, [machine for machine in machines if machine.group_id in others], None, reason)
 

@@ -4,7 +4,7 @@ What people or the site put to sleep is left alone until it is told to wake. Fro
 it took the word.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -15,7 +15,7 @@ from mbongi.base.ids import MachineId
 from mbongi.fleet import services
 from mbongi.fleet.models import Action, Event, Machine
 from mbongi.fleet.rules.conditions import limit
-from mbongi.fleet.values import ActionKind, ActionStatus, ConditionChange, EventKind, MachineState
+from mbongi.fleet.values import ActionKind, ActionStatus, ConditionChange, EventKind, MachineState, OperationKind
 
 SWITCHED = Q(kind__in=[ActionKind.SLEEP, ActionKind.WAKE], status=ActionStatus.DONE) | Q(
     kind=ActionKind.WAKE, status=ActionStatus.FAILED
@@ -51,9 +51,25 @@ def look(*, now: datetime | None = None) -> int:
         for machine_id, action in last_switches(quiet).items()
         if action.status == ActionStatus.FAILED and action.finished_at is not None and action.finished_at <= now
     }
+    for machine_id in _curtailed_since(lasting):
+        del lasting[machine_id]
     changes = [_change(machine_id, now, action.pk) for machine_id, action in lasting.items() if machine_id not in told]
     changes += [_change(machine_id, now) for machine_id in told - lasting.keys()]
     return services.record_conditions(changes)
+
+
+def _curtailed_since(wakings: Mapping[int, Action]) -> set[int]:
+    """Those that a curtailment told to sleep later and that do, though its step failed: they stay so until it ends."""
+    sleeps = Action.objects.filter(
+        kind=ActionKind.SLEEP,
+        status=ActionStatus.FAILED,
+        dry_run=False,
+        operation__kind=OperationKind.CURTAIL,
+        machine__in=list(wakings),
+        machine__state=MachineState.SLEEPING.value,
+    )
+    told = sleeps.values_list("machine_id", "pk")
+    return {machine_id for machine_id, pk in told if pk > wakings[machine_id].pk}
 
 
 def _change(machine_id: int, now: datetime, action_id: int | None = None) -> ConditionChange:
