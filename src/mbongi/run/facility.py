@@ -91,15 +91,21 @@ async def _run(config: Config) -> int:
 
 
 async def _begin(config: Config, bridge: "ThreadBridge") -> None:
-    """The first record of a virtual plant and the first list of alarms, where there are none."""
+    """The first record of a virtual plant and the first list of alarms; waits while the database is away."""
     from mbongi.facility import starting  # noqa: PLC0415 -- Django must be set up first
+    from mbongi.facility.daemon.process import AWAY, RETRY_S  # noqa: PLC0415
     from mbongi.run import virtual_plant  # noqa: PLC0415
 
     for first in (lambda: virtual_plant.enter(config), starting.enter_alarms):
-        try:
-            await bridge.call(first)
-        except MbongiError as error:
-            log.warning("first_record_not_entered", reason=str(error))
+        while True:
+            try:
+                await bridge.call(first)
+            except AWAY:
+                await asyncio.sleep(RETRY_S)
+                continue
+            except MbongiError as error:
+                log.warning("first_record_not_entered", reason=str(error))
+            break
 
 
 async def ready(config: Config) -> bool:

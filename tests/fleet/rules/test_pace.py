@@ -56,6 +56,8 @@ def test_what_takes_effect_later_begins_earlier_and_is_owed_to_the_ramp():
     # After a second the ramp has 10 kW more: two more of the slow ones, and none of the quick.
     second = release(limits, Standing(), slow[4:] + quick, saved_up(limits, first.ramp_kw, 1.0))
     assert second == Release(2, -20.0, must_halt=False)
+    # With all that a rest saves up there are no more at one moment than the burst.
+    assert release(limits, Standing(), slow, saved_up(limits, 0.0, 3600.0)).steps == 4
     # The quick ones wait until what was begun early is made up for.
     assert release(limits, Standing(), quick, saved_up(limits, second.ramp_kw, 2.0)).steps == 0
     assert release(limits, Standing(), quick, saved_up(limits, second.ramp_kw, 3.0)).steps == 2

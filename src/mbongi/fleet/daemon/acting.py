@@ -202,11 +202,16 @@ class Actor:
             await self._write_down([ending for _work, ending in over])
             self._own -= {work.action_id for work, _ending in over}
             self._wake.set()
-            seen_soon = [work for work, ending in over if not _is_seen_enough(work, ending)]
+            seen_soon = [work for work, ending in over if not self._is_seen_enough(work, ending)]
             for is_static in (False, True):
                 ids = [work.machine_id for work in seen_soon if (work.kind in _STATIC) is is_static]
                 if ids:
                     self._watcher.poll_soon(ids, wholly=is_static)
+
+    def _is_seen_enough(self, work: Work, ending: Ending) -> bool:
+        """Whether its next usual poll, which comes soon, is enough: it was just read, and may be one of thousands."""
+        is_bulk = work.is_step and work.kind in _CLOSELY_SEEN and ending.verified is True
+        return is_bulk and self._watcher.vouches(work.machine_id)
 
     async def _write_down(self, endings: list[Ending]) -> None:
         """All together; where one cannot be recorded, the others one by one, so that it takes none with it."""
@@ -367,11 +372,6 @@ class Actor:
         except DeviceError as error:
             return math.nan, str(error)
         return reading.uptime_s, "the machine states no uptime"
-
-
-def _is_seen_enough(work: Work, ending: Ending) -> bool:
-    """Whether its next usual poll is soon enough: it was just read, and is one of thousands perhaps."""
-    return work.is_step and work.kind in _CLOSELY_SEEN and ending.verified is True
 
 
 def _ending(work: Work, outcome: Outcome, prefix: str = "") -> Ending:

@@ -54,7 +54,7 @@ def release(limits: Limits, standing: Standing, waiting: Sequence[Waiting], ramp
     """
     if standing.failed >= limits.failures_max:
         return Release(0, ramp_kw, must_halt=True)
-    count, stopped = 0, standing.out_of_service
+    count, stopped, begun_kw = 0, standing.out_of_service, 0.0
     for step in waiting:
         if standing.under_way + count >= limits.batch:
             break
@@ -62,9 +62,12 @@ def release(limits: Limits, standing: Standing, waiting: Sequence[Waiting], ramp
             break
         if limits.ramp_kw_s is not None:
             load_kw = abs(step.load_w) / 1000.0
-            if ramp_kw + step.after_s * limits.ramp_kw_s < min(load_kw, limits.ramp_kw_s * BURST_S):
+            burst_kw = limits.ramp_kw_s * BURST_S
+            if ramp_kw + step.after_s * limits.ramp_kw_s < min(load_kw, burst_kw):
                 break
-            ramp_kw -= load_kw
+            if step.after_s and begun_kw and begun_kw + load_kw > burst_kw:
+                break
+            ramp_kw, begun_kw = ramp_kw - load_kw, begun_kw + load_kw
         stopped += step.stops
         count += 1
     return Release(count, ramp_kw, must_halt=False)
