@@ -124,6 +124,7 @@ class SiteBed:
                 control_port=control_port,
                 meter_port=meter_port,
                 report_port=report_port,
+                plant_port=0,
                 time_scale=20.0,
             ),
         )
